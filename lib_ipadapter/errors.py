@@ -1,0 +1,30 @@
+"""What can go wrong, as sentences for people.
+
+::
+
+    IPAdapterError
+    ├── CheckpointError    a file is not what it should be
+    ├── UnitError          what the user asked for cannot be done
+    └── HostError          the WebUI or the UNet around us is not as needed
+
+Each message says what was expected, what was found, and what to do.
+Mistakes of our own are assertions, not these.
+"""
+
+from __future__ import annotations
+
+
+class IPAdapterError(Exception):
+    """Base of everything that a user can mend."""
+
+
+class CheckpointError(IPAdapterError):
+    """A file is not what it should be."""
+
+
+class UnitError(IPAdapterError):
+    """What the user asked for cannot be done."""
+
+
+class HostError(IPAdapterError):
+    """The WebUI or the UNet around us is not as needed."""

@@ -1,0 +1,75 @@
+"""A diffusers pipeline as a host: for the command line, training and tests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from torch import nn
+
+from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session.host import BeginStep
+
+LOG = logging.getLogger(__name__)
+
+
+class DiffusersHost:
+    """Runs units on a `StableDiffusionPipeline` (or one that is built like it)."""
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionPipeline,
+        *,
+        adapter_folders: Sequence[Path] = (),
+        encoder_folders: Sequence[Path] = (),
+    ) -> None:
+        self.pipeline = pipeline
+        self.device = torch.device(pipeline.device)
+        self.dtype = pipeline.dtype
+        self._adapter_folders = adapter_folders
+        self._encoder_folders = encoder_folders
+
+    def unet(self) -> nn.Module:
+        """The pipeline's UNet."""
+        return self.pipeline.unet
+
+    def adapter_folders(self) -> Sequence[Path]:
+        """As given."""
+        return self._adapter_folders
+
+    def encoder_folders(self) -> Sequence[Path]:
+        """As given."""
+        return self._encoder_folders
+
+    def notice(self, sentence: str) -> None:
+        """To the log."""
+        LOG.warning(sentence)
+
+    @contextmanager
+    def follow(self, begin_step: BeginStep) -> Iterator[None]:
+        """Every UNet call of a pipeline is one denoiser step; its rows are the unconditional ones, then the others."""
+
+        def before_unet(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            sample, timestep = (*args, *(kwargs[k] for k in ("sample", "timestep") if k in kwargs))[:2]
+            begin_step(self._progress(timestep), self._roles(len(sample)))
+
+        handle = self.unet().register_forward_pre_hook(before_unet, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _progress(self, timestep: torch.Tensor) -> float:
+        """Place of `timestep` among those that the scheduler has set."""
+        timesteps = self.pipeline.scheduler.timesteps.tolist()
+        return timesteps.index(float(timestep)) / len(timesteps)
+
+    def _roles(self, rows: int) -> list[Role]:
+        if not self.pipeline.do_classifier_free_guidance:
+            return [Role.CONDITIONAL] * rows
+        return [Role.UNCONDITIONAL] * (rows // 2) + [Role.CONDITIONAL] * (rows // 2)

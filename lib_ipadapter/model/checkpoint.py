@@ -1,0 +1,154 @@
+"""Reading adapter files: which format, which keys, header or whole.
+
+The format is decided by content, never by suffix, and a pickle is only ever read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from lib_ipadapter.errors import CheckpointError
+
+PREFIXES = {
+    "image_proj.": "image_proj.",
+    "ip_adapter.": "ip_adapter.",
+    "image_proj_model.": "image_proj.",
+    "adapter_modules.": "ip_adapter.",
+}
+"""Prefix in the file -> ours. Where a file holds a part under both names, the first in this list wins."""
+
+FOREIGN = {
+    "unet.": "a raw training checkpoint",
+    "encoder_hid_proj.": "an adapter in diffusers' in-UNet layout",
+    "model.diffusion_model.": "a whole Stable Diffusion checkpoint",
+    "lora_": "a LoRA",
+    "control_model.": "a ControlNet",
+    "vision_model.": "an image encoder",
+}
+"""Prefix -> what such a file is, for the refusal."""
+
+WHOLE_PICKLE_LIMIT = 4 << 30
+"""Bytes. The largest published adapter has 1.7 GB; an old-style pickle has to be read whole to be looked at."""
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Key -> shape from the header alone: milliseconds, whatever the file's size."""
+    return {key: tuple(shape) for key, shape in translated(_open(path, shapes_only=True), path).items()}
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Key -> tensor on the CPU, in the file's own dtype."""
+    return translated(_open(path, shapes_only=False), path)
+
+
+def sha256(path: Path) -> str:
+    """Hash of the whole file, in hex. Reads all of it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def translated(tensors: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The same values under our key names, everything else dropped."""
+    result: dict[str, Any] = {}
+    for theirs, ours in PREFIXES.items():
+        if any(key.startswith(ours) for key in result):
+            continue
+        result |= {ours + k.removeprefix(theirs): v for k, v in tensors.items() if k.startswith(theirs)}
+    if {key.split(".")[0] for key in result} != {"image_proj", "ip_adapter"}:
+        raise CheckpointError(f"{path.name} is not an IP-Adapter: {_what_else(tensors)}.")
+    return result
+
+
+def _what_else(tensors: Mapping[str, Any]) -> str:
+    for prefix, what in FOREIGN.items():
+        if any(key.startswith(prefix) for key in tensors):
+            return f"it looks like {what}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
+    first = ", ".join(sorted(tensors)[:3]) or "nothing"
+    return f"expected keys image_proj.* and ip_adapter.*, found {first}"
+
+
+def _open(path: Path, *, shapes_only: bool) -> dict[str, Any]:
+    """Flat key -> tensor or shape, by the reader that the first bytes ask for."""
+    with _as_sentence(path):
+        head, size = _sniff(path)
+        if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
+            return _read_safetensors(path, shapes_only=shapes_only)
+        if head.startswith((b"PK\x03\x04", b"\x80")):
+            return _read_pickle(path, shapes_only=shapes_only)
+    raise CheckpointError(f"{path.name} is {_not_weights(head)}; download it again.")
+
+
+def _sniff(path: Path) -> tuple[bytes, int]:
+    with path.open("rb") as file:
+        return file.read(64), path.stat().st_size
+
+
+def _not_weights(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file it points to"
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "a web page, not a model"
+    return "neither a safetensors nor a PyTorch file, or it is cut short"
+
+
+def _read_safetensors(path: Path, *, shapes_only: bool) -> dict[str, Any]:
+    with safetensors.safe_open(path, framework="pt") as file:
+        if shapes_only:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
+    """``torch.load`` with memory mapping, so that looking at shapes touches no weight.
+
+    The loader is taken from `torch.serialization`, because the WebUI replaces ``torch.load`` by one that
+    falls back to the unsafe unpickler and refuses what today's torch writes.
+    """
+    mapped = zipfile.is_zipfile(path)
+    if not mapped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
+        raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 4 GB; convert it to safetensors.")
+    content = torch.serialization.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    return {key: tuple(t.shape) if shapes_only else t for key, t in _flat(content).items()}
+
+
+def _flat(content: object, prefix: str = "") -> dict[str, Tensor]:
+    """Nested dictionaries as dotted keys; whatever is no tensor is left out."""
+    if isinstance(content, Tensor):
+        return {prefix.removesuffix("."): content}
+    if not isinstance(content, Mapping):
+        return {}
+    return {k: t for name, part in content.items() for k, t in _flat(part, f"{prefix}{name}.").items()}
+
+
+@contextmanager
+def _as_sentence(path: Path):
+    """Turns what the readers raise into one sentence."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no file {path}.") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path.name} holds code besides weights, or is cut short, and was not run;"
+            " get the safetensors version of it."
+        ) from None
+    except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path.name} cannot be read ({reason}); download it again.") from error

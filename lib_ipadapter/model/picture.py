@@ -1,0 +1,57 @@
+"""Pictures as the encoder sees them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+WHITE = (255, 255, 255)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any picture as RGB: turned as its EXIF says, transparent parts on white, 16 bits scaled to 8.
+
+    White, because the method's author answers so (tencent-ailab/IP-Adapter issue 106).
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def content_hash(image: Image.Image) -> str:
+    """SHA-256 of the pixels, in hex: equal pictures have equal hashes, whatever file they came in."""
+    rgb = as_rgb(image)
+    return hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode() + rgb.tobytes()).hexdigest()
+
+
+def encoder_view(image: Image.Image, size: int = 224) -> Image.Image:
+    """The square that the encoder will see: short side to `size` (bicubic), centre crop.
+
+    The same steps as CLIPImageProcessor, with which the published adapters were trained.
+    """
+    rgb = as_rgb(image)
+    short = min(rgb.size)
+    scaled = rgb.resize([max(size, int(side * size / short)) for side in rgb.size], Image.Resampling.BICUBIC)
+    left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
+    return scaled.crop((left, top, left + size, top + size))
+
+
+def pixel_values(view: Image.Image) -> Tensor:
+    """A square RGB picture -> ``[1, 3, size, size]``, normalised as CLIP was trained."""
+    array = np.asarray(view, dtype=np.float32) / 255.0
+    normalised = (array - np.array(CLIP_MEAN, np.float32)) / np.array(CLIP_STD, np.float32)
+    return torch.from_numpy(normalised).permute(2, 0, 1)[None].contiguous()

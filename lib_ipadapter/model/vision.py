@@ -1,0 +1,181 @@
+"""The image encoder: CLIP's vision tower, frozen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model.picture import encoder_view, pixel_values
+from lib_ipadapter.model.variant import Feature, Variant
+
+HEADS = {1280: 16, 1664: 16, 1024: 16}
+"""Hidden width -> attention heads of ViT-H, ViT-bigG and ViT-L, which no tensor shape tells."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""File names that transformers looks for in a folder."""
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What one pass of the encoder gives, and all that any adapter needs of a picture."""
+
+    image_embeds: Tensor
+    """``[1, projection_dim]``"""
+    hidden_states: Tensor
+    """The last-but-one layer, ``[1, 1 + patches, hidden_size]``, without the final norm."""
+
+    def get(self, feature: Feature) -> Tensor:
+        """The part that an adapter asks for."""
+        return getattr(self, feature.value)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return self.image_embeds.nbytes + self.hidden_states.nbytes
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """The widths by which an encoder is matched to an adapter."""
+
+    hidden_size: int
+    projection_dim: int
+
+    def fits(self, variant: Variant) -> bool:
+        """Whether the encoder gives features as wide as the adapter was trained on."""
+        return (
+            variant.features
+            == {
+                Feature.IMAGE_EMBEDS: self.projection_dim,
+                Feature.HIDDEN_STATES: self.hidden_size,
+            }[variant.feature]
+        )
+
+
+class ImageEncoder:
+    """A CLIP vision tower with its projection.
+
+    It rests on the CPU and goes to the device for each `encode` only:
+    2.5 GB of ViT-H are needed for a moment once per picture.
+    """
+
+    def __init__(self, model: CLIPVisionModelWithProjection) -> None:
+        self.model: nn.Module = model.requires_grad_(False).eval()
+        config: Any = model.config
+        self.sizes = EncoderSizes(config.hidden_size, config.projection_dim)
+        self.image_size: int = config.image_size
+
+    @classmethod
+    def read(cls, path: Path) -> ImageEncoder:
+        """From a folder in transformers' layout or a single safetensors file. Raises `CheckpointError`."""
+        try:
+            model = _from_folder(path) if path.is_dir() else _from_file(path)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"The image encoder {path} cannot be read ({reason}); download it again.") from error
+        return cls(model)
+
+    def encode(self, image: Image.Image, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
+        """Features of a picture, on the CPU in float32."""
+        return self._run(pixel_values(encoder_view(image, self.image_size)), device, dtype)
+
+    def encode_zeros(self, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
+        """Features of a zero pixel tensor: zero after normalisation, which is a mid grey, not black."""
+        return self._run(torch.zeros(1, 3, self.image_size, self.image_size), device, dtype)
+
+    def _run(self, pixels: Tensor, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
+        try:
+            self.model.to(device=device, dtype=dtype)
+            with torch.no_grad(), torch.autocast(device.type, enabled=False):
+                out = self.model(pixels.to(device, dtype), output_hidden_states=True)
+            return ImageFeatures(out.image_embeds.float().cpu(), out.hidden_states[-2].float().cpu())
+        finally:
+            self.model.to("cpu")
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the weights take, in bytes."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+
+def read_sizes(path: Path) -> EncoderSizes:
+    """The widths of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
+    try:
+        config = _folder_config(path) if path.is_dir() else _file_config(path)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
+    return EncoderSizes(config["hidden_size"], config["projection_dim"])
+
+
+def is_encoder_folder(path: Path) -> bool:
+    """A folder that transformers could load."""
+    return (path / "config.json").is_file() and any((path / name).is_file() for name in WEIGHTS)
+
+
+def _from_folder(path: Path) -> CLIPVisionModelWithProjection:
+    return CLIPVisionModelWithProjection.from_pretrained(str(path), local_files_only=True)
+
+
+def _from_file(path: Path) -> CLIPVisionModelWithProjection:
+    model = CLIPVisionModelWithProjection(CLIPVisionConfig(**_file_config(path)))
+    found = model.load_state_dict(load_file(path), strict=False)
+    # Older files hold the buffer `position_ids`, newer code does not: unexpected keys are harmless, missing are not.
+    missing = [key for key in found.missing_keys if not key.endswith("position_ids")]
+    if missing:
+        raise CheckpointError(f"The image encoder {path.name} is incomplete: {missing[0]} is missing.")
+    return model
+
+
+def _folder_config(path: Path) -> Mapping[str, Any]:
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    config = config.get("vision_config", config)
+    if "hidden_size" not in config or "patch_size" not in config:
+        raise CheckpointError(f"{path.name} is not a CLIP image encoder: its config.json is for another model.")
+    return {"projection_dim": CLIPVisionConfig().projection_dim, **config}
+
+
+def _file_config(path: Path) -> Mapping[str, Any]:
+    """CLIP's configuration, read off the shapes in a file's header."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        keys = set(file.keys())
+        if "visual_projection.weight" not in keys:
+            raise CheckpointError(f"{path.name} is not a CLIP image encoder: it has no visual_projection.weight.")
+
+        def shape(key: str) -> list[int]:
+            return file.get_slice(key).get_shape()
+
+        projection, hidden = shape("visual_projection.weight")
+        patch = shape("vision_model.embeddings.patch_embedding.weight")[-1]
+        grid = round((shape("vision_model.embeddings.position_embedding.weight")[0] - 1) ** 0.5)
+        layers = {key.split(".")[3] for key in keys if key.startswith("vision_model.encoder.layers.")}
+        if hidden not in HEADS:
+            raise CheckpointError(
+                f"{path.name} is an image encoder of unknown size ({hidden} wide): put it in a folder"
+                " with its config.json."
+            )
+        return {
+            "hidden_size": hidden,
+            "projection_dim": projection,
+            "patch_size": patch,
+            "image_size": grid * patch,
+            "num_hidden_layers": len(layers),
+            "num_attention_heads": HEADS[hidden],
+            "intermediate_size": shape("vision_model.encoder.layers.0.mlp.fc1.weight")[0],
+            # OpenAI trained ViT-L with the quick form, OpenCLIP the larger towers with the exact one.
+            "hidden_act": "quick_gelu" if hidden == 1024 else "gelu",
+        }

@@ -1,0 +1,32 @@
+"""One unit's contribution to the cross-attention layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from lib_ipadapter.maths.attention import KeyValue, image_attention
+from lib_ipadapter.maths.scales import Schedule
+from lib_ipadapter.patch.layers import CrossAttention
+from lib_ipadapter.patch.moment import Moment
+
+
+@dataclass(frozen=True)
+class ImageBranch:
+    """Keys and values of one picture for every layer, computed once, and how strongly and when they act."""
+
+    key_values: Sequence[KeyValue]
+    """In checkpoint order. Rows are indexed by a UNet row's role."""
+    scale: float = 1.0
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def acts(self, moment: Moment) -> bool:
+        """Whether the unit contributes anything to the UNet call now running."""
+        return bool(moment.call) and self.scale != 0.0 and self.schedule.at(moment.progress)
+
+    def output(self, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:
+        """``scale * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with the K and V of its role."""
+        kv = self.key_values[layer.index].like(query).rows(moment.call)
+        return self.scale * image_attention(query, kv, layer.heads)

@@ -1,0 +1,60 @@
+"""What the UNet is being asked right now: which step, and which row of the batch plays which role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from lib_ipadapter.errors import HostError
+
+
+class Role(IntEnum):
+    """What a row of the UNet's batch is for in classifier-free guidance. The value indexes the image's K and V."""
+
+    UNCONDITIONAL = 0
+    CONDITIONAL = 1
+
+
+@dataclass
+class Moment:
+    """The row cursor.
+
+    A host announces each denoiser step with the roles of all its rows; how many UNet calls these rows are then
+    divided into is the host's business (prompts of unequal length, memory saving, tiles): every call takes the
+    next rows, and the last is followed by the first again.
+    """
+
+    progress: float = 0.0
+    """Steps done / steps in all, as the sampler counts them."""
+    call: list[int] = field(default_factory=list)
+    """Role of each row of the UNet call now running; empty outside a step."""
+    latent_size: tuple[int, int] = (0, 0)
+    """Height and width of the latent picture in that call."""
+    reached: bool = True
+    """Whether the UNet call before this one ran a hooked layer."""
+    _roles: tuple[Role, ...] = ()
+    _cursor: int = 0
+
+    def begin_step(self, progress: float, roles: Sequence[Role]) -> None:
+        """A denoiser step with these rows, in this order, will now call the UNet."""
+        self.progress = progress
+        self._roles = tuple(roles)
+        self._cursor = 0
+        self.call = []
+
+    def begin_call(self, rows: int, latent_size: tuple[int, int]) -> None:
+        """The UNet is called with the next `rows` rows. Raises `HostError` when the last call reached no layer."""
+        if not self.reached:
+            raise HostError(
+                "The loaded UNet runs without its own cross-attention layers (TensorRT or a compiled UNet?),"
+                " so IP-Adapter has no effect; choose 'None' for the SD Unet setting."
+            )
+        self.reached = False
+        self.latent_size = latent_size
+        if not self._roles:
+            self.call = []
+            return
+        count = len(self._roles)
+        self.call = [int(self._roles[(self._cursor + i) % count]) for i in range(rows)]
+        self._cursor = (self._cursor + rows) % count

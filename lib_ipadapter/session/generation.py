@@ -1,0 +1,109 @@
+"""From units to hooks on the live UNet, for as long as one sampling takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from torch import nn
+
+from lib_ipadapter.errors import HostError
+from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.patch.attach import attach
+from lib_ipadapter.patch.branch import ImageBranch
+from lib_ipadapter.patch.layers import check_fits, cross_attentions
+from lib_ipadapter.patch.moment import Moment, Role
+from lib_ipadapter.session.files import find
+from lib_ipadapter.session.host import Host
+from lib_ipadapter.session.library import LIBRARY, Library
+from lib_ipadapter.session.unit import Unit
+
+
+class Generation:
+    """The branches of all active units on a host's UNet.
+
+    A context manager: leaving it, however it is left, removes every hook.
+    """
+
+    def __init__(self, host: Host, units: Sequence[Unit], library: Library = LIBRARY) -> None:
+        self.host = host
+        self.library = library
+        self.units = sorted((unit for unit in units if unit.active), key=lambda unit: unit.order)
+        self.moment = Moment()
+        self.branches: list[ImageBranch] = []
+        self.variants: list[Variant] = []
+        self._unet: nn.Module | None = None
+        self._attached = ExitStack()
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Generation:
+        """Everything that can fail fails here, with nothing left behind. Raises `IPAdapterError`."""
+        if not self.units:
+            return self
+        try:
+            self._unet = self.host.unet()
+            for unit in self.units:
+                self._prepare(unit)
+            self._opened.enter_context(self.host.follow(self.begin_step))
+            self._attached.enter_context(attach(self._unet, self.branches, self.moment))
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the hooks and lets go of the UNet. Harmless when there is nothing to do."""
+        self._attached.close()
+        self._opened.close()
+        self.branches.clear()
+        self.variants.clear()
+        self._unet = None
+
+    def begin_step(self, progress: float, roles: Sequence[Role]) -> None:
+        """A denoiser step begins; a refiner may have put another UNet in place since the last one."""
+        unet = self.host.unet()
+        if unet is not self._unet:
+            self._move_to(unet)
+        self.moment.begin_step(progress, roles)
+
+    def _prepare(self, unit: Unit) -> None:
+        """One unit's picture to keys and values."""
+        unit.check()
+        file = find(unit.model or "", self.host.adapter_folders())
+        variant = self.library.variant(file.path)
+        assert self._unet is not None
+        check_fits(variant, cross_attentions(self._unet), file.name)
+        self.branches.append(ImageBranch(self._key_values(unit, variant, file.path), unit.scale, unit.schedule))
+        self.variants.append(variant)
+
+    def _key_values(self, unit: Unit, variant: Variant, path) -> tuple[KeyValue, ...]:
+        """Computed in float32, once; the adapter's weights stay on the CPU."""
+        device = self.host.device
+        features = self.library.encode(
+            unit.image,
+            variant,
+            self.host.encoder_folders(),
+            device,
+            self.host.dtype,  # pyright: ignore
+        )
+        adapter = self.library.adapter(path)
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            return adapter.key_values(adapter.image_prompt(*(f.to(device) for f in features)).stacked())
+
+    def _move_to(self, unet: nn.Module) -> None:
+        """Follows a change of the UNet in the middle of sampling; stands down where the adapters do not fit."""
+        self._attached.close()
+        self._unet = unet
+        try:
+            layers = cross_attentions(unet)
+            for unit, variant in zip(self.units, self.variants, strict=True):
+                check_fits(variant, layers, unit.model or "")
+        except HostError as error:
+            self.host.notice(f"IP-Adapter rests from here on: {error}")
+            return
+        self._attached.enter_context(attach(unet, self.branches, self.moment))

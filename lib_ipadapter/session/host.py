@@ -1,0 +1,45 @@
+"""What the session needs of the program around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from lib_ipadapter.patch.moment import Role
+
+BeginStep = Callable[[float, Sequence[Role]], None]
+"""``begin_step(progress, roles)``, called before the UNet calls of each denoiser step."""
+
+
+class Host(Protocol):
+    """The only way by which floors 0 to 3 touch a host."""
+
+    device: torch.device
+    """Where encoder and projection compute."""
+    dtype: torch.dtype
+    """In which the encoder computes."""
+
+    def unet(self) -> nn.Module:
+        """The UNet that is live now; another one after a checkpoint switch."""
+        ...
+
+    def follow(self, begin_step: BeginStep) -> AbstractContextManager[None]:
+        """While entered, `begin_step` is called at each denoiser step."""
+        ...
+
+    def adapter_folders(self) -> Sequence[Path]:
+        """Where adapters are searched; the first is where a user should put them."""
+        ...
+
+    def encoder_folders(self) -> Sequence[Path]:
+        """Where image encoders are searched; the first is where a user should put them."""
+        ...
+
+    def notice(self, sentence: str) -> None:
+        """Shows the user a sentence about a picture that is made all the same."""
+        ...

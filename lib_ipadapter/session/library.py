@@ -1,0 +1,150 @@
+"""The one cache: adapters, encoders and what they computed, by content, bounded in bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from PIL import Image
+
+from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.model import vision
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.checkpoint import read_shapes
+from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.model.variant import Feature, Variant, detect
+from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
+from lib_ipadapter.session.files import list_encoders
+
+
+class Sized(Protocol):
+    """Something that knows the memory it takes."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes."""
+        ...
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class LRU(Generic[T]):
+    """Keeps what was used last, up to `limit` bytes; the newest stays even when it alone is larger."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._items: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The item under `key`, made now if it is not there."""
+        if key not in self._items:
+            self._items[key] = make()
+        self._items.move_to_end(key)
+        while len(self._items) > 1 and self.nbytes > self.limit:
+            self._items.popitem(last=False)
+        return self._items[key]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes kept."""
+        return sum(item.nbytes for item in self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._items.clear()
+
+
+class Library:
+    """Reads files once and encodes pictures once. Everything in it rests on the CPU."""
+
+    def __init__(self) -> None:
+        self.adapters: LRU[IPAdapter] = LRU(1 << 30)
+        self.encoders: LRU[ImageEncoder] = LRU(0)
+        """One at a time: the large ones take gigabytes."""
+        self.features: LRU[ImageFeatures] = LRU(64 << 20)
+        self._headers: dict[Hashable, Any] = {}
+
+    def adapter(self, path: Path) -> IPAdapter:
+        """The adapter in a file; read again when the file has changed."""
+        return self.adapters.get(_stamp(path), lambda: IPAdapter.read(path))
+
+    def variant(self, path: Path) -> Variant:
+        """What an adapter file is, from its header."""
+        return self._header(path, lambda: detect(read_shapes(path)))
+
+    def encode(
+        self, image: Image.Image, variant: Variant, folders: Sequence[Path], device: torch.device, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A picture's features as the adapter wants them, and those of no picture, as in training.
+
+        No picture is a zero embedding for a base adapter, and for a plus adapter the hidden states of a zero pixel
+        tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
+        """
+        path = self.find_encoder(variant, folders)
+
+        def features(what: str, make: Callable[[ImageEncoder], ImageFeatures]) -> torch.Tensor:
+            def encode() -> ImageFeatures:
+                return make(self.encoders.get(_stamp(path), lambda: ImageEncoder.read(path)))
+
+            key = (what, _stamp(path), str(device), dtype)
+            return self.features.get(key, encode).get(variant.feature)
+
+        cond = features(content_hash(image), lambda encoder: encoder.encode(image, device, dtype))
+        if variant.feature is Feature.IMAGE_EMBEDS:
+            return cond, torch.zeros_like(cond)
+        return cond, features("nothing", lambda encoder: encoder.encode_zeros(device, dtype))
+
+    def find_encoder(self, variant: Variant, folders: Sequence[Path]) -> Path:
+        """The first encoder in `folders` that gives features of the width the adapter needs. Raises `UnitError`."""
+        rejected = []
+        for file in list_encoders(folders, vision.is_encoder_folder):
+            try:
+                sizes = self._header(file.path, lambda path=file.path: vision.read_sizes(path))
+            except CheckpointError:
+                continue
+            if sizes.fits(variant):
+                return file.path
+            rejected.append(file.name)
+        others = f" (found {', '.join(rejected)}, of other sizes)" if rejected else ""
+        raise UnitError(
+            f"No image encoder for this adapter: it needs {variant.encoder}, {variant.feature.value}"
+            f" {variant.features} wide{others}; put its folder into {' or '.join(map(str, folders[:2]))}."
+        )
+
+    def unload(self) -> None:
+        """Frees all memory that the cache holds."""
+        for cache in (self.adapters, self.encoders, self.features):
+            cache.clear()
+        self._headers.clear()
+
+    def _header(self, path: Path, look: Callable[[], Any]) -> Any:
+        """`look()`, remembered while the file stays as it is, also where it raises `CheckpointError`."""
+        stamp = _stamp(path)
+        if stamp not in self._headers:
+            try:
+                self._headers[stamp] = look()
+            except CheckpointError as error:
+                self._headers[stamp] = error
+        if isinstance(found := self._headers[stamp], CheckpointError):
+            raise found
+        return found
+
+
+def _stamp(path: Path) -> Hashable:
+    """Identity of a file: its path, size and time of change; for a folder those of its files."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return (path, *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files))
+    except OSError:
+        raise CheckpointError(f"There is no file {path}.") from None
+
+
+LIBRARY = Library()
+"""The one piece of module state in this package."""

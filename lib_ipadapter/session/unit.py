@@ -1,0 +1,163 @@
+"""One unit: a reference picture, an adapter, and how they act. `FIELDS` is the only list of what a unit has.
+
+The page, the API, the infotext and the documentation are all made from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.maths.scales import Schedule
+from lib_ipadapter.model.picture import content_hash
+
+
+class Type(str, Enum):
+    """What a field holds."""
+
+    SWITCH = "true or false"
+    NUMBER = "a number"
+    MODEL = "the name of an adapter"
+    PICTURE = "a picture"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One thing that a user can say about a unit."""
+
+    name: str
+    """Attribute of `Unit`, key in the API and in the infotext."""
+    label: str
+    type: Type
+    default: Any
+    about: str
+    """One sentence for tooltips and documentation."""
+    minimum: float = 0.0
+    maximum: float = 1.0
+    step: float = 0.01
+
+    def parse(self, value: Any) -> Any:
+        """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""
+        return PARSERS[self.type](self, value)
+
+
+FIELDS = (
+    Field("enabled", "Enable", Type.SWITCH, True, "Whether the unit acts at all."),
+    Field("image", "Reference picture", Type.PICTURE, None, "The picture that is used as a prompt."),
+    Field("model", "Model", Type.MODEL, None, "The adapter file, with or without its extension."),
+    Field(
+        "scale",
+        "Scale",
+        Type.NUMBER,
+        0.6,
+        "Strength of the picture against the text; at 1 the text is all but drowned.",
+        maximum=2.0,
+        step=0.05,
+    ),
+    Field("start", "Start", Type.NUMBER, 0.0, "Fraction of the steps after which the picture begins to act."),
+    Field("end", "End", Type.NUMBER, 1.0, "Fraction of the steps after which the picture no longer acts."),
+)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as the user set it; see `FIELDS` for what each attribute means."""
+
+    enabled: bool = True
+    image: Image.Image | None = field(default=None, repr=False)
+    model: str | None = None
+    scale: float = 0.6
+    start: float = 0.0
+    end: float = 1.0
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Unit:
+        """A unit from field name -> value; what is missing takes its default. Raises `UnitError`."""
+        known = {f.name: f for f in FIELDS}
+        if unknown := sorted(set(values) - set(known), key=str):
+            raise UnitError(f"An IP-Adapter unit has no field {unknown[0]!r}; the fields are {', '.join(known)}.")
+        return cls(**{name: known[name].parse(value) for name, value in values.items()})
+
+    @property
+    def schedule(self) -> Schedule:
+        """When the unit acts."""
+        return Schedule(self.start, self.end)
+
+    @property
+    def active(self) -> bool:
+        """Whether the unit can change the picture at all; nothing is loaded for one that cannot."""
+        return self.enabled and self.scale != 0.0 and not self.schedule.empty
+
+    def check(self) -> None:
+        """Raises `UnitError` for an active unit that lacks something."""
+        if self.image is None:
+            raise UnitError("An IP-Adapter unit is enabled without a reference picture; add one or disable the unit.")
+        if not self.model:
+            raise UnitError("An IP-Adapter unit is enabled without a model; choose one or disable the unit.")
+
+    @property
+    def image_hash(self) -> str:
+        """Hash of the picture's content; empty without a picture."""
+        return content_hash(self.image) if self.image is not None else ""
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Units are summed in this order, so that the order they were given in cannot change a single bit."""
+        return (self.model or "", self.image_hash, self.scale, self.start, self.end)
+
+
+def _parse_switch(about: Field, value: Any) -> bool:
+    words = {"true": True, "1": True, "false": False, "0": False}
+    found = words.get(str(value).lower())
+    if found is None:
+        raise UnitError(f"IP-Adapter: {about.name} must be true or false, got {_shown(value)}.")
+    return found
+
+
+def _parse_number(about: Field, value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not about.minimum <= number <= about.maximum:
+        raise UnitError(
+            f"IP-Adapter: {about.name} must be a number from {about.minimum:g} to {about.maximum:g},"
+            f" got {_shown(value)}."
+        )
+    return number
+
+
+def _parse_model(about: Field, value: Any) -> str | None:
+    if value is None or value in ("", "None"):
+        return None
+    if not isinstance(value, str):
+        raise UnitError(f"IP-Adapter: {about.name} must be the name of an adapter, got {_shown(value)}.")
+    return value
+
+
+def _parse_picture(about: Field, value: Any) -> Image.Image | None:
+    if value is not None and not isinstance(value, Image.Image):
+        raise UnitError(f"IP-Adapter: {about.name} must be a picture, got {_shown(value)}.")
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, short whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+PARSERS = {
+    Type.SWITCH: _parse_switch,
+    Type.NUMBER: _parse_number,
+    Type.MODEL: _parse_model,
+    Type.PICTURE: _parse_picture,
+}
+
+assert [f.name for f in FIELDS] == [f.name for f in fields(Unit)]

@@ -1,0 +1,12 @@
+"""Shapes written in `lib_ipadapter.maths` are checked at every call while tests run."""
+
+import torch
+from jaxtyping import install_import_hook
+
+with install_import_hook("lib_ipadapter.maths", "beartype.beartype"):
+    import lib_ipadapter.maths.attention
+    import lib_ipadapter.maths.embeds
+    import lib_ipadapter.maths.projections  # noqa: F401
+
+# Small models gain nothing from threads, and a second busy process makes every parallel operation wait.
+torch.set_num_threads(1)

@@ -1,0 +1,104 @@
+"""Small models with random weights and the real structure, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.variant import Base, Feature, Kind, Variant
+
+TEXT_WIDTH = 48
+WIDTHS = (32, 32, 64, 64, 128, 128, 128, 128, 128, 64, 64, 64, 32, 32, 32, 128)
+"""K/V widths in checkpoint order of `tiny_unet`."""
+EMBED, HIDDEN = 40, 64
+
+
+def tiny_unet(seed: int = 0) -> UNet2DConditionModel:
+    """SD1.5's structure, 16 cross-attention layers, narrow."""
+    torch.manual_seed(seed)
+    return UNet2DConditionModel(
+        block_out_channels=(32, 64, 128, 128),
+        layers_per_block=2,
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    ).eval()
+
+
+def variant(kind: Kind) -> Variant:
+    """An adapter for `tiny_unet` and `tiny_encoder`."""
+    common = {"kind": kind, "base": Base.SD15, "width": TEXT_WIDTH, "layers": WIDTHS}
+    if kind is Kind.BASE:
+        return Variant(**common, tokens=4, feature=Feature.IMAGE_EMBEDS, features=EMBED)
+    return Variant(
+        **common, tokens=16, feature=Feature.HIDDEN_STATES, features=HIDDEN,
+        dim=128, depth=4, heads=2, ff_mult=4,
+    )  # fmt: skip
+
+
+def tiny_adapter(kind: Kind, seed: int = 0) -> IPAdapter:
+    """Random weights, large enough to be seen in the output."""
+    torch.manual_seed(seed)
+    adapter = IPAdapter(variant(kind))
+    for name, parameter in adapter.named_parameters():
+        if "ip_adapter" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return adapter.requires_grad_(False).eval()
+
+
+def save_adapter(adapter: IPAdapter, path: Path) -> Path:
+    """In the published layout."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(adapter.state_dict(), path)
+    return path
+
+
+def tiny_encoder(seed: int = 0) -> CLIPVisionModelWithProjection:
+    """A CLIP vision tower, 64 wide."""
+    torch.manual_seed(seed)
+    return CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=HIDDEN,
+            intermediate_size=128,
+            projection_dim=EMBED,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            image_size=56,
+            patch_size=14,
+        )
+    ).eval()
+
+
+def tiny_pipeline(seed: int = 0) -> StableDiffusionPipeline:
+    """A whole pipeline without tokenizer: prompts are given as embeddings, 77 long."""
+    torch.manual_seed(seed)
+    vae = AutoencoderKL(
+        block_out_channels=[8, 8, 8, 8],
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+    )
+    text = CLIPTextModel(
+        CLIPTextConfig(hidden_size=TEXT_WIDTH, intermediate_size=64, num_attention_heads=4, num_hidden_layers=2)
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=None,  # pyright: ignore[reportArgumentType]
+        unet=tiny_unet(seed),
+        scheduler=DDIMScheduler(num_train_timesteps=1000),
+        safety_checker=None,  # pyright: ignore[reportArgumentType]
+        feature_extractor=None,  # pyright: ignore[reportArgumentType]
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
