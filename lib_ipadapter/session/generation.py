@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -81,16 +82,11 @@ class Generation:
         self.branches.append(ImageBranch(self._key_values(unit, variant, file.path), unit.scale, unit.schedule))
         self.variants.append(variant)
 
-    def _key_values(self, unit: Unit, variant: Variant, path) -> tuple[KeyValue, ...]:
+    def _key_values(self, unit: Unit, variant: Variant, path: Path) -> tuple[KeyValue, ...]:
         """Computed in float32, once; the adapter's weights stay on the CPU."""
-        device = self.host.device
-        features = self.library.encode(
-            unit.image,
-            variant,
-            self.host.encoder_folders(),
-            device,
-            self.host.dtype,  # pyright: ignore
-        )
+        assert unit.image is not None
+        device, dtype = self.host.device, self.host.dtype
+        features = self.library.encode(unit.image, variant, self.host.encoder_folders(), device, dtype)
         adapter = self.library.adapter(path)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             return adapter.key_values(adapter.image_prompt(*(f.to(device) for f in features)).stacked())
