@@ -29,6 +29,11 @@ class KeyValue:
         """On the device and in the dtype of `tensor`; itself when nothing changes."""
         return KeyValue(self.key.to(tensor), self.value.to(tensor))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return self.key.nbytes + self.value.nbytes
+
 
 def image_attention(
     query: Float[Tensor, "rows queries width"], kv: KeyValue, heads: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -21,6 +21,8 @@ class ImageBranch:
     """In checkpoint order. Rows are indexed by a UNet row's role."""
     scale: float = 1.0
     schedule: Schedule = field(default_factory=Schedule)
+    _rows: dict[Hashable, KeyValue] = field(default_factory=dict, repr=False, compare=False)
+    """Key and value per layer and pattern of roles: a sampling has one or two patterns, and thousands of calls."""
 
     def acts(self, moment: Moment) -> bool:
         """Whether the unit contributes anything to the UNet call now running."""
@@ -28,5 +30,11 @@ class ImageBranch:
 
     def output(self, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:
         """``scale * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with the K and V of its role."""
-        kv = self.key_values[layer.index].like(query).rows(moment.call)
-        return self.scale * image_attention(query, kv, layer.heads)
+        return self.scale * image_attention(query, self.rows(layer.index, moment.call, query), layer.heads)
+
+    def rows(self, layer: int, roles: Sequence[int], like: Tensor) -> KeyValue:
+        """K and V of a layer for a batch whose rows play `roles`, on the device and in the dtype of `like`."""
+        key = (layer, tuple(roles), like.device, like.dtype)
+        if key not in self._rows:
+            self._rows[key] = self.key_values[layer].like(like).rows(list(roles))
+        return self._rows[key]

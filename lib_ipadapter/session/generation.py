@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
-import torch
 from torch import nn
 
 from lib_ipadapter.errors import HostError
-from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
@@ -79,17 +76,10 @@ class Generation:
         variant = self.library.variant(file.path)
         assert self._unet is not None
         check_fits(variant, cross_attentions(self._unet), file.name)
-        self.branches.append(ImageBranch(self._key_values(unit, variant, file.path), unit.scale, unit.schedule))
-        self.variants.append(variant)
-
-    def _key_values(self, unit: Unit, variant: Variant, path: Path) -> tuple[KeyValue, ...]:
-        """Computed in float32, once; the adapter's weights stay on the CPU."""
         assert unit.image is not None
-        device, dtype = self.host.device, self.host.dtype
-        features = self.library.encode(unit.image, variant, self.host.encoder_folders(), device, dtype)
-        adapter = self.library.adapter(path)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            return adapter.key_values(adapter.image_prompt(*(f.to(device) for f in features)).stacked())
+        key_values = self.library.key_values(unit.image, file.path, self.host)
+        self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule))
+        self.variants.append(variant)
 
     def _move_to(self, unet: nn.Module) -> None:
         """Follows a change of the UNet in the middle of sampling; stands down where the adapters do not fit."""

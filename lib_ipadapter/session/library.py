@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_shapes
@@ -18,6 +20,7 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.variant import Feature, Variant, detect
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
 from lib_ipadapter.session.files import list_encoders
+from lib_ipadapter.session.host import Host
 
 
 class Sized(Protocol):
@@ -61,6 +64,22 @@ class LRU(Generic[T]):
         self._items.clear()
 
 
+@dataclass(frozen=True)
+class KeyValues:
+    """K and V of one picture for every layer of one adapter, in checkpoint order."""
+
+    layers: tuple[KeyValue, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return sum(kv.nbytes for kv in self.layers)
+
+
+CPU = torch.empty(0)
+"""Tensors made `like` it are on the CPU in float32."""
+
+
 class Library:
     """Reads files once and encodes pictures once. Everything in it rests on the CPU."""
 
@@ -69,6 +88,7 @@ class Library:
         self.encoders: LRU[ImageEncoder] = LRU(0)
         """One at a time: the large ones take gigabytes."""
         self.features: LRU[ImageFeatures] = LRU(64 << 20)
+        self.computed: LRU[KeyValues] = LRU(128 << 20)
         self._headers: dict[Hashable, Any] = {}
 
     def adapter(self, path: Path) -> IPAdapter:
@@ -79,15 +99,32 @@ class Library:
         """What an adapter file is, from its header."""
         return self._header(path, lambda: detect(read_shapes(path)))
 
+    def key_values(self, image: Image.Image, path: Path, host: Host) -> KeyValues:
+        """K and V of every layer for a picture and the adapter at `path`, on the CPU in float32.
+
+        Computed on the host's device, once: batches, passes and later jobs with the same picture find them here.
+        """
+        variant = self.variant(path)
+        encoder = self.find_encoder(variant, host.encoder_folders())
+
+        def compute() -> KeyValues:
+            adapter = self.adapter(path)
+            features = self.encode(image, variant, encoder, host.device, host.dtype)
+            with torch.no_grad(), torch.autocast(host.device.type, enabled=False):
+                prompt = adapter.image_prompt(*(part.to(host.device) for part in features))
+                return KeyValues(tuple(kv.like(CPU) for kv in adapter.key_values(prompt.stacked())))
+
+        key = (content_hash(image), _stamp(path), _stamp(encoder), str(host.device), host.dtype)
+        return self.computed.get(key, compute)
+
     def encode(
-        self, image: Image.Image, variant: Variant, folders: Sequence[Path], device: torch.device, dtype: torch.dtype
+        self, image: Image.Image, variant: Variant, path: Path, device: torch.device, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """A picture's features as the adapter wants them, and those of no picture, as in training.
 
         No picture is a zero embedding for a base adapter, and for a plus adapter the hidden states of a zero pixel
         tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
         """
-        path = self.find_encoder(variant, folders)
 
         def features(what: str, make: Callable[[ImageEncoder], ImageFeatures]) -> torch.Tensor:
             def encode() -> ImageFeatures:
@@ -120,7 +157,7 @@ class Library:
 
     def unload(self) -> None:
         """Frees all memory that the cache holds."""
-        for cache in (self.adapters, self.encoders, self.features):
+        for cache in (self.adapters, self.encoders, self.features, self.computed):
             cache.clear()
         self._headers.clear()
 
