@@ -4,6 +4,7 @@
 
     IPAdapterError
     ├── CheckpointError    a file is not what it should be
+    │   └── NotAnAdapterError   it is a model of another kind; lists leave it out
     ├── UnitError          what the user asked for cannot be done
     └── HostError          the WebUI or the UNet around us is not as needed
 
@@ -20,6 +21,10 @@ class IPAdapterError(Exception):
 
 class CheckpointError(IPAdapterError):
     """A file is not what it should be."""
+
+
+class NotAnAdapterError(CheckpointError):
+    """The file is a model of another kind, which a shared folder may well hold."""
 
 
 class UnitError(IPAdapterError):

@@ -29,6 +29,10 @@ class KeyValue:
         """On the device and in the dtype of `tensor`; itself when nothing changes."""
         return KeyValue(self.key.to(tensor), self.value.to(tensor))
 
+    def cpu(self) -> KeyValue:
+        """On the CPU."""
+        return KeyValue(self.key.cpu(), self.value.cpu())
+
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""

@@ -17,7 +17,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
 
 PREFIXES = {
     "image_proj.": "image_proj.",
@@ -37,8 +37,8 @@ FOREIGN = {
 }
 """Prefix -> what such a file is, for the refusal."""
 
-WHOLE_PICKLE_LIMIT = 4 << 30
-"""Bytes. The largest published adapter has 1.7 GB; an old-style pickle has to be read whole to be looked at."""
+WHOLE_PICKLE_LIMIT = 1 << 30
+"""Bytes. An old-style pickle has to be read whole to be looked at; no published adapter is one."""
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -68,7 +68,7 @@ def translated(tensors: Mapping[str, Any], path: Path) -> dict[str, Any]:
             continue
         result |= {ours + k.removeprefix(theirs): v for k, v in tensors.items() if k.startswith(theirs)}
     if {key.split(".")[0] for key in result} != {"image_proj", "ip_adapter"}:
-        raise CheckpointError(f"{path.name} is not an IP-Adapter: {_what_else(tensors)}.")
+        raise NotAnAdapterError(f"{path.name} is not an IP-Adapter: {_what_else(tensors)}.")
     return result
 
 
@@ -121,7 +121,7 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     """
     mapped = zipfile.is_zipfile(path)
     if not mapped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
-        raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 4 GB; convert it to safetensors.")
+        raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
     content = torch.serialization.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     return {key: tuple(t.shape) if shapes_only else t for key, t in _flat(content).items()}
 

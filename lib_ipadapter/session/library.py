@@ -76,10 +76,6 @@ class KeyValues:
         return sum(kv.nbytes for kv in self.layers)
 
 
-CPU = torch.empty(0)
-"""Tensors made `like` it are on the CPU in float32."""
-
-
 class Library:
     """Reads files once and encodes pictures once. Everything in it rests on the CPU."""
 
@@ -112,7 +108,7 @@ class Library:
             features = self.encode(image, variant, encoder, host.device, host.dtype)
             with torch.no_grad(), torch.autocast(host.device.type, enabled=False):
                 prompt = adapter.image_prompt(*(part.to(host.device) for part in features))
-                return KeyValues(tuple(kv.like(CPU) for kv in adapter.key_values(prompt.stacked())))
+                return KeyValues(tuple(kv.cpu() for kv in adapter.key_values(prompt.stacked())))
 
         key = (content_hash(image), _stamp(path), _stamp(encoder), str(host.device), host.dtype)
         return self.computed.get(key, compute)

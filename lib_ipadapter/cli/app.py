@@ -1,0 +1,39 @@
+"""The commands, and the one place where an error becomes a sentence and an exit status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from lib_ipadapter.cli.demo import demo
+from lib_ipadapter.cli.generate import generate
+from lib_ipadapter.cli.inspect import inspect
+from lib_ipadapter.errors import IPAdapterError
+
+CANNOT_USE = 2
+"""Exit status when something that the user gave cannot be used; click's own for a wrong option."""
+
+
+class Commands(TyperGroup):
+    """Says an `IPAdapterError` in one line on standard error, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except IPAdapterError as error:
+            typer.echo(" ".join(str(error).split()), err=True)
+            raise typer.Exit(CANNOT_USE) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="IP-Adapter: a picture as a prompt for Stable Diffusion.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (inspect, generate, demo):
+    app.command()(command)

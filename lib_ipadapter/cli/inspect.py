@@ -1,0 +1,66 @@
+"""``inspect``: what an adapter file is, from its header alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model.checkpoint import read_shapes, sha256
+from lib_ipadapter.model.variant import Variant, detect
+
+ABOUT = {
+    "variant": "",
+    "base": "checkpoints it was trained on",
+    "tokens": "image tokens per picture",
+    "encoder": "image encoder it needs",
+    "feature": "what it takes from the encoder",
+    "layers": "cross-attention layers",
+    "sha256": "",
+}
+"""Field -> what it means, in the order in which they are shown."""
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Adapter file: .safetensors, .bin, .pt or .pth.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the card.")] = False,
+    with_hash: Annotated[bool, typer.Option("--hash", help="SHA-256 too, which reads the whole file.")] = False,
+) -> None:
+    """Say what an adapter file is: variant, checkpoint family, encoder. Reads its header only."""
+    if file.is_dir():
+        raise CheckpointError(f"{file} is a folder; give the adapter file in it.")
+    facts = described(detect(read_shapes(file)), sha256(file) if with_hash else None)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        show_card(file, facts)
+
+
+def described(variant: Variant, digest: str | None) -> dict[str, Any]:
+    """What ``--json`` prints. Scripts read these keys: add to them, never rename."""
+    return {
+        "variant": variant.kind.value,
+        "base": variant.base.value,
+        "tokens": variant.tokens,
+        "encoder": variant.encoder,
+        "feature": variant.feature.value,
+        "layers": len(variant.layers),
+        "sha256": digest,
+    }
+
+
+def show_card(file: Path, facts: dict[str, Any]) -> None:
+    """The same for people."""
+    table = Table.grid(padding=(0, 2))
+    for name, about in ABOUT.items():
+        if facts[name] is not None:
+            table.add_row(f"[dim]{name}[/dim]", f"[bold]{facts[name]}[/bold]", f"[dim]{about}[/dim]")
+    table.add_row("[dim]size[/dim]", f"{file.stat().st_size / 1e6:.1f} MB")
+    Console().print(Panel.fit(table, title=file.name, title_align="left", padding=(1, 2)))

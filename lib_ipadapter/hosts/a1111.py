@@ -1,0 +1,118 @@
+"""AUTOMATIC1111's WebUI as a host. Places in comments are of its version 1.10.1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from modules import devices, paths, script_callbacks, sd_models, shared
+from torch import nn
+
+from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session.host import BeginStep
+
+EXTENSION = Path(__file__).resolve().parents[2]
+
+
+class A1111Host:
+    """The WebUI, for one processing object."""
+
+    def __init__(self, processing: Any) -> None:
+        self.processing = processing
+        self.device = torch.device(devices.device)
+        # Half precision is for GPUs: on the CPU it is slow, on Apple's it overflows in CLIP.
+        self.dtype = devices.dtype if self.device.type == "cuda" else torch.float32
+
+    def unet(self) -> nn.Module:
+        """The live UNet, in ldm's and in sgm's models alike."""
+        return shared.sd_model.model.diffusion_model
+
+    @contextmanager
+    def follow(self, begin_step: BeginStep) -> Iterator[None]:
+        """Listens to the denoiser, before it divides its rows into UNet calls (sd_samplers_cfg_denoiser.py:211)."""
+
+        def on_cfg_denoiser(params: script_callbacks.CFGDenoiserParams) -> None:
+            # `sampling_step` of the callback lags behind; the denoiser's own count is what the sampler really does.
+            progress = params.denoiser.step / params.denoiser.total_steps
+            begin_step(progress, step_roles(params))
+
+        script_callbacks.on_cfg_denoiser(on_cfg_denoiser, name="ip_adapter")
+        try:
+            yield
+        finally:
+            script_callbacks.remove_callbacks_for_function(on_cfg_denoiser)
+
+    def adapter_folders(self) -> Sequence[Path]:
+        """See `adapter_folders`."""
+        return adapter_folders()
+
+    def encoder_folders(self) -> Sequence[Path]:
+        """See `encoder_folders`."""
+        return encoder_folders()
+
+    def notice(self, sentence: str) -> None:
+        """Below the picture in the page, and in the API's info."""
+        self.processing.comment(sentence)
+
+
+def step_roles(params: script_callbacks.CFGDenoiserParams) -> list[Role]:
+    """Roles of a step's rows: first every conditional one (several per picture with AND), then all others.
+
+    InstructPix2Pix has two kinds of others, with and without its own picture; to the prompt both are unconditional.
+    """
+    conditional = params.text_cond.shape[0]
+    return [Role.CONDITIONAL] * conditional + [Role.UNCONDITIONAL] * (len(params.x) - conditional)
+
+
+def loaded_unet() -> nn.Module | None:
+    """The UNet if a checkpoint is loaded; asking `shared.sd_model` would load one."""
+    model = sd_models.model_data.sd_model
+    return model.model.diffusion_model if model is not None else None
+
+
+def adapter_folders() -> list[Path]:
+    """``--ip-adapter-dir`` if given, the WebUI's and the extension's ``models/ip-adapter``, ControlNet's folders."""
+    own = [_option("ip_adapter_dir"), Path(paths.models_path, "ip-adapter"), EXTENSION / "models" / "ip-adapter"]
+    return _existing(own, _controlnet_folders())
+
+
+def encoder_folders() -> list[Path]:
+    """``clip_vision`` below each of the places where adapters may be, and ControlNet's own folder of encoders."""
+    own = [
+        _option("ip_adapter_encoder_dir"),
+        Path(paths.models_path, "clip_vision"),
+        EXTENSION / "models" / "clip_vision",
+    ]
+    return _existing(own, [folder / "clip_vision" for folder in _annotator_folders()])
+
+
+def _controlnet_folders() -> list[Path | None]:
+    return [_option("controlnet_dir"), _setting("control_net_models_path"), Path(paths.models_path, "ControlNet")]
+
+
+def _annotator_folders() -> list[Path]:
+    found = [_option("controlnet_annotator_models_path"), _setting("control_net_modules_path")]
+    extensions = Path(paths.data_path, "extensions")
+    return [
+        *(f for f in found if f is not None),
+        *(extensions / name / "annotator" / "downloads" for name in ("sd-webui-controlnet", "controlnet")),
+    ]
+
+
+def _option(name: str) -> Path | None:
+    value = getattr(shared.cmd_opts, name, None)
+    return Path(value) if value else None
+
+
+def _setting(name: str) -> Path | None:
+    value = shared.opts.data.get(name)
+    return Path(paths.data_path, value) if value else None
+
+
+def _existing(own: Sequence[Path | None], others: Sequence[Path | None]) -> list[Path]:
+    """Own folders always, because messages name them; others where they exist. Each once."""
+    wanted = [*(f for f in own if f), *(f for f in others if f and f.is_dir())]
+    return list(dict.fromkeys(wanted))

@@ -1,0 +1,1 @@
+"""Door to the WebUI: panel, API, infotext, settings."""

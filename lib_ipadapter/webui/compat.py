@@ -1,0 +1,41 @@
+"""Differences between gradio 3.41, which the WebUI pins, and today's; and life without a WebUI."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import gradio as gr
+
+REFRESH_SYMBOL = "\U0001f504"
+
+
+def accepts(function: Any, name: str) -> bool:
+    """Whether this gradio's `function` has a parameter `name`."""
+    return name in inspect.signature(function).parameters
+
+
+def picture_input(**kwargs: Any) -> gr.Image:
+    """A picture to upload, drop or paste; transparency arrives as it is."""
+    sources = {"source": "upload"} if accepts(gr.Image, "source") else {"sources": ["upload", "clipboard"]}
+    return gr.Image(type="pil", image_mode="RGBA", **sources, **kwargs)
+
+
+def refresh_button(**kwargs: Any) -> gr.Button:
+    """The small square button that the WebUI has beside its lists."""
+    try:
+        from modules.ui_components import ToolButton  # noqa: PLC0415 - there is none outside the WebUI
+    except ImportError:
+        return gr.Button(REFRESH_SYMBOL, elem_classes=["tool"], min_width=40, scale=0, **kwargs)
+    return ToolButton(value=REFRESH_SYMBOL, **kwargs)
+
+
+def run_script_on_change(component: Any, script: str) -> None:
+    """Runs `script`, a JavaScript function, whenever the value changes, by hand or by program."""
+    name = "js" if accepts(component.change, "js") else "_js"
+    component.change(fn=None, inputs=[component], **{name: script})
+
+
+def warn(sentence: str) -> None:
+    """A message in the corner of the page."""
+    gr.Warning(sentence)

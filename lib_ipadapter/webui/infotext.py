@@ -1,0 +1,74 @@
+"""A picture's generation parameters: written for every active unit, read back when pasted.
+
+One key per unit, ``IP-Adapter 1``, with a value like ``model: ip-adapter_sd15, scale: 0.6, start: 0.0, end: 1.0,
+image: 3f2a9c01``. Names that hold a comma, colon or quote are written as JSON strings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.session.unit import FIELDS, Field, Type, Unit
+
+KEY = "IP-Adapter"
+HASH_LENGTH = 12
+"""Characters of the picture's hash that are written."""
+
+PAIR = re.compile(r'\s*(\w+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
+
+Parameters = Mapping[str, Any]
+
+
+def write(units: Sequence[Unit]) -> dict[str, str]:
+    """What to add to a picture's parameters: one key for each unit that acts, numbered as the user gave them."""
+    return {f"{KEY} {i}": describe(unit) for i, unit in enumerate(units, 1) if unit.active}
+
+
+def describe(unit: Unit) -> str:
+    """One unit as text; a unit that acts is enabled, so that is not written."""
+    pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is not Type.SWITCH}
+    pairs["image"] = unit.image_hash[:HASH_LENGTH]
+    return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
+
+
+def read(parameters: Parameters, number: int) -> dict[str, Any]:
+    """The fields of unit `number`, 1 and up, as far as they can be understood; empty when it was not active.
+
+    Infotext comes from strangers: unknown names are ignored, what has no meaning keeps its default, and nothing here
+    opens a file. The picture's hash comes back as it was written, under ``image``.
+    """
+    text = parameters.get(f"{KEY} {number}")
+    if not isinstance(text, str):
+        return {}
+    found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
+    known = {f.name: f for f in FIELDS if f.type in (Type.NUMBER, Type.MODEL)}
+    values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
+    return {"enabled": True, "image": found.get("image", ""), **{k: v for k, v in values.items() if v is not None}}
+
+
+def _parsed(field: Field, value: str) -> Any:
+    """`value` as the field holds it, clamped into its range; None where it has no meaning."""
+    try:
+        if field.type is Type.NUMBER:
+            value = str(min(max(float(value), field.minimum), field.maximum))
+        return field.parse(value)
+    except (UnitError, ValueError):
+        return None
+
+
+def _quoted(text: str) -> str:
+    return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _unquoted(text: str) -> str:
+    if not text.startswith('"'):
+        return text.strip()
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text

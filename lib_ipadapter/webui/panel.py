@@ -1,0 +1,133 @@
+"""The panel: an accordion with a tab per unit, made from `FIELDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from lib_ipadapter.model.picture import content_hash, encoder_view
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.webui import compat, infotext
+from lib_ipadapter.webui.models import NONE
+
+TITLE = "IP-Adapter"
+
+Choices = Callable[[], Sequence[tuple[str, str]]]
+"""Gives the adapters that there are now, as (label, name)."""
+
+Resolve = Callable[[str], str | None]
+"""Gives the name in that list which a pasted name stands for."""
+
+BY_NAME = {field.name: field for field in FIELDS}
+
+
+@dataclass(frozen=True)
+class UnitControls:
+    """What the panel has for one unit."""
+
+    fields: dict[str, Any]
+    """Field name -> component, in the order of `FIELDS`."""
+    note: gr.HTML
+    """Says which picture is there, or which one a pasted infotext wants."""
+
+
+def build(tab: str, units: int, choices: Choices) -> list[UnitControls]:
+    """The whole panel for `tab`, "txt2img" or "img2img"."""
+    elem_id = f"ip_adapter_{tab}"
+    with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
+        if units == 1:
+            return [_unit(f"{elem_id}_unit_1", choices)]
+        with gr.Tabs(elem_id=f"{elem_id}_tabs"):
+            controls = []
+            for number in range(1, units + 1):
+                with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
+                    controls.append(_unit(f"{elem_id}_unit_{number}", choices))
+    return controls
+
+
+def components(controls: Sequence[UnitControls]) -> list[Any]:
+    """Every component in the order in which the script's arguments come."""
+    return [component for unit in controls for component in unit.fields.values()]
+
+
+def paste_fields(controls: Sequence[UnitControls], resolve: Resolve) -> list[tuple[Any, Callable[[Any], Any]]]:
+    """What the WebUI calls when generation parameters are pasted: (component, parameters -> value)."""
+    return [pair for number, unit in enumerate(controls, 1) for pair in _paste_unit(unit, number, resolve)]
+
+
+def _unit(elem_id: str, choices: Choices) -> UnitControls:
+    with gr.Row():
+        enabled = gr.Checkbox(value=False, **_props("enabled", elem_id))
+    with gr.Row(elem_classes=["ip-adapter-pictures"]):
+        image = compat.picture_input(height=260, **_props("image", elem_id))
+        view = gr.Image(
+            label="What the encoder sees",
+            interactive=False,
+            visible=False,
+            height=260,
+            elem_id=f"{elem_id}_view",
+        )
+    note = gr.HTML(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
+    with gr.Row(elem_classes=["ip-adapter-model"]):
+        model = gr.Dropdown(choices=list(choices()), value=NONE, **_props("model", elem_id))
+        refresh = compat.refresh_button(elem_id=f"{elem_id}_refresh")
+    scale = _slider("scale", elem_id)
+    with gr.Row():
+        start, end = _slider("start", elem_id), _slider("end", elem_id)
+
+    image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
+    refresh.click(fn=lambda: gr.update(choices=list(choices())), inputs=[], outputs=[model], show_progress="hidden")
+    compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
+
+    found = {"enabled": enabled, "image": image, "model": model, "scale": scale, "start": start, "end": end}
+    return UnitControls({field.name: found[field.name] for field in FIELDS}, note)
+
+
+def show_view(image: Image.Image | None) -> tuple[Any, str]:
+    """What the encoder will see of a picture, and the picture's hash."""
+    if image is None:
+        return gr.update(value=None, visible=False), ""
+    view = encoder_view(image)
+    text = f"Picture {content_hash(image)[: infotext.HASH_LENGTH]}"
+    if image.width != image.height:
+        text += ": only the square in its middle is seen"
+    return gr.update(value=view, visible=True), text
+
+
+def _slider(name: str, elem_id: str) -> gr.Slider:
+    field = BY_NAME[name]
+    return gr.Slider(
+        minimum=field.minimum, maximum=field.maximum, step=field.step, value=field.default, **_props(name, elem_id)
+    )
+
+
+def _props(name: str, elem_id: str) -> dict[str, Any]:
+    return {"label": BY_NAME[name].label, "elem_id": f"{elem_id}_{name}"}
+
+
+def _paste_unit(unit: UnitControls, number: int, resolve: Resolve) -> list[tuple[Any, Callable[[Any], Any]]]:
+    """A unit that the parameters do not mention is switched off, and otherwise left as it is."""
+
+    def value_of(name: str) -> Callable[[Any], Any]:
+        return lambda parameters: infotext.read(parameters, number).get(name)
+
+    def model(parameters: Any) -> str | None:
+        wanted = infotext.read(parameters, number).get("model")
+        found = resolve(wanted) if wanted else None
+        if wanted and found is None:
+            compat.warn(f"IP-Adapter: there is no model {wanted!r} here; choose another one.")
+        return found
+
+    def note(parameters: Any) -> str | None:
+        wanted = infotext.read(parameters, number).get("image")
+        return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else None
+
+    special = {"model": model, "enabled": lambda parameters: bool(infotext.read(parameters, number))}
+    fields = [
+        (component, special.get(name, value_of(name))) for name, component in unit.fields.items() if name != "image"
+    ]
+    return [*fields, (unit.note, note)]

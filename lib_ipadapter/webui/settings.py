@@ -1,0 +1,35 @@
+"""Settings > IP-Adapter."""
+
+from __future__ import annotations
+
+import gradio as gr
+from modules import shared
+
+SECTION = ("ip_adapter", "IP-Adapter")
+
+UNITS = "ip_adapter_units"
+GO_ON = "ip_adapter_go_on"
+
+
+def register() -> None:
+    """Adds the section; called by the WebUI when it builds its settings."""
+    options = {
+        UNITS: shared.OptionInfo(
+            3, "Number of units", gr.Slider, {"minimum": 1, "maximum": 10, "step": 1}, section=SECTION
+        ).needs_reload_ui(),
+        GO_ON: shared.OptionInfo(False, "Go on without the adapter when it fails", section=SECTION).info(
+            "otherwise the job stops with a message; when it goes on, the picture's parameters say so"
+        ),
+    }
+    for name, option in options.items():
+        shared.opts.add_option(name, option)
+
+
+def number_of_units() -> int:
+    """Tabs in the panel."""
+    return int(shared.opts.data.get(UNITS, 3))
+
+
+def goes_on() -> bool:
+    """Whether a failure makes a plain picture instead of none."""
+    return bool(shared.opts.data.get(GO_ON, False))

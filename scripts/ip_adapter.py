@@ -1,0 +1,46 @@
+"""The AlwaysOn script. Its file name is public: ADetailer and others refer to it."""
+
+from modules import script_callbacks, scripts
+
+from lib_ipadapter.hosts import a1111
+from lib_ipadapter.webui import models, panel, settings
+from lib_ipadapter.webui.door import Door
+
+
+class IPAdapterScript(scripts.Script):
+    """One instance per tab; the WebUI calls its methods by name."""
+
+    door = Door()
+    """One for both tabs: an img2img job also closes what a broken txt2img job left open."""
+
+    def title(self):
+        return panel.TITLE
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img):
+        controls = panel.build(
+            "img2img" if is_img2img else "txt2img",
+            settings.number_of_units(),
+            lambda: models.choices(a1111.adapter_folders(), a1111.loaded_unet()),
+        )
+        self.infotext_fields = panel.paste_fields(controls, lambda name: models.resolve(name, a1111.adapter_folders()))
+        self.paste_field_names = []
+        return panel.components(controls)
+
+    def process(self, p, *args):
+        self.door.process(p, args)
+
+    def process_before_every_sampling(self, p, *args, **kwargs):
+        self.door.before_sampling(p, args)
+
+    def post_sample(self, p, ps, *args):
+        self.door.close()
+
+    def postprocess(self, p, processed, *args):
+        self.door.close()
+
+
+script_callbacks.on_ui_settings(settings.register, name="ip_adapter")
+script_callbacks.on_script_unloaded(IPAdapterScript.door.close, name="ip_adapter")
