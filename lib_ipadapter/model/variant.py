@@ -89,6 +89,16 @@ def detect(shapes: Shapes) -> Variant:
     Raises `CheckpointError` in one sentence that says what the file is instead.
     """
     projection = {k.removeprefix("image_proj."): v for k, v in shapes.items() if k.startswith("image_proj.")}
+    try:
+        return _recognised(projection, shapes)
+    except (IndexError, ValueError, ZeroDivisionError):
+        raise CheckpointError(
+            "This file is damaged: tensors of its image projection or K/V maps have impossible shapes;"
+            " download it again."
+        ) from None
+
+
+def _recognised(projection: Shapes, shapes: Shapes) -> Variant:
     for name, refuses in REFUSED.items():
         if refuses(projection):
             raise CheckpointError(f"This file is {name}, which cannot be used here yet; choose a base or plus adapter.")
