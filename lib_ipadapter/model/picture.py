@@ -14,6 +14,9 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 WHITE = (255, 255, 255)
 
+LONGEST = 256
+"""How many times longer than wide a picture may be before its ends are left out."""
+
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """Any picture as RGB: turned as its EXIF says, transparent parts on white, 16 bits scaled to 8.
@@ -22,11 +25,11 @@ def as_rgb(image: Image.Image) -> Image.Image:
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
+        top = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
         return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
         return Image.alpha_composite(canvas, rgba).convert("RGB")
     return image.convert("RGB")
@@ -43,11 +46,18 @@ def encoder_view(image: Image.Image, size: int = 224) -> Image.Image:
 
     The same steps as CLIPImageProcessor, with which the published adapters were trained.
     """
-    rgb = as_rgb(image)
+    rgb = _middle(as_rgb(image))
     short = min(rgb.size)
     scaled = rgb.resize([max(size, int(side * size / short)) for side in rgb.size], Image.Resampling.BICUBIC)
     left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
     return scaled.crop((left, top, left + size, top + size))
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Of a picture like a thread (1 x 10000), as much of the middle as can matter: scaled whole it would fill memory."""
+    width, height = (min(side, LONGEST * min(image.size)) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def pixel_values(view: Image.Image) -> Tensor:
