@@ -20,12 +20,12 @@ class IPAdapterScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        controls = panel.build(
-            "img2img" if is_img2img else "txt2img",
-            settings.number_of_units(),
-            lambda: models.choices(a1111.adapter_folders(), a1111.loaded_unet()),
-        )
-        self.infotext_fields = panel.paste_fields(controls, lambda name: models.resolve(name, a1111.adapter_folders()))
+        def here():
+            return a1111.adapter_folders(), a1111.loaded_unet()
+
+        tab = "img2img" if is_img2img else "txt2img"
+        controls = panel.build(tab, settings.number_of_units(), lambda: models.choices(*here()))
+        self.infotext_fields = panel.paste_fields(controls, lambda name: models.choice(name, *here()))
         self.paste_field_names = []
         return panel.components(controls)
 

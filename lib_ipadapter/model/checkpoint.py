@@ -51,6 +51,11 @@ def read(path: Path) -> dict[str, Tensor]:
     return translated(_open(path, shapes_only=False), path)
 
 
+def read_any(path: Path) -> dict[str, Tensor]:
+    """Every tensor of any weights file, on the CPU, under its own key; nested dictionaries as dotted keys."""
+    return _open(path, shapes_only=False)
+
+
 def sha256(path: Path) -> str:
     """Hash of the whole file, in hex. Reads all of it."""
     digest = hashlib.sha256()

@@ -11,9 +11,9 @@ from typing import Any
 from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError
-from lib_ipadapter.hosts.a1111 import A1111Host
+from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders
 from lib_ipadapter.session.generation import Generation
-from lib_ipadapter.webui import infotext, settings
+from lib_ipadapter.webui import infotext, models, settings
 from lib_ipadapter.webui.api import parse_units
 
 LOG = logging.getLogger("IP-Adapter")
@@ -42,7 +42,9 @@ class Door:
         """A job begins. Whatever an interrupted one left open is closed, and the infotext written."""
         self.close()
         try:
-            processing.extra_generation_params.update(infotext.write(parse_units(args)))
+            units = parse_units(args)
+            written = infotext.write(units, lambda name: models.bare_name(name, adapter_folders()))
+            processing.extra_generation_params.update(written)
         except IPAdapterError:
             LOG.debug("The same arguments fail again before sampling, where it can be said", exc_info=True)
 

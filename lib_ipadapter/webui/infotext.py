@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
@@ -24,15 +24,18 @@ PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
 Parameters = Mapping[str, Any]
 
 
-def write(units: Sequence[Unit]) -> dict[str, str]:
-    """What to add to a picture's parameters: one key for each unit that acts, numbered as the user gave them."""
-    return {f"{KEY} {i}": describe(unit) for i, unit in enumerate(units, 1) if unit.active}
+def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, str]:
+    """What to add to a picture's parameters: one key for each unit that acts, numbered as the user gave them.
+
+    `bare_name`: a model's name as chosen -> the name of its file.
+    """
+    return {f"{KEY} {i}": describe(unit, bare_name) for i, unit in enumerate(units, 1) if unit.active}
 
 
-def describe(unit: Unit) -> str:
+def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
     """One unit as text; a unit that acts is enabled, so that is not written."""
-    pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is not Type.SWITCH}
-    pairs["image"] = unit.image_hash[:HASH_LENGTH]
+    pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER}
+    pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH]}
     return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
 
 

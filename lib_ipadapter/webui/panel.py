@@ -16,11 +16,11 @@ from lib_ipadapter.webui.models import NONE
 
 TITLE = "IP-Adapter"
 
-Choices = Callable[[], Sequence[tuple[str, str]]]
-"""Gives the adapters that there are now, as (label, name)."""
+Choices = Callable[[], Sequence[str]]
+"""Gives the entries of the model list as they are now."""
 
-Resolve = Callable[[str], str | None]
-"""Gives the name in that list which a pasted name stands for."""
+Resolve = Callable[[str], "str | None"]
+"""Gives the entry of that list which a pasted name stands for."""
 
 BY_NAME = {field.name: field for field in FIELDS}
 
