@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -16,11 +16,21 @@ from lib_ipadapter.errors import IPAdapterError
 CANNOT_USE = 2
 """Exit status when something that the user gave cannot be used; click's own for a wrong option."""
 
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+}
+"""Read by diffusers and transformers when they are imported: no hub, no remarks; whatever the user has set stays."""
+
 
 class Commands(TyperGroup):
     """Says an `IPAdapterError` in one line on standard error, without a traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         try:
             return super().invoke(ctx)
         except IPAdapterError as error:

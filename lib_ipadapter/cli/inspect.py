@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -61,6 +62,6 @@ def show_card(file: Path, facts: dict[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     for name, about in ABOUT.items():
         if facts[name] is not None:
-            table.add_row(f"[dim]{name}[/dim]", f"[bold]{facts[name]}[/bold]", f"[dim]{about}[/dim]")
+            table.add_row(f"[dim]{name}[/dim]", f"[bold]{escape(str(facts[name]))}[/bold]", f"[dim]{about}[/dim]")
     table.add_row("[dim]size[/dim]", f"{file.stat().st_size / 1e6:.1f} MB")
-    Console().print(Panel.fit(table, title=file.name, title_align="left", padding=(1, 2)))
+    Console().print(Panel.fit(table, title=escape(file.name), title_align="left", padding=(1, 2)))

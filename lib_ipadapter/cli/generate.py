@@ -1,0 +1,43 @@
+"""``generate``: a checkpoint, an adapter, a picture and a prompt become a PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lib_ipadapter.session.unit import FIELDS
+
+UNIT = {field.name: field.about for field in FIELDS}
+SIZE = "In pixels; what the checkpoint says, if not given."
+
+
+def generate(
+    checkpoint: Annotated[Path, typer.Argument(help="A diffusers folder, or a single SD1.5 file.")],
+    *,
+    adapter: Annotated[Path, typer.Option(help="The adapter file.")],
+    encoder: Annotated[Path, typer.Option(help="The image encoder: its folder, or a single safetensors file.")],
+    image: Annotated[Path, typer.Option(help=UNIT["image"])],
+    prompt: Annotated[str, typer.Option(help="What to draw.")] = "",
+    negative: Annotated[str, typer.Option(help="What not to draw.")] = "",
+    scale: Annotated[float, typer.Option(help=UNIT["scale"])] = 0.6,
+    start: Annotated[float, typer.Option(help=UNIT["start"])] = 0.0,
+    end: Annotated[float, typer.Option(help=UNIT["end"])] = 1.0,
+    steps: Annotated[int, typer.Option(min=1, help="Denoiser steps.")] = 30,
+    guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance; 1 switches it off.")] = 7.5,
+    width: Annotated[int | None, typer.Option(min=64, help=SIZE)] = None,
+    height: Annotated[int | None, typer.Option(min=64, help=SIZE)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the noise; drawn, if not given.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddim, euler, dpm++2m ...; the checkpoint's own.")] = None,
+    output: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("outputs/generated.png"),
+    config: Annotated[Path | None, typer.Option(help="YAML of a single file; else the one beside it.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="CLIP tokenizer folder for a single file.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
+) -> None:
+    """Make a picture with a reference picture as a prompt. Reads local files only."""
+    given = locals()
+    from lib_ipadapter.cli.picture import Request, make  # noqa: PLC0415 - diffusers takes seconds to import
+
+    picture, seed = make(Request(**given))
+    typer.echo(f"{output}: {picture.width} x {picture.height}, seed {seed}")

@@ -1,0 +1,146 @@
+"""What ``generate`` does, once it is known what is wanted."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.hosts.diffusers import DiffusersHost
+from lib_ipadapter.hosts.diffusers_checkpoint import Beside, Pipeline, read_pipeline, use_sampler
+from lib_ipadapter.model.checkpoint import read_shapes
+from lib_ipadapter.model.variant import detect
+from lib_ipadapter.model.vision import read_sizes
+from lib_ipadapter.session.generation import Generation
+from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.webui import infotext
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of ``generate``."""
+
+    checkpoint: Path
+    adapter: Path
+    encoder: Path
+    image: Path
+    prompt: str
+    negative: str
+    scale: float
+    start: float
+    end: float
+    steps: int
+    guidance: float
+    width: int | None
+    height: int | None
+    seed: int | None
+    sampler: str | None
+    output: Path
+    config: Path | None
+    tokenizer: Path | None
+    device: str | None
+
+    def unit(self) -> Unit:
+        """The picture and how it acts. Raises `UnitError`."""
+        values = {"image": read_picture(self.image), "model": self.adapter.stem}
+        return Unit.parse(values | {name: getattr(self, name) for name in ("scale", "start", "end")})
+
+
+def make(request: Request) -> tuple[Image.Image, int]:
+    """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`."""
+    unit = request.unit()
+    check_files(request.adapter, request.encoder)
+    pipeline = open_pipeline(request)
+    seed = random.randrange(1 << 32) if request.seed is None else request.seed
+    picture = draw(request, pipeline, unit, seed)
+    request.output.parent.mkdir(parents=True, exist_ok=True)
+    info = PngInfo()
+    info.add_text("parameters", parameters(request, pipeline, unit, seed, picture.size))
+    picture.save(request.output, format="PNG", pnginfo=info)
+    return picture, seed
+
+
+def read_picture(path: Path) -> Image.Image:
+    """The picture at `path`. Raises `UnitError`."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise UnitError(f"There is no picture {path}.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnitError(f"{path} is not a picture that can be read; give a PNG, JPEG or WebP.") from error
+
+
+def check_files(adapter: Path, encoder: Path) -> None:
+    """What headers tell, before gigabytes are read. Raises `CheckpointError` or `UnitError`."""
+    variant, sizes = detect(read_shapes(adapter)), read_sizes(encoder)
+    if not sizes.fits(variant):
+        raise UnitError(
+            f"{encoder.name} is not the image encoder of {adapter.name}: expected {variant.encoder}"
+            f" ({variant.feature.value} {variant.features} wide), got image_embeds {sizes.projection_dim}"
+            f" and hidden_states {sizes.hidden_size} wide."
+        )
+
+
+def open_pipeline(request: Request) -> Pipeline:
+    """The checkpoint on its device, in half precision on CUDA."""
+    device = torch.device(request.device or best_device())
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    beside = Beside(config=request.config, tokenizer=request.tokenizer)
+    pipeline = read_pipeline(request.checkpoint, device, dtype, beside)
+    if request.sampler:
+        use_sampler(pipeline, request.sampler)
+    return pipeline
+
+
+def best_device() -> str:
+    """The fastest of what this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.Image:
+    """One picture; the pipeline shows its progress bar (tqdm) on standard error."""
+    host = DiffusersHost(pipeline, adapter_folders=[request.adapter], encoder_folders=[request.encoder])
+    with Generation(host, [unit]):
+        made: Any = pipeline(
+            prompt=request.prompt,
+            negative_prompt=request.negative,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance,
+            width=request.width,
+            height=request.height,
+            generator=torch.Generator("cpu").manual_seed(seed),
+        )
+    return made.images[0]
+
+
+def parameters(request: Request, pipeline: Pipeline, unit: Unit, seed: int, size: tuple[int, int]) -> str:
+    """Infotext, as the WebUI writes and pastes it."""
+    pairs = {
+        "Steps": request.steps,
+        "Sampler": type(pipeline.scheduler).__name__.removesuffix("Scheduler"),
+        "CFG scale": request.guidance,
+        "Seed": seed,
+        "Size": f"{size[0]}x{size[1]}",
+        "Model": request.checkpoint.stem,
+        **infotext.write([unit], str),
+    }
+    lines = [request.prompt, ", ".join(f"{name}: {quoted(str(value))}" for name, value in pairs.items())]
+    if request.negative:
+        lines.insert(1, f"Negative prompt: {request.negative}")
+    return "\n".join(lines)
+
+
+def quoted(value: str) -> str:
+    """As the WebUI quotes a value that would divide its line."""
+    return json.dumps(value, ensure_ascii=False) if set(value) & {",", ":", "\n"} else value

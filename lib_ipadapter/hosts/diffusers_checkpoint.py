@@ -1,0 +1,104 @@
+"""Checkpoints on disk as diffusers pipelines, without asking any hub for anything.
+
+Two kinds: a folder in diffusers' layout (SD1.5 or SDXL), and a single file with the original keys (SD1.5).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UniPCMultistepScheduler,
+)
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.hosts.diffusers_single_file import read_single_file
+
+Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
+
+FOLDERS: dict[str, type[Any]] = {
+    "StableDiffusionPipeline": StableDiffusionPipeline,
+    "StableDiffusionXLPipeline": StableDiffusionXLPipeline,
+}
+"""What a folder's model_index.json may say."""
+
+SAMPLERS: dict[str, Callable[[Any], Any]] = {
+    "ddim": DDIMScheduler.from_config,
+    "euler": EulerDiscreteScheduler.from_config,
+    "euler-a": EulerAncestralDiscreteScheduler.from_config,
+    "heun": HeunDiscreteScheduler.from_config,
+    "dpm++2m": DPMSolverMultistepScheduler.from_config,
+    "dpm++2m-karras": lambda config: DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True),
+    "unipc": UniPCMultistepScheduler.from_config,
+}
+"""Name -> scheduler, made from the configuration of the one that the checkpoint comes with."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Files that a single-file checkpoint lacks, where the user names them."""
+
+    config: Path | None = None
+    """Original configuration, YAML; else the file of the checkpoint's name beside it; else SD1.5's own."""
+    tokenizer: Path | None = None
+    """CLIP tokenizer folder (vocab.json, merges.txt)."""
+
+
+def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: Beside | None = None) -> Pipeline:
+    """The pipeline in a folder or a single file. Raises `CheckpointError`."""
+    beside = beside or Beside()
+    if not path.exists():
+        raise CheckpointError(f"There is no checkpoint {path}; give a diffusers folder or a single-file checkpoint.")
+    read = _read_folder if path.is_dir() else _read_file
+    try:
+        return read(path, dtype, beside).to(device)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"The checkpoint {path.name} cannot be read ({reason}); download it again, or, where a single file has"
+            " other sizes than SD1.5, put its YAML beside it."
+        ) from error
+
+
+def use_sampler(pipeline: Pipeline, name: str) -> None:
+    """Puts the sampler called `name` in place. Raises `CheckpointError` for an unknown one."""
+    if name not in SAMPLERS:
+        raise CheckpointError(f"There is no sampler called {name!r}; choose one of {', '.join(SAMPLERS)}.")
+    pipeline.scheduler = SAMPLERS[name](pipeline.scheduler.config)
+
+
+def _read_folder(path: Path, dtype: torch.dtype, beside: Beside) -> Pipeline:
+    index = path / "model_index.json"
+    if not index.is_file():
+        raise CheckpointError(f"{path} has no model_index.json; give a folder in diffusers' layout, or a single file.")
+    kind = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
+    if kind not in FOLDERS:
+        raise CheckpointError(f"{path.name} holds a {kind}; expected one of {', '.join(FOLDERS)}.")
+    options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True}
+    if kind == "StableDiffusionPipeline":
+        options |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    if not any(_weights(path / "unet", "")) and any(_weights(path / "unet", "fp16.")):
+        options["variant"] = "fp16"
+    return FOLDERS[kind].from_pretrained(str(path), **options)
+
+
+def _weights(folder: Path, variant: str) -> list[Path]:
+    return [*folder.glob(f"diffusion_pytorch_model.{variant}safetensors"), *folder.glob(f"*model.{variant}bin")]
+
+
+def _read_file(path: Path, dtype: torch.dtype, beside: Beside) -> Pipeline:
+    return read_single_file(path, dtype, beside.config, beside.tokenizer)
