@@ -124,10 +124,14 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     The loader is taken from `torch.serialization`, because the WebUI replaces ``torch.load`` by one that
     falls back to the unsafe unpickler and refuses what today's torch writes.
     """
-    mapped = zipfile.is_zipfile(path)
-    if not mapped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
+    zipped = zipfile.is_zipfile(path)
+    if not zipped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
-    content = torch.serialization.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    # torch 2.13 goes by the suffix, and only for names; mapping needs a name, in torch 2.1 one that is a string.
+    mapped = zipped and path.suffix != ".safetensors"
+    with path.open("rb") as file:
+        source = str(path) if mapped else file
+        content = torch.serialization.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     return {key: tuple(t.shape) if shapes_only else t for key, t in _flat(content).items()}
 
 
@@ -154,6 +158,6 @@ def _as_sentence(path: Path):
             f"{path.name} holds code besides weights, or is cut short, and was not run;"
             " get the safetensors version of it."
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError) as error:
+    except Exception as error:  # a damaged pickle can make the unpickler raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path.name} cannot be read ({reason}); download it again.") from error

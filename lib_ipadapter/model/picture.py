@@ -54,7 +54,7 @@ def encoder_view(image: Image.Image, size: int = 224) -> Image.Image:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """Of a picture like a thread (1 x 10000), as much of the middle as can matter: scaled whole it would fill memory."""
+    """Of a picture like a thread (1 x 10000), as much of the middle as matters: scaled whole it fills memory."""
     width, height = (min(side, LONGEST * min(image.size)) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
