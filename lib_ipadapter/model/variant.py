@@ -40,6 +40,11 @@ class Base(str, Enum):
     SD15 = "sd15"
     SDXL = "sdxl"
 
+    @property
+    def title(self) -> str:
+        """As people write it."""
+        return {Base.SD15: "SD1.5", Base.SDXL: "SDXL"}[self]
+
 
 LAYERS = {16: Base.SD15, 70: Base.SDXL}
 """Number of cross-attention layers -> family. Widths do not decide: a small model may be built like a large one."""

@@ -65,8 +65,8 @@ def why_not(variant: Variant, layers: Sequence[CrossAttention]) -> str:
     widths = tuple(layer.width for layer in layers)
     if len(variant.layers) != len(widths):
         family = LAYERS.get(len(widths))
-        loaded = f"the checkpoint is {family.value}" if family else f"the checkpoint has {len(widths)} layers"
-        return f"it is for {variant.base.value}, {loaded}"
+        loaded = f"the checkpoint is {family.title}" if family else f"the checkpoint has {len(widths)} layers"
+        return f"it is for {variant.base.title}, {loaded}"
     if variant.width != layers[0].context:
         return f"it was made for text {variant.width} wide, the checkpoint's is {layers[0].context} wide"
     if variant.layers != widths:

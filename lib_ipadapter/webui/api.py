@@ -31,9 +31,13 @@ def parse_units(args: Sequence[Any]) -> list[Unit]:
         return [parse_unit(values) for values in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
-    rows = [args[i : i + len(FIELDS)] for i in range(0, len(args), len(FIELDS))]
-    units = (dict(zip((f.name for f in FIELDS), row, strict=False)) for row in rows)
-    return [parse_unit(values) for values in units]
+    return [parse_unit(_by_name(args[i : i + len(FIELDS)])) for i in range(0, len(args), len(FIELDS))]
+
+
+def _by_name(row: Sequence[Any]) -> dict[str, Any]:
+    """One unit's values in the page's order; what a component left empty takes its default, and a unit starts off."""
+    said = {field.name: value for field, value in zip(FIELDS, row, strict=False) if value is not None}
+    return {"enabled": False, **said}
 
 
 def parse_unit(values: Mapping[str, Any]) -> Unit:

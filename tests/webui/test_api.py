@@ -1,0 +1,122 @@
+"""What a script's arguments may look like, and what each wrong one is answered."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.webui import api
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
+PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8]
+DISABLED = [False, None, "None", 0.6, 0.0, 1.0]
+
+
+def encoded(form: str = "PNG") -> str:
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, form)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def unit(**values: object) -> dict[str, object]:
+    return {"image": encoded(), "model": "ip-adapter_sd15", **values}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        encoded(),
+        "data:image/png;base64," + encoded(),
+        "\n".join(encoded()[i : i + 76] for i in range(0, len(encoded()), 76)),
+        encoded().replace("+", "-").replace("/", "_"),
+        encoded().rstrip("="),
+    ],
+    ids=["bare", "data URI", "wrapped", "URL-safe", "unpadded"],
+)
+def test_every_form_of_base64_gives_the_same_picture(form: str) -> None:
+    (parsed,) = api.parse_units([unit(image=form)])
+    assert parsed.image is not None
+    assert np.array_equal(np.asarray(parsed.image), np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["/etc/passwd", "C:\\a.png", "https://a.example/b.png", "file:///a.png", 3, ["a"], {}]
+)
+def test_a_path_an_address_or_another_type_is_refused_and_never_opened(wrong: object) -> None:
+    with pytest.raises(UnitError, match="image"):
+        api.parse_units([unit(image=wrong)])
+
+
+@pytest.mark.parametrize("cut", [10, 60, 900])
+def test_a_damaged_picture_is_one_sentence(cut: int) -> None:
+    data = base64.b64encode(base64.b64decode(encoded())[:cut]).decode()
+    with pytest.raises(UnitError, match=r"IP-Adapter: image is .*\.$"):
+        api.parse_units([unit(image=data)])
+
+
+def test_a_picture_of_too_many_pixels_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = unit()
+    monkeypatch.setattr(api, "MAX_PIXELS", 1199)
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(UnitError, match="40 x 30"):
+        api.parse_units([sent])
+
+
+def test_defaults_are_filled_in_and_fields_go_by_name() -> None:
+    (parsed,) = api.parse_units([{"model": "m", "image": encoded()}])
+    assert (parsed.enabled, parsed.scale, parsed.start, parsed.end) == (True, 0.6, 0.0, 1.0)
+
+
+def test_what_the_webui_fills_up_behind_the_units_is_dropped() -> None:
+    filled = [unit(), unit(scale=1.0), None, 0.6, 0.0, 1.0, *DISABLED, *DISABLED]
+    assert [parsed.scale for parsed in api.parse_units(filled)] == [0.6, 1.0]
+
+
+def test_page_and_api_give_the_same_unit() -> None:
+    (by_name,) = api.parse_units([unit(scale=0.5, end=0.8)])
+    (by_order, *rest) = api.parse_units([*PAGE_UNIT, *DISABLED])
+    assert by_name.order == by_order.order
+    assert not any(u.active for u in rest)
+
+
+@pytest.mark.parametrize("args", [[], [None] * 18, DISABLED * 3])
+def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
+    assert not any(parsed.active for parsed in api.parse_units(args))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"weight": 1}, "no field 'weight'; the fields are " + ", ".join(f.name for f in FIELDS)),
+        ({"scale": "much"}, "scale must be a number from 0 to 2, got 'much'"),
+        ({"scale": float("nan")}, "scale must be a number"),
+        ({"scale": 3}, "scale must be a number from 0 to 2, got 3"),
+        ({"start": None}, "start must be a number"),
+        ({"enabled": "maybe"}, "enabled must be true or false"),
+        ({"model": 7}, "model must be the name of an adapter"),
+    ],
+)
+def test_a_wrong_value_names_the_field_and_what_is_expected(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(UnitError) as caught:
+        api.parse_units([unit(**wrong)])
+    assert said in str(caught.value)
+
+
+def test_a_number_may_come_as_text() -> None:
+    assert api.parse_units([unit(scale="0.5")])[0].scale == 0.5
+
+
+def test_the_picture_of_a_disabled_unit_is_not_looked_at() -> None:
+    (parsed,) = api.parse_units([unit(enabled=False, image="not a picture")])
+    assert not parsed.active
+
+
+def test_a_picture_instead_of_a_unit_object_is_a_sentence() -> None:
+    with pytest.raises(UnitError, match="unit object"):
+        api.parse_units([encoded()])

@@ -1,0 +1,83 @@
+"""Generation parameters: what is written comes back, and what strangers write does no harm."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.webui import infotext
+
+PICTURE = Image.new("RGB", (8, 8), "red")
+
+
+def same(name: str) -> str:
+    return name
+
+
+def written(unit: Unit) -> dict[str, str]:
+    return infotext.write([unit], same)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+    lambda name: name.strip() not in ("", "None")
+)
+FRACTION = st.floats(0, 1)
+
+
+@given(model=NAMES, scale=st.floats(0.01, 2), start=st.floats(0, 0.4), end=st.floats(0.5, 1))
+def test_a_unit_that_is_written_and_read_is_the_same(model: str, scale: float, start: float, end: float) -> None:
+    unit = Unit(image=PICTURE, model=model.strip(), scale=scale, start=start, end=end)
+    found = infotext.read(written(unit), 1)
+    assert found == {
+        "enabled": True,
+        "model": unit.model,
+        "scale": scale,
+        "start": start,
+        "end": end,
+        "image": unit.image_hash[: infotext.HASH_LENGTH],
+    }
+
+
+def test_a_plain_unit_is_written_readably() -> None:
+    unit = Unit(image=PICTURE, model="ip-adapter_sd15")
+    image = unit.image_hash[:12]
+    assert written(unit) == {
+        "IP-Adapter 1": f"model: ip-adapter_sd15, scale: 0.6, start: 0.0, end: 1.0, image: {image}"
+    }
+
+
+def test_units_keep_their_number_and_those_that_do_not_act_are_not_written() -> None:
+    acting = Unit(image=PICTURE, model="m")
+    units = [Unit(enabled=False), acting, Unit(image=PICTURE, model="m", scale=0.0), acting]
+    assert list(infotext.write(units, same)) == ["IP-Adapter 2", "IP-Adapter 4"]
+
+
+@given(st.text())
+def test_no_text_is_too_strange_to_be_read(text: str) -> None:
+    found = infotext.read({"IP-Adapter 1": text}, 1)
+    assert found["enabled"] is True
+    assert set(found) <= {"enabled", "image", "model", "scale", "start", "end"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("scale: 99", {"scale": 2.0}),
+        ("scale: -1, end: 7", {"scale": 0.0, "end": 1.0}),
+        ("scale: nan", {}),
+        ("scale: __import__('os')", {}),
+        ("enabled: false, weight: 3, module: x", {}),
+        ('model: "a, b: \\"c\\" \\ud83d\\ude00"', {"model": 'a, b: "c" 😀'}),
+    ],
+)
+def test_foreign_values_are_clamped_or_ignored(text: str, expected: dict[str, object]) -> None:
+    found = infotext.read({"IP-Adapter 1": text}, 1)
+    assert {k: v for k, v in found.items() if k not in ("enabled", "image")} == expected
+
+
+@pytest.mark.parametrize("parameters", [{}, {"IP-Adapter 2": "scale: 1"}, {"IP-Adapter 1": None}])
+def test_a_unit_that_is_not_mentioned_reads_as_nothing(parameters: dict[str, object]) -> None:
+    assert infotext.read(parameters, 1) == {}

@@ -1,0 +1,84 @@
+"""The panel, built with whichever gradio is installed."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.webui import infotext, panel
+
+LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
+
+
+@pytest.fixture
+def controls() -> list[panel.UnitControls]:
+    with gr.Blocks():
+        return panel.build("txt2img", 3, lambda: LIST)
+
+
+def restored(controls: list[panel.UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
+    """Field name -> what pasting `parameters` sets it to; None leaves it."""
+    functions = dict(panel.paste_fields(controls, lambda name: name if name in LIST else None))
+    return {name: functions[c](parameters) for name, c in controls[unit].fields.items() if c in functions}
+
+
+def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: list[panel.UnitControls]) -> None:
+    ids = [component.elem_id for component in panel.components(controls)]
+    assert ids == [f"ip_adapter_txt2img_unit_{n}_{f.name}" for n in (1, 2, 3) for f in FIELDS]
+
+
+def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[panel.UnitControls]) -> None:
+    values = {name: component.value for name, component in controls[0].fields.items()}
+    assert values == {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
+
+
+def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[panel.UnitControls]) -> None:
+    sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
+    assert len(sliders) == 9
+    assert all(type(slider.value) is float for slider in sliders)
+
+
+def test_one_unit_has_no_tabs() -> None:
+    with gr.Blocks() as blocks:
+        panel.build("img2img", 1, lambda: LIST)
+    assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
+
+
+def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: list[panel.UnitControls]) -> None:
+    unit = Unit(image=Image.new("RGB", (8, 8)), model="ip-adapter_sd15", scale=0.85, start=0.1, end=0.9)
+    parameters = infotext.write([Unit(enabled=False), unit], lambda name: name)
+    assert restored(controls, parameters, 1) == {
+        "enabled": True,
+        "model": "ip-adapter_sd15",
+        "scale": 0.85,
+        "start": 0.1,
+        "end": 0.9,
+    }
+    assert restored(controls, parameters, 0) == dict.fromkeys(("model", "scale", "start", "end")) | {"enabled": False}
+
+
+def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[panel.UnitControls]) -> None:
+    functions = dict(panel.paste_fields(controls, lambda name: name))
+    unit = Unit(image=Image.new("RGB", (8, 8)), model="m")
+    said = functions[controls[0].note](infotext.write([unit], lambda name: name))
+    assert unit.image_hash[:12] in said
+
+
+def test_a_hostile_picture_hash_reaches_no_page(controls: list[panel.UnitControls]) -> None:
+    functions = dict(panel.paste_fields(controls, lambda name: name))
+    assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) is None
+
+
+def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() -> None:
+    update, note = panel.show_view(Image.new("RGB", (300, 200), "red"))
+    assert update["value"].size == (224, 224)
+    assert "square in its middle" in note
+    assert "square" not in panel.show_view(Image.new("RGB", (300, 300)))[1]
+
+
+def test_without_a_picture_the_preview_is_hidden() -> None:
+    update, note = panel.show_view(None)
+    assert update["visible"] is False
+    assert note == ""
