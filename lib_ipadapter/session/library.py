@@ -93,7 +93,7 @@ class Library:
 
     def variant(self, path: Path) -> Variant:
         """What an adapter file is, from its header."""
-        return self._header(path, lambda: detect(read_shapes(path)))
+        return self._header("adapter", path, lambda: detect(read_shapes(path)))
 
     def key_values(self, image: Image.Image, path: Path, host: Host) -> KeyValues:
         """K and V of every layer for a picture and the adapter at `path`, on the CPU in float32.
@@ -139,7 +139,7 @@ class Library:
         rejected = []
         for file in list_encoders(folders, vision.is_encoder_folder):
             try:
-                sizes = self._header(file.path, lambda path=file.path: vision.read_sizes(path))
+                sizes = self._header("encoder", file.path, lambda path=file.path: vision.read_sizes(path))
             except CheckpointError:
                 continue
             if sizes.fits(variant):
@@ -157,9 +157,12 @@ class Library:
             cache.clear()
         self._headers.clear()
 
-    def _header(self, path: Path, look: Callable[[], Any]) -> Any:
-        """`look()`, remembered while the file stays as it is, also where it raises `CheckpointError`."""
-        stamp = _stamp(path)
+    def _header(self, what: str, path: Path, look: Callable[[], Any]) -> Any:
+        """`look()`, remembered while the file stays as it is, also where it raises `CheckpointError`.
+
+        `what` the file is looked at as: adapters and encoders may lie in one folder.
+        """
+        stamp = (what, _stamp(path))
         if stamp not in self._headers:
             try:
                 self._headers[stamp] = look()
