@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,13 @@ class ImageEncoder:
         return self._run(torch.zeros(1, 3, self.image_size, self.image_size), device, dtype)
 
     def _run(self, pixels: Tensor, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
-        try:
-            self.model.to(device=device, dtype=dtype)
-            with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                out = self.model(pixels.to(device, dtype), output_hidden_states=True)
-            return ImageFeatures(out.image_embeds.float().cpu(), out.hidden_states[-2].float().cpu())
-        finally:
-            self.model.to("cpu")
+        # Copies go to the device and are dropped there: nothing has to come back, nothing is rounded for good.
+        weights = {name: p.to(device, dtype) for name, p in self.model.named_parameters()}
+        buffers = {name: b.to(device) for name, b in self.model.named_buffers()}
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            inputs = (pixels.to(device, dtype),)
+            out = torch.func.functional_call(self.model, weights | buffers, inputs, {"output_hidden_states": True})
+        return ImageFeatures(out.image_embeds.float().cpu(), out.hidden_states[-2].float().cpu())
 
     @property
     def nbytes(self) -> int:
@@ -117,7 +117,7 @@ def read_sizes(path: Path) -> EncoderSizes:
         config = _folder_config(path) if path.is_dir() else _file_config(path)
     except CheckpointError:
         raise
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+    except (OSError, AttributeError, LookupError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
     return EncoderSizes(config["hidden_size"], config["projection_dim"])
 
@@ -128,17 +128,28 @@ def is_encoder_folder(path: Path) -> bool:
 
 
 def _from_folder(path: Path) -> CLIPVisionModelWithProjection:
-    return CLIPVisionModelWithProjection.from_pretrained(str(path), local_files_only=True)
+    model, found = CLIPVisionModelWithProjection.from_pretrained(
+        str(path), local_files_only=True, output_loading_info=True
+    )
+    _check_complete(found["missing_keys"], path)
+    return model
 
 
 def _from_file(path: Path) -> CLIPVisionModelWithProjection:
     model = CLIPVisionModelWithProjection(CLIPVisionConfig(**_file_config(path)))
     found = model.load_state_dict(load_file(path), strict=False)
-    # Older files hold the buffer `position_ids`, newer code does not: unexpected keys are harmless, missing are not.
-    missing = [key for key in found.missing_keys if not key.endswith("position_ids")]
+    _check_complete(found.missing_keys, path)
+    return model
+
+
+def _check_complete(missing_keys: Iterable[str], path: Path) -> None:
+    """Unexpected keys are harmless; what is missing would be random numbers.
+
+    Only `position_ids` may be: older files hold this buffer, newer code does not, and the other way round.
+    """
+    missing = sorted(key for key in missing_keys if not key.endswith("position_ids"))
     if missing:
         raise CheckpointError(f"The image encoder {path.name} is incomplete: {missing[0]} is missing.")
-    return model
 
 
 def _folder_config(path: Path) -> Mapping[str, Any]:
