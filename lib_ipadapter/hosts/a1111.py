@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ class A1111Host:
     """The WebUI, for one processing object."""
 
     def __init__(self, processing: Any) -> None:
-        self.processing = processing
+        # Weakly: the end of the processing object is what closes a generation that an exception left open.
+        self._processing = weakref.ref(processing)
         self.device = torch.device(devices.device)
         # Half precision is for GPUs: on the CPU it is slow, on Apple's it overflows in CLIP.
         self.dtype = devices.dtype if self.device.type == "cuda" else torch.float32
@@ -55,7 +57,8 @@ class A1111Host:
 
     def notice(self, sentence: str) -> None:
         """Below the picture in the page, and in the API's info."""
-        self.processing.comment(sentence)
+        if processing := self._processing():
+            processing.comment(sentence)
 
 
 def step_roles(params: script_callbacks.CFGDenoiserParams) -> list[Role]:

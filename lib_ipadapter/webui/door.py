@@ -55,10 +55,11 @@ class Door:
         try:
             self._enter(processing, Generation(host, parse_units(args)))
         except IPAdapterError as error:
-            self._fail(host, str(error), 422)
+            self._fail(processing, host, str(error), 422)
         except Exception as error:
             LOG.exception("Unexpected failure")
-            self._fail(host, f"IP-Adapter failed unexpectedly, {type(error).__name__}: {error}; see the log.", 500)
+            sentence = f"IP-Adapter failed unexpectedly, {type(error).__name__}: {error}; see the log."
+            self._fail(processing, host, sentence, 500)
 
     def close(self) -> None:
         """Every hook gone, the UNet as it was."""
@@ -69,12 +70,13 @@ class Door:
         self._open.enter_context(generation)
         self._open.callback(weakref.finalize(processing, generation.close).detach)
 
-    def _fail(self, host: A1111Host, sentence: str, status: int) -> None:
+    def _fail(self, processing: Any, host: A1111Host, sentence: str, status: int) -> None:
         LOG.error(sentence)
         if settings.goes_on():
-            for key in [k for k in host.processing.extra_generation_params if k.startswith(infotext.KEY)]:
-                del host.processing.extra_generation_params[key]
-            host.processing.extra_generation_params[ERROR_KEY] = sentence
+            parameters = processing.extra_generation_params
+            for key in [key for key in parameters if key.startswith(infotext.KEY)]:
+                del parameters[key]
+            parameters[ERROR_KEY] = sentence
             host.notice(sentence)
         else:
             self._stop(host, IPAdapterStopped(sentence, status))

@@ -1,0 +1,98 @@
+"""A stand-in for the WebUI's `modules`: just what door and host touch, driving a tiny UNet as its denoiser does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.models import TEXT_WIDTH, tiny_unet
+
+
+class FakeOptions:
+    """`shared.opts`: a dictionary with attributes."""
+
+    def __init__(self, **data: Any) -> None:
+        self.data = data
+
+
+class FakeProcessing:
+    """`StableDiffusionProcessing`, as far as a script sees it."""
+
+    def __init__(self) -> None:
+        self.extra_generation_params: dict[str, str] = {}
+        self.comments: list[str] = []
+
+    def comment(self, text: str) -> None:
+        self.comments.append(text)
+
+
+class FakeWebUI:
+    """One loaded checkpoint, and the callbacks that were registered."""
+
+    def __init__(self, data: Path) -> None:
+        self.unet: nn.Module = tiny_unet()
+        self.callbacks: list[Any] = []
+        self.opts = FakeOptions()
+        self.data = data
+
+    @property
+    def sd_model(self) -> Any:
+        return SimpleNamespace(model=SimpleNamespace(diffusion_model=self.unet))
+
+    def modules(self) -> dict[str, ModuleType]:
+        """Name -> module, for `sys.modules`."""
+        parts: dict[str, dict[str, Any]] = {
+            "devices": {"device": "cpu", "dtype": torch.float32},
+            "paths": {"models_path": str(self.data / "models"), "data_path": str(self.data)},
+            "shared": {"cmd_opts": SimpleNamespace(), "opts": self.opts, "sd_model": None, "OptionInfo": object},
+            "sd_models": {"model_data": self},
+            "script_callbacks": {
+                "on_cfg_denoiser": lambda callback, **_: self.callbacks.append(callback),
+                "remove_callbacks_for_function": self.callbacks.remove,
+                "CFGDenoiserParams": object,
+            },
+        }
+        package = ModuleType("modules")
+        found = {"modules": package}
+        for name, content in parts.items():
+            module = ModuleType(f"modules.{name}")
+            module.__dict__.update(content)
+            setattr(package, name, module)
+            found[f"modules.{name}"] = module
+        found["modules.shared"].__class__ = type(
+            "Shared", (ModuleType,), {"sd_model": property(lambda _: self.sd_model)}
+        )
+        del found["modules.shared"].__dict__["sd_model"]
+        return found
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Makes `modules` importable, and what imports it fresh."""
+        for name in [n for n in sys.modules if n.startswith(("lib_ipadapter.webui", "lib_ipadapter.hosts.a1111"))]:
+            monkeypatch.delitem(sys.modules, name)
+        for name, module in self.modules().items():
+            monkeypatch.setitem(sys.modules, name, module)
+
+    def sample(self, steps: int = 2) -> torch.Tensor:
+        """Conditional row, then unconditional row, as the denoiser puts them together."""
+        torch.manual_seed(0)
+        x, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, TEXT_WIDTH)
+        with torch.no_grad():
+            for step in range(steps):
+                rows = torch.cat([x, x])
+                denoiser = SimpleNamespace(step=step, total_steps=steps)
+                for callback in list(self.callbacks):
+                    callback(SimpleNamespace(x=rows, text_cond=text[:1], denoiser=denoiser))
+                cond, uncond = self.unet(rows, torch.tensor(500), text).sample.chunk(2)
+                x = x - 0.1 * (uncond + 7 * (cond - uncond))
+        return x
+
+    @property
+    def hooks(self) -> int:
+        """Hooks on any module of the UNet."""
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in self.unet.modules())

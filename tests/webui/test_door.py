@@ -1,0 +1,162 @@
+"""The way of one picture through the door, with a stand-in for the WebUI; the live suite walks it in the real one."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.library import LIBRARY
+from tests.models import save_adapter, tiny_adapter, tiny_encoder, tiny_unet
+from tests.webui.fake_host import FakeProcessing, FakeWebUI
+
+
+def encoded() -> str:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+UNIT = {"image": encoded(), "model": "ip-adapter_sd15"}
+
+
+@pytest.fixture
+def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWebUI:
+    save_adapter(tiny_adapter(Kind.BASE), tmp_path / "models/ip-adapter/ip-adapter_sd15.safetensors")
+    tiny_encoder().save_pretrained(tmp_path / "models/clip_vision/tiny")
+    webui = FakeWebUI(tmp_path)
+    webui.install(monkeypatch)
+    LIBRARY.unload()
+    return webui
+
+
+@pytest.fixture
+def door(webui: FakeWebUI) -> Any:
+    from lib_ipadapter.webui.door import Door
+
+    return Door()
+
+
+def run(webui: FakeWebUI, door: Any, *units: dict[str, Any]) -> tuple[torch.Tensor, FakeProcessing]:
+    processing = FakeProcessing()
+    door.process(processing, units)
+    door.before_sampling(processing, units)
+    latent = webui.sample()
+    door.close()
+    return latent, processing
+
+
+def test_an_active_unit_changes_the_picture_and_leaves_nothing(webui: FakeWebUI, door: Any) -> None:
+    plain = webui.sample()
+    latent, processing = run(webui, door, UNIT)
+    assert not torch.equal(latent, plain)
+    assert processing.extra_generation_params["IP-Adapter 1"].startswith("model: ip-adapter_sd15, scale: 0.6")
+    assert (webui.hooks, webui.callbacks) == (0, [])
+    assert torch.equal(webui.sample(), plain)
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, {"scale": 0}, {"start": 0.6, "end": 0.4}])
+def test_a_unit_that_cannot_act_sets_no_hook_and_loads_no_encoder(webui: FakeWebUI, door: Any, off: Any) -> None:
+    door.before_sampling(FakeProcessing(), [UNIT | off])
+    assert (webui.hooks, webui.callbacks, len(LIBRARY.encoders)) == (0, [], 0)
+
+
+WRONG = [
+    (UNIT | {"model": "nope"}, "no IP-Adapter model called 'nope'"),
+    (UNIT | {"image": "????"}, "base64"),
+    (UNIT | {"image": None}, "without a reference picture"),
+    (UNIT | {"model": None}, "without a model"),
+    (UNIT | {"weight": 1}, "no field 'weight'"),
+]
+
+
+@pytest.mark.parametrize(("unit", "said"), WRONG)
+def test_a_failure_ends_the_job_with_its_sentence(webui: FakeWebUI, door: Any, unit: Any, said: str) -> None:
+    from fastapi import HTTPException
+
+    with pytest.raises(HTTPException, match=said) as caught:
+        run(webui, door, unit)
+    assert caught.value.status_code == 422
+    assert str(caught.value) == caught.value.detail
+    assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+@pytest.mark.parametrize(("unit", "said"), WRONG)
+def test_with_the_setting_it_goes_on_and_the_parameters_say_so(
+    webui: FakeWebUI, door: Any, unit: Any, said: str
+) -> None:
+    plain = webui.sample()
+    webui.opts.data["ip_adapter_go_on"] = True
+    latent, processing = run(webui, door, unit)
+    assert torch.equal(latent, plain)
+    assert set(processing.extra_generation_params) == {"IP-Adapter error"}
+    assert said in processing.extra_generation_params["IP-Adapter error"]
+    assert len(processing.comments) == 1
+
+
+def test_an_adapter_for_another_checkpoint_is_a_sentence(webui: FakeWebUI, door: Any) -> None:
+    webui.unet = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    with pytest.raises(Exception, match="no cross-attention layers"):
+        run(webui, door, UNIT)
+
+
+def test_without_an_encoder_the_sentence_says_which_is_needed(webui: FakeWebUI, door: Any) -> None:
+    (webui.data / "models/clip_vision/tiny/config.json").unlink()
+    with pytest.raises(Exception, match=r"No image encoder .* image_embeds 40 wide"):
+        run(webui, door, UNIT)
+
+
+def test_what_an_exception_left_open_is_closed_when_the_job_is_gone(webui: FakeWebUI, door: Any) -> None:
+    processing = FakeProcessing()
+    door.before_sampling(processing, [UNIT])
+    assert webui.hooks > 0
+    del processing
+    gc.collect()
+    assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+def test_what_an_exception_left_open_is_closed_by_the_next_job(webui: FakeWebUI, door: Any) -> None:
+    broken, following = FakeProcessing(), FakeProcessing()
+    door.before_sampling(broken, [UNIT])
+    door.process(following, [])
+    assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+def test_the_end_of_an_older_job_does_not_close_a_newer_one(webui: FakeWebUI, door: Any) -> None:
+    older, newer = FakeProcessing(), FakeProcessing()
+    door.before_sampling(older, [UNIT])
+    door.before_sampling(newer, [UNIT])
+    hooks = webui.hooks
+    del older
+    gc.collect()
+    assert webui.hooks == hooks > 0
+
+
+def test_hooks_follow_a_checkpoint_that_is_switched_in_the_middle(webui: FakeWebUI, door: Any) -> None:
+    processing = FakeProcessing()
+    door.before_sampling(processing, [UNIT])
+    old, hooks = webui.unet, webui.hooks
+    webui.unet = tiny_unet(seed=1)
+    webui.sample()
+    assert webui.hooks == hooks
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in old.modules())
+
+
+def test_a_hundred_jobs_leave_no_hook_and_encode_the_picture_once(
+    webui: FakeWebUI, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_ipadapter.model.vision import ImageEncoder
+
+    encode, count = ImageEncoder.encode, []
+    monkeypatch.setattr(ImageEncoder, "encode", lambda *args: count.append(1) or encode(*args))
+    for _ in range(100):
+        door.before_sampling(FakeProcessing(), [UNIT])
+        door.close()
+    assert (webui.hooks, webui.callbacks, len(count)) == (0, [], 1)
