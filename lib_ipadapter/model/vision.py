@@ -128,9 +128,10 @@ def is_encoder_folder(path: Path) -> bool:
 
 
 def _from_folder(path: Path) -> CLIPVisionModelWithProjection:
-    model, found = CLIPVisionModelWithProjection.from_pretrained(
+    loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
         str(path), local_files_only=True, output_loading_info=True
     )
+    model, found = loaded
     _check_complete(found["missing_keys"], path)
     return model
 
