@@ -1,0 +1,70 @@
+"""What the README says is true: its payload is accepted, its table is `FIELDS`, its messages exist."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lib_ipadapter.session.unit import FIELDS, Type
+from lib_ipadapter.webui.api import parse_units
+from tests.webui.test_api import encoded
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = README.split("## Message", 1)[1].split("\n## ", 1)[0]
+MESSAGES = re.findall(r"^\| `(.+?)` \|", TABLE, re.MULTILINE)
+
+
+def test_the_payload_is_accepted_as_it_stands() -> None:
+    payload = json.loads(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])  # pyright: ignore
+    units = payload["alwayson_scripts"]["IP-Adapter"]["args"]
+    for unit in units:
+        assert unit["image"].endswith("base64,...")
+        unit["image"] = unit["image"].replace("...", encoded())
+    assert [unit.active for unit in parse_units(units)] == [True]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_the_table_of_fields_is_that_of_the_code(field) -> None:
+    shown = "" if field.default is None else f"`{json.dumps(field.default)}`"
+    assert re.search(
+        rf"^\| `{field.name}` \| *{re.escape(shown)} *\| {re.escape(field.about)} \|$", README, re.MULTILINE
+    )
+    if field.type is Type.NUMBER and field.name == "scale":
+        assert f"`scale` goes from {field.minimum:g} to {field.maximum:g}" in README
+
+
+def strings(path: Path) -> str:
+    """Every string in a source file, the constant parts of f-strings joined."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parts = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts.append("".join(v.value if isinstance(v, ast.Constant) else "*" for v in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            parts.append(node.value)
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_message_of_the_table_is_one_that_the_code_says(message: str) -> None:
+    said = "\n".join(strings(path) for path in (ROOT / "lib_ipadapter").rglob("*.py"))
+    assert message in said
+
+
+def test_there_are_messages_to_check() -> None:
+    assert len(MESSAGES) >= 10
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)\)", README))
+def test_what_the_readme_links_to_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE))))
+def test_every_make_target_of_the_readme_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
