@@ -65,8 +65,8 @@ def why_not(variant: Variant, layers: Sequence[CrossAttention]) -> str:
     widths = tuple(layer.width for layer in layers)
     if len(variant.layers) != len(widths):
         family = LAYERS.get(len(widths))
-        loaded = f"the checkpoint is {family.title}" if family else f"the checkpoint has {len(widths)} layers"
-        return f"it is for {variant.base.title}, {loaded}"
+        loaded = f"the checkpoint is {family.label}" if family else f"the checkpoint has {len(widths)} layers"
+        return f"it is for {variant.base.label}, {loaded}"
     if variant.width != layers[0].context:
         return f"it was made for text {variant.width} wide, the checkpoint's is {layers[0].context} wide"
     if variant.layers != widths:
@@ -75,7 +75,9 @@ def why_not(variant: Variant, layers: Sequence[CrossAttention]) -> str:
 
 
 def _is_cross_attention(name: str, module: nn.Module) -> bool:
-    return name.endswith(".attn2") and all(hasattr(module, part) for part in ("to_q", "to_k", "to_out", "heads"))
+    """By name, place and structure: what another extension has hung beside the blocks is its own affair."""
+    placed = name.endswith(".attn2") and not set(name.split(".")).isdisjoint(RUN_ORDER)
+    return placed and all(hasattr(module, part) for part in ("to_q", "to_k", "to_out", "heads"))
 
 
 def _sorted(names: dict[str, nn.Module], order: Sequence[str]) -> list[str]:
