@@ -56,6 +56,11 @@ def read_any(path: Path) -> dict[str, Tensor]:
     return _open(path, shapes_only=False)
 
 
+def read_any_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Key -> shape of every tensor of any weights file, from the header alone."""
+    return _open(path, shapes_only=True)
+
+
 def sha256(path: Path) -> str:
     """Hash of the whole file, in hex. Reads all of it."""
     digest = hashlib.sha256()

@@ -41,7 +41,7 @@ class Base(str, Enum):
     SDXL = "sdxl"
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """As people write it."""
         return {Base.SD15: "SD1.5", Base.SDXL: "SDXL"}[self]
 

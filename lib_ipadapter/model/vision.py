@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature, Variant
 
@@ -78,7 +77,7 @@ class ImageEncoder:
 
     @classmethod
     def read(cls, path: Path) -> ImageEncoder:
-        """From a folder in transformers' layout or a single safetensors file. Raises `CheckpointError`."""
+        """From a folder in transformers' layout, or a single file of its state dict. Raises `CheckpointError`."""
         try:
             model = _from_folder(path) if path.is_dir() else _from_file(path)
         except CheckpointError:
@@ -117,7 +116,7 @@ def read_sizes(path: Path) -> EncoderSizes:
         config = _folder_config(path) if path.is_dir() else _file_config(path)
     except CheckpointError:
         raise
-    except (OSError, AttributeError, LookupError, TypeError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
     return EncoderSizes(config["hidden_size"], config["projection_dim"])
 
@@ -137,9 +136,14 @@ def _from_folder(path: Path) -> CLIPVisionModelWithProjection:
 
 
 def _from_file(path: Path) -> CLIPVisionModelWithProjection:
-    model = CLIPVisionModelWithProjection(CLIPVisionConfig(**_file_config(path)))
-    found = model.load_state_dict(load_file(path), strict=False)
+    """Built without first drawing random numbers for 632 million weights."""
+    with torch.device("meta"):
+        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**_file_config(path)))
+    found = model.load_state_dict(checkpoint.read_any(path), strict=False, assign=True)
     _check_complete(found.missing_keys, path)
+    for module in model.modules():
+        if "position_ids" in dict(module.named_buffers(recurse=False)):
+            module.position_ids = torch.arange(module.position_ids.shape[-1])[None]  # pyright: ignore
     return model
 
 
@@ -163,31 +167,24 @@ def _folder_config(path: Path) -> Mapping[str, Any]:
 
 def _file_config(path: Path) -> Mapping[str, Any]:
     """CLIP's configuration, read off the shapes in a file's header."""
-    with safetensors.safe_open(path, framework="pt") as file:
-        keys = set(file.keys())
-        if "visual_projection.weight" not in keys:
-            raise CheckpointError(f"{path.name} is not a CLIP image encoder: it has no visual_projection.weight.")
-
-        def shape(key: str) -> list[int]:
-            return file.get_slice(key).get_shape()
-
-        projection, hidden = shape("visual_projection.weight")
-        patch = shape("vision_model.embeddings.patch_embedding.weight")[-1]
-        grid = round((shape("vision_model.embeddings.position_embedding.weight")[0] - 1) ** 0.5)
-        layers = {key.split(".")[3] for key in keys if key.startswith("vision_model.encoder.layers.")}
-        if hidden not in HEADS:
-            raise CheckpointError(
-                f"{path.name} is an image encoder of unknown size ({hidden} wide): put it in a folder"
-                " with its config.json."
-            )
-        return {
-            "hidden_size": hidden,
-            "projection_dim": projection,
-            "patch_size": patch,
-            "image_size": grid * patch,
-            "num_hidden_layers": len(layers),
-            "num_attention_heads": HEADS[hidden],
-            "intermediate_size": shape("vision_model.encoder.layers.0.mlp.fc1.weight")[0],
-            # OpenAI trained ViT-L with the quick form, OpenCLIP the larger towers with the exact one.
-            "hidden_act": "quick_gelu" if hidden == 1024 else "gelu",
-        }
+    shapes = checkpoint.read_any_shapes(path)
+    if "visual_projection.weight" not in shapes:
+        raise CheckpointError(f"{path.name} is not a CLIP image encoder: it has no visual_projection.weight.")
+    projection, hidden = shapes["visual_projection.weight"]
+    if hidden not in HEADS:
+        raise CheckpointError(
+            f"{path.name} is an image encoder of unknown size ({hidden} wide): put it in a folder with its config.json."
+        )
+    patch = shapes["vision_model.embeddings.patch_embedding.weight"][-1]
+    grid = round((shapes["vision_model.embeddings.position_embedding.weight"][0] - 1) ** 0.5)
+    return {
+        "hidden_size": hidden,
+        "projection_dim": projection,
+        "patch_size": patch,
+        "image_size": grid * patch,
+        "num_hidden_layers": len({k.split(".")[3] for k in shapes if k.startswith("vision_model.encoder.layers.")}),
+        "num_attention_heads": HEADS[hidden],
+        "intermediate_size": shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0],
+        # OpenAI trained ViT-L with the quick form, OpenCLIP the larger towers with the exact one.
+        "hidden_act": "quick_gelu" if hidden == 1024 else "gelu",
+    }

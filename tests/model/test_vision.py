@@ -168,3 +168,16 @@ def test_what_is_no_encoder_is_one_sentence(what: str, look: object, tmp_path: P
         look(path)
     assert "\n" not in str(refusal.value)
     assert str(refusal.value).endswith(".")
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old-style"])
+def test_an_encoder_in_a_pickle_gives_the_same_features_as_in_safetensors(
+    wide: CLIPVisionModelWithProjection, tmp_path: Path, zipped: bool
+) -> None:
+    """ControlNet keeps its encoders so: ``clip_h.pth``, a transformers state dict."""
+    torch.save(wide.state_dict(), tmp_path / "clip.pth", _use_new_zipfile_serialization=zipped)
+    save_file(wide.state_dict(), tmp_path / "clip.safetensors")
+    pickled, safe = (ImageEncoder.read(tmp_path / name) for name in ("clip.pth", "clip.safetensors"))
+    assert read_sizes(tmp_path / "clip.pth") == safe.sizes
+    cpu = torch.device("cpu"), torch.float32
+    assert torch.equal(pickled.encode(picture(), *cpu).image_embeds, safe.encode(picture(), *cpu).image_embeds)
