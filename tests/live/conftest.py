@@ -1,0 +1,97 @@
+"""The WebUIs that the live tests speak to. They take seconds to start, so each is started once and shared."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.live import models, pictures
+from tests.live.client import Client
+from tests.live.host import Installed, Setup, WebUI, running
+from tests.live.probe_client import Probe
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".live"
+"""Everything that these tests write: models (kept), data folders with logs, screenshots. Ignored by git."""
+
+PROBE = Path(__file__).with_name("probe")
+
+
+@pytest.fixture(scope="session")
+def installed() -> Installed:
+    found = Installed.find()
+    if found is None:
+        pytest.skip("WEBUI_DIR is not set; it names the folder of an installed WebUI 1.10")
+    return found
+
+
+@pytest.fixture(scope="session")
+def controlnet_dir() -> Path:
+    if not (folder := os.environ.get("CONTROLNET_DIR")):
+        pytest.skip("CONTROLNET_DIR is not set; it names the folder of an installed sd-webui-controlnet")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def models_dir(installed: Installed) -> Path:
+    return models.made(HOME, installed.home, installed.python)
+
+
+@pytest.fixture(scope="session")
+def make_setup(models_dir: Path) -> Callable[..., Setup]:
+    """``make_setup(name, extensions, ...)``."""
+
+    def setup(name: str, extensions: dict[str, Path], **more: object) -> Setup:
+        options = {"sd_model_checkpoint": models.TINY, **more.pop("options", {})}
+        return Setup(HOME / name, models_dir, extensions, options, **more)
+
+    return setup
+
+
+@pytest.fixture(scope="session")
+def webui(installed: Installed, make_setup: Callable[..., Setup]) -> Iterator[WebUI]:
+    """With the extension, and the probe, and nothing else."""
+    with running(installed, make_setup("webui", {"sd-webui-ip-adapter": ROOT, "zz-probe": PROBE})) as webui:
+        yield webui
+
+
+@pytest.fixture(scope="session")
+def bare(installed: Installed, make_setup: Callable[..., Setup]) -> Iterator[Client]:
+    """A WebUI without the extension."""
+    with running(installed, make_setup("bare", {}, arguments=["--nowebui"])) as webui:
+        yield Client(webui.url)
+
+
+@pytest.fixture
+def client(webui: WebUI) -> Client:
+    return Client(webui.url)
+
+
+@pytest.fixture
+def probe(client: Client) -> Probe:
+    return Probe(client)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Image.Image:
+    return pictures.reference()
+
+
+@pytest.fixture(scope="session")
+def unit(reference: Image.Image) -> pictures.MakeUnit:
+    return pictures.unit_maker(reference)
+
+
+def controlnet_setup(make_setup: Callable[..., Setup], name: str, extensions: dict[str, Path], folder: Path) -> Setup:
+    """With ControlNet, its encoder as large as the suite's."""
+    return make_setup(
+        name,
+        {**extensions, "zz-probe": PROBE},
+        arguments=["--controlnet-annotator-models-path", str(folder / "annotators")],
+        environment={"IP_ADAPTER_PROBE_CLIP": json.dumps(models.CLIP)},
+    )

@@ -1,0 +1,210 @@
+"""An extension of the live suite's own: sees, from inside the WebUI, what each UNet call was given.
+
+It makes no difference to a picture unless it is asked to stop one. Whether a row is conditional it learns from the
+text that the row is given, and nothing from the extension under test.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+import weakref
+
+import torch
+from modules import script_callbacks, shared
+
+ROUTE = "/ip-adapter-probe"
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Recorder:
+    """What the UNet and the image branches were given, call by call."""
+
+    def __init__(self):
+        self.calls = []
+        self.watching = False
+        self.trip = None
+        self._handle = None
+        self._unet = None
+        self._step = None
+        self._raise = False
+
+    def start(self):
+        self.stop()
+        self.calls = []
+        self.watching = True
+
+    def stop(self):
+        self.watching = False
+        self.trip = None
+        self._step = None
+        self._unwatch()
+
+    def on_step(self, params):
+        """Before the UNet calls of a denoiser step."""
+        if not self.watching:
+            return
+        self._step = params
+        self._watch(live_unet())
+        if self.trip and self.trip["step"] == params.denoiser.step:
+            what, self.trip = self.trip["what"], None
+            self._raise = what == "raise"
+            if what == "interrupt":
+                shared.state.interrupt()
+            elif what == "skip":
+                shared.state.skip()
+
+    def on_text(self, module, args):
+        """The first cross-attention layer is given its text: a UNet call begins."""
+        if self._raise:
+            self._raise = False
+            raise RuntimeError("raised by the probe")
+        denoiser = self._step.denoiser
+        self.calls.append(
+            {
+                "step": denoiser.step,
+                "of": denoiser.total_steps,
+                "tokens": args[0].shape[1],
+                "text": "".join(self._text_role(row) for row in args[0]),
+                "image": [],
+                "outputs": 0,
+                "seconds": time.process_time(),
+            }
+        )
+
+    def on_image(self, branch, layer, kv):
+        """An image branch computes with these keys and values."""
+        if not self.calls:
+            return
+        call, source = self.calls[-1], branch.key_values[layer.index]
+        roles = "".join(image_role(source, kv, row) for row in range(len(kv.key)))
+        call["outputs"] += 1
+        if roles not in call["image"]:
+            call["image"].append(roles)
+
+    def _text_role(self, row):
+        given = {"c": self._step.text_cond, "u": self._step.text_uncond}
+        found = [role for role, rows in given.items() if any(same_text(row, other) for other in rows)]
+        return found[0] if len(found) == 1 else "?"
+
+    def _watch(self, unet):
+        if unet is not self._unet:
+            self._unwatch()
+            first = next(m for name, m in unet.named_modules() if name.endswith(".attn2"))
+            self._handle = first.to_k.register_forward_pre_hook(self.on_text)
+            self._unet = unet
+
+    def _unwatch(self):
+        if self._handle:
+            self._handle.remove()
+        self._handle = self._unet = None
+
+
+def same_text(row, other):
+    """Whether a row's text begins with `other`: a prompt may have been padded."""
+    length = min(len(row), len(other))
+    return torch.equal(row[:length], other[:length])
+
+
+def image_role(source, kv, row):
+    """Which of the two rows of K and V a UNet row was given."""
+    found = [
+        role
+        for role, index in (("u", 0), ("c", 1))
+        if torch.equal(kv.key[row], source.key[index].to(kv.key))
+        and torch.equal(kv.value[row], source.value[index].to(kv.value))
+    ]
+    return found[0] if len(found) == 1 else "?"
+
+
+RECORDER = Recorder()
+REMEMBERED = []
+
+
+def live_unet():
+    return shared.sd_model.model.diffusion_model
+
+
+def state():
+    """What is on the live UNet, and in the extension's cache."""
+    RECORDER.stop()
+    modules = dict(live_unet().named_modules())
+    library = sys.modules["lib_ipadapter.session.library"].LIBRARY
+    return {
+        "hooks": [f"{name}.{kind}" for name, m in modules.items() for kind in HOOKS for _ in getattr(m, kind)],
+        "attributes": {name: sorted(vars(m)) for name, m in modules.items()},
+        "encoders": len(library.encoders),
+        "adapters": len(library.adapters),
+        "callbacks": sum(
+            "ipadapter" in c.callback.__module__ for c in script_callbacks.callback_map["callbacks_cfg_denoiser"]
+        ),
+    }
+
+
+def remember():
+    """Keeps a weak reference to the live UNet."""
+    REMEMBERED.append(weakref.ref(live_unet()))
+
+
+def remembered():
+    """Which of them are still there, apart from the live one."""
+    gc.collect()
+    return [ref() is not None and ref() is not live_unet() for ref in REMEMBERED]
+
+
+def look_into_branches():
+    """Wraps the one function through which an image branch goes; harmless when done again."""
+    branch = sys.modules["lib_ipadapter.patch.branch"]
+    compute = getattr(branch.image_attention, "plain", branch.image_attention)
+    output = getattr(branch.ImageBranch.output, "plain", branch.ImageBranch.output)
+    now = []
+
+    def watched_output(self, query, layer, moment):
+        now[:] = [(self, layer)]
+        return output(self, query, layer, moment)
+
+    def watched_compute(query, kv, heads):
+        if RECORDER.watching:
+            RECORDER.on_image(*now[0], kv)
+        now.clear()
+        return compute(query, kv, heads)
+
+    watched_compute.plain, watched_output.plain = compute, output
+    branch.image_attention = watched_compute
+    branch.ImageBranch.output = watched_output
+
+
+def shrink_controlnet_encoder():
+    """ControlNet knows its encoder's sizes by heart; the suite's is smaller."""
+    sizes = os.environ.get("IP_ADAPTER_PROBE_CLIP")
+    if sizes and "annotator.clipvision" in sys.modules:
+        sys.modules["annotator.clipvision"].configs["clip_h"].update(json.loads(sizes))
+
+
+def serve(demo, app):
+    look_into_branches()
+    shrink_controlnet_encoder()
+
+    def record(trip: dict = None):
+        RECORDER.start()
+        RECORDER.trip = trip or None
+
+    def calls():
+        RECORDER.stop()
+        return RECORDER.calls
+
+    def forget():
+        sys.modules["lib_ipadapter.session.library"].LIBRARY.unload()
+
+    def reload_ui():
+        shared.state.request_restart()
+
+    for get in (state, calls, remembered):
+        app.get(f"{ROUTE}/{get.__name__}")(get)
+    for post in (record, remember, forget, reload_ui):
+        app.post(f"{ROUTE}/{post.__name__}")(post)
+
+
+script_callbacks.on_cfg_denoiser(lambda params: RECORDER.on_step(params))
+script_callbacks.on_app_started(serve)

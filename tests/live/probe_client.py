@@ -1,0 +1,94 @@
+"""What the probe extension inside the WebUI has seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.live.client import Client
+
+ROUTE = "/ip-adapter-probe"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the UNet."""
+
+    step: int
+    of: int
+    """The sampler's count of denoiser calls, and how many it expects."""
+    tokens: int
+    """Length of the text."""
+    text: str
+    """A letter for each row: c when it was given the prompt, u the negative prompt."""
+    image: list[str]
+    """The same from the keys and values that image branches used: each different answer; none when none acted."""
+    outputs: int
+    """How many times a branch added to a layer."""
+    seconds: float
+    """Processor time of the WebUI when the call began."""
+
+
+@dataclass
+class Recording:
+    """Filled when the recording ends."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[str]:
+        """The roles of each call's rows by their text."""
+        return [call.text for call in self.calls]
+
+    def check_roles(self, *, units: int = 1, layers: int = 16) -> None:
+        """Every layer gave every row the image tokens of the role that its text has."""
+        assert self.calls
+        for call in self.calls:
+            assert "?" not in call.text
+            assert call.image == [call.text]
+            assert call.outputs == units * layers
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The inside of the WebUI."""
+
+    client: Client
+
+    @contextmanager
+    def recording(self, trip: dict[str, Any] | None = None) -> Iterator[Recording]:
+        """Every UNet call while entered. `trip`: ``{"step": k, "what": "raise" | "interrupt" | "skip"}``."""
+        self.client.post(f"{ROUTE}/record", trip or {})
+        recording = Recording()
+        try:
+            yield recording
+        finally:
+            recording.calls = [Call(**call) for call in self.client.get(f"{ROUTE}/calls")]
+
+    def state(self) -> dict[str, Any]:
+        """Hooks and attributes of the live UNet, sizes of the cache."""
+        return self.client.get(f"{ROUTE}/state")
+
+    def hooks_after(self, seconds: float) -> list[str]:
+        """The hooks that are left on the live UNet, at the latest after `seconds`."""
+        until = time.monotonic() + seconds
+        while (hooks := self.state()["hooks"]) and time.monotonic() < until:
+            time.sleep(0.1)
+        return hooks
+
+    def remember_unet(self) -> None:
+        self.client.post(f"{ROUTE}/remember")
+
+    def old_unets_alive(self) -> list[bool]:
+        """For each remembered UNet whether it is still there without being the live one."""
+        return self.client.get(f"{ROUTE}/remembered")
+
+    def forget(self) -> None:
+        """Empties the extension's cache."""
+        self.client.post(f"{ROUTE}/forget")
+
+    def reload_ui(self) -> None:
+        self.client.post(f"{ROUTE}/reload_ui")
