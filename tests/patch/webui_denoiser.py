@@ -1,0 +1,84 @@
+"""How the WebUI 1.10.1 divides a denoiser step into UNet calls, from the facts of its sd_samplers_cfg_denoiser.py.
+
+Every row carries the truth about itself in its latent, so that what it is handed can be compared with what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lib_ipadapter.patch.moment import Role
+
+BeginStep = Callable[[float, Sequence[Role]], None]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is conditioned on. Lengths are those of the text, in tokens."""
+
+    conds_per_image: tuple[int, ...] = (1,)
+    """More than one where the prompt has an AND."""
+    cond_tokens: int = 77
+    uncond_tokens: int = 77
+    edit: bool = False
+    """InstructPix2Pix: a third chunk, without the text and without the picture's latents."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings that change the layout of calls."""
+
+    batch_cond_uncond: bool = True
+    skip_uncond: Callable[[int], bool] = lambda _: False
+    """NGMS, "skip early CFG": whether the unconditional rows are dropped in this step."""
+    tiles: tuple[int, int] = (1, 1)
+    """UNet calls per call, and pictures per row in each of them."""
+
+
+class Denoiser:
+    """A sampler's view of the UNet: one call, one denoiser step."""
+
+    def __init__(self, unet: nn.Module, begin_step: BeginStep, *, total_steps: int, options: Options | None = None):
+        self.unet = unet
+        self.begin_step = begin_step
+        self.total_steps = total_steps
+        self.options = options or Options()
+        self.step = 0
+
+    def __call__(self, prompt: Prompt, size: tuple[int, int] = (2, 2)) -> None:
+        batch = len(prompt.conds_per_image)
+        cond = rows(Role.CONDITIONAL, sum(prompt.conds_per_image), size)
+        uncond = rows(Role.UNCONDITIONAL, batch * (2 if prompt.edit else 1), size)
+        self.begin_step(self.step / self.total_steps, roles(len(cond), len(uncond)))
+        skip = self.options.skip_uncond(self.step) and not prompt.edit
+        if skip or prompt.cond_tokens == prompt.uncond_tokens:
+            everything = cond if skip else torch.cat([cond, uncond])
+            self.call_in_slices(everything, len(everything) if self.options.batch_cond_uncond else batch, prompt)
+        else:
+            self.call_in_slices(cond, batch * 2 if self.options.batch_cond_uncond else batch, prompt)
+            self.call_unet(uncond, prompt.uncond_tokens)
+        self.step += 1
+
+    def call_in_slices(self, latents: Tensor, size: int, prompt: Prompt) -> None:
+        for part in latents.split(size):
+            self.call_unet(part, prompt.cond_tokens)
+
+    def call_unet(self, latents: Tensor, tokens: int) -> None:
+        calls, pictures = self.options.tiles
+        for _ in range(calls):
+            tile = torch.cat([latents] * pictures)
+            self.unet(tile, timesteps=torch.zeros(len(tile)), context=torch.zeros(len(tile), tokens, 3))
+
+
+def roles(cond: int, uncond: int) -> list[Role]:
+    """As the host announces them: from the number of conditional texts, and the rest."""
+    return [Role.CONDITIONAL] * cond + [Role.UNCONDITIONAL] * uncond
+
+
+def rows(role: Role, count: int, size: tuple[int, int]) -> Tensor:
+    """Latents that say in every number which role they have."""
+    return torch.full((count, 4, *size), float(role))
