@@ -34,6 +34,11 @@ class KeyValue:
         return KeyValue(self.key.cpu(), self.value.cpu())
 
     @property
+    def finite(self) -> bool:
+        """No value is infinite, and each is a number."""
+        return bool(self.key.isfinite().all() and self.value.isfinite().all())
+
+    @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
         return self.key.nbytes + self.value.nbytes

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_shapes
@@ -106,9 +107,15 @@ class Library:
         def compute() -> KeyValues:
             adapter = self.adapter(path)
             features = self.encode(image, variant, encoder, host.device, host.dtype)
-            with torch.no_grad(), torch.autocast(host.device.type, enabled=False):
+            with torch.no_grad(), without_autocast(host.device):
                 prompt = adapter.image_prompt(*(part.to(host.device) for part in features))
-                return KeyValues(tuple(kv.cpu() for kv in adapter.key_values(prompt.stacked())))
+                layers = tuple(kv.cpu() for kv in adapter.key_values(prompt.stacked()))
+            if not all(kv.finite for kv in layers):
+                raise CheckpointError(
+                    f"{path.name} and the image encoder {encoder.name} give values that are not numbers: one of the two"
+                    " is damaged, or overflows in half precision; download them again or compute in full precision."
+                )
+            return KeyValues(layers)
 
         key = (content_hash(image), _stamp(path), _stamp(encoder), str(host.device), host.dtype)
         return self.computed.get(key, compute)
@@ -167,9 +174,10 @@ class Library:
             try:
                 self._headers[stamp] = look()
             except CheckpointError as error:
-                self._headers[stamp] = error
+                # Only its words: an error that was raised keeps every frame alive through which it came.
+                self._headers[stamp] = type(error)(str(error))
         if isinstance(found := self._headers[stamp], CheckpointError):
-            raise found
+            raise type(found)(str(found))
         return found
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.scales import Schedule
-from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.model.picture import as_rgb, content_hash
 
 
 class Type(str, Enum):
@@ -123,7 +123,7 @@ def _parse_switch(about: Field, value: Any) -> bool:
 def _parse_number(about: Field, value: Any) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not about.minimum <= number <= about.maximum:
         raise UnitError(
@@ -144,7 +144,19 @@ def _parse_model(about: Field, value: Any) -> str | None:
 def _parse_picture(about: Field, value: Any) -> Image.Image | None:
     if value is not None and not isinstance(value, Image.Image):
         raise UnitError(f"IP-Adapter: {about.name} must be a picture, got {_shown(value)}.")
+    try:
+        if value is not None:
+            as_rgb(value)
+    except Exception as error:  # Pillow opens files lazily, and each format fails in a way of its own
+        raise UnitError(
+            f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
+            " save it as PNG and give it again."
+        ) from error
     return value
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,121 @@
+"""Models are found by name, whatever the spelling, and nothing outside the folders is ever opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.vision import is_encoder_folder
+from lib_ipadapter.session.files import find, list_encoders, list_files
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return [file.name for file in list_files([folder])]
+
+
+def test_models_are_listed_by_name_without_suffix_and_with_their_subfolder(tmp_path: Path) -> None:
+    touch(tmp_path, "b.safetensors", "A.bin", "sub/deep/c.pt", "d.PTH", "readme.md", "picture.png")
+    assert names(tmp_path) == ["A", "b", "d", "sub/deep/c"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Sub Folder/IP Adapter.v2",
+        "sub folder/ip adapter.v2.safetensors",
+        "ip adapter.v2",
+        "IP ADAPTER.V2.SAFETENSORS",
+        "  ip  adapter.v2 ",
+        "Sub Folder\\IP Adapter.v2",
+        "ip adapter.v2 [1a2b3c4d]",
+        "ip adapter.v2.safetensors [1a2b3c4d]",
+    ],
+)
+def test_a_model_is_found_by_any_of_its_spellings(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "Sub Folder/IP Adapter.v2.safetensors", "ip adapter.safetensors", "v2.bin")
+    assert find(name, [tmp_path]).path.name == "IP Adapter.v2.safetensors"
+
+
+@pytest.mark.parametrize("name", ["a [b]", 'x, y: "z"', "naïve-模型-🙂", "trailing ", "[brackets]", "a.b.c"])
+def test_every_listed_name_finds_its_own_file(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, f"{name}.safetensors", "a.safetensors", "b.bin")
+    listed = next(file for file in list_files([tmp_path]) if file.path.stem == name)
+    assert find(listed.name, [tmp_path]) == listed
+
+
+def test_the_exact_name_goes_before_one_that_is_alike(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/ip.safetensors", "ip.safetensors", "ip.bin.safetensors")
+    assert find("ip", [tmp_path]).path == tmp_path / "ip.safetensors"
+    assert find("sub/ip", [tmp_path]).path == tmp_path / "sub" / "ip.safetensors"
+    assert find("ip.bin", [tmp_path]).path == tmp_path / "ip.bin.safetensors"
+
+
+def test_the_first_folder_wins(tmp_path: Path) -> None:
+    first, second = touch(tmp_path / "1", "IP.safetensors"), touch(tmp_path / "2", "ip.safetensors", "other.bin")
+    assert [file.path.parent.name for file in list_files([first, second])] == ["1", "2"]
+    assert find("ip", [second, first]).path.parent == second
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "sub/../../secret.bin", "C:\\secret", "", ".", "~/secret"]
+)
+def test_a_path_is_no_name(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "secret.bin", "inside/ip.safetensors")
+    with pytest.raises(UnitError, match="There is no IP-Adapter model called"):
+        find(name, [tmp_path / "inside"])
+
+
+def test_a_missing_model_is_one_sentence_that_says_what_is_there_and_where(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{i}.bin" for i in range(500)))
+    with pytest.raises(UnitError, match=r"called 'ip'; found 0, 1, 10, .* \.\.\. in ") as refusal:
+        find("ip", [tmp_path, tmp_path / "not there"])
+    assert str(tmp_path / "not there") in str(refusal.value)
+    assert len(str(refusal.value)) < 300 + 2 * len(str(tmp_path))
+
+
+def test_empty_and_missing_folders_hold_nothing(tmp_path: Path) -> None:
+    assert list_files([tmp_path, tmp_path / "missing"]) == []
+    with pytest.raises(UnitError, match="found nothing in"):
+        find("ip", [tmp_path])
+
+
+def test_links_in_circles_end_and_linked_folders_are_searched(tmp_path: Path) -> None:
+    elsewhere = touch(tmp_path / "elsewhere", "far.safetensors")
+    folder = touch(tmp_path / "models", "near.safetensors")
+    try:
+        (folder / "round").symlink_to(folder, target_is_directory=True)
+        (folder / "linked").symlink_to(elsewhere, target_is_directory=True)
+        (elsewhere / "back").symlink_to(folder, target_is_directory=True)
+    except OSError:
+        pytest.skip("this user may not make links")
+    assert names(folder) == ["linked/far", "near"]
+
+
+def test_a_single_file_may_stand_for_a_folder(tmp_path: Path) -> None:
+    file = touch(tmp_path, "ip.safetensors", "other.bin") / "ip.safetensors"
+    assert [found.path for found in list_files([file])] == [file]
+    assert find("ip", [file]).path == file
+
+
+def test_encoders_are_single_files_and_folders_with_configuration_and_weights(tmp_path: Path) -> None:
+    touch(tmp_path, "h/config.json", "h/model.safetensors", "g/pytorch_model.bin", "g/config.json", "l.safetensors")
+    touch(tmp_path, "half/config.json", "notes.txt", "deep/er/config.json", "deep/er/model.safetensors")
+    found = {
+        file.name: file.path.relative_to(tmp_path).as_posix() for file in list_encoders([tmp_path], is_encoder_folder)
+    }
+    assert found == {"h": "h", "g": "g", "l": "l.safetensors", "deep/er": "deep/er"}
+
+
+def test_the_searched_folder_may_be_the_encoder_itself(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "vit", "config.json", "model.safetensors")
+    assert [(file.name, file.path) for file in list_encoders([folder], is_encoder_folder)] == [("vit", folder)]

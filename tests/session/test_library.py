@@ -1,0 +1,223 @@
+"""Files are read once and pictures encoded once, until something has changed."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.model import vision
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.session import library as module
+from lib_ipadapter.session.library import LRU, Library
+from tests.models import save_adapter, tiny_adapter, tiny_encoder, variant
+from tests.session.fake_host import FakeHost, picture
+
+
+@dataclass
+class Thing:
+    nbytes: int
+
+
+def kept(cache: LRU[Thing], names: str) -> str:
+    return "".join(name for name in names if name in cache._items)
+
+
+def test_a_cache_keeps_what_was_used_last_within_its_bytes() -> None:
+    cache: LRU[Thing] = LRU(30)
+    for name in "abcab":
+        cache.get(name, lambda: Thing(10))
+    cache.get("d", lambda: Thing(10))
+    assert (kept(cache, "abcd"), cache.nbytes, len(cache)) == ("abd", 30, 3)
+    cache.get("e", lambda: Thing(25))
+    assert (kept(cache, "abcde"), cache.nbytes) == ("e", 25)
+
+
+def test_the_newest_stays_though_it_alone_is_too_large() -> None:
+    cache: LRU[Thing] = LRU(0)
+    for name in "ab":
+        assert cache.get(name, lambda: Thing(10)).nbytes == 10
+    assert kept(cache, "ab") == "b"
+
+
+def test_what_could_not_be_made_is_not_kept() -> None:
+    cache: LRU[Thing] = LRU(10)
+    with pytest.raises(ZeroDivisionError):
+        cache.get("a", lambda: Thing(1 // 0))
+    assert cache.get("a", lambda: Thing(1)) == Thing(1)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often files were read and pictures encoded."""
+    counted: Counter[str] = Counter()
+
+    def count(owner: object, name: str, what: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*args: object, **kwargs: object) -> object:
+            counted[what] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(ImageEncoder, "encode", "encoded")
+    count(ImageEncoder, "encode_zeros", "zeros")
+    count(ImageEncoder, "read", "encoder")
+    count(IPAdapter, "read", "adapter")
+    count(module, "read_shapes", "header")
+    count(vision, "read_sizes", "sizes")
+    return counted
+
+
+def adapter_path(host: FakeHost, kind: Kind) -> Path:
+    return host.folder / "adapters" / f"{kind.value}.safetensors"
+
+
+def test_the_same_picture_is_encoded_once_for_all_adapters(host: FakeHost, counts: Counter[str]) -> None:
+    library = Library()
+    for kind in (Kind.BASE, Kind.PLUS, Kind.BASE, Kind.PLUS):
+        library.key_values(picture(), adapter_path(host, kind), host)
+    assert counts == {"encoded": 1, "zeros": 1, "encoder": 1, "adapter": 2, "header": 2, "sizes": 1}
+
+
+def test_an_equal_picture_from_another_object_is_the_same_picture(host: FakeHost, counts: Counter[str]) -> None:
+    library = Library()
+    for image in (picture(), picture().copy(), picture().convert("RGBA")):
+        library.key_values(image, adapter_path(host, Kind.BASE), host)
+    assert counts["encoded"] == 1
+
+
+def test_without_room_everything_is_computed_again_and_is_the_same(host: FakeHost, counts: Counter[str]) -> None:
+    roomy, tight = Library(), Library()
+    tight.features.limit = tight.computed.limit = tight.adapters.limit = 0
+    for seed in (0, 1, 0):
+        wanted = roomy.key_values(picture(seed), adapter_path(host, Kind.BASE), host)
+        again = tight.key_values(picture(seed), adapter_path(host, Kind.BASE), host)
+        assert all(torch.equal(a.key, b.key) for a, b in zip(wanted.layers, again.layers, strict=True))
+    assert counts["encoded"] == 2 + 3
+
+
+def test_memory_is_bounded_however_many_pictures_there_are(host: FakeHost) -> None:
+    library = Library()
+    library.features.limit, library.computed.limit = 1 << 16, 1 << 20
+    for seed in range(25):
+        library.key_values(picture(seed), adapter_path(host, Kind.PLUS), host)
+    assert library.features.nbytes <= library.features.limit
+    assert library.computed.nbytes <= library.computed.limit
+    assert len(library.features) > 1
+
+
+def test_everything_kept_rests_on_the_cpu(host: FakeHost) -> None:
+    library = Library()
+    layers = library.key_values(picture(), adapter_path(host, Kind.PLUS), host).layers
+    assert {(kv.key.device.type, kv.key.dtype, kv.key.requires_grad) for kv in layers} == {
+        ("cpu", torch.float32, False)
+    }
+
+
+def test_an_adapter_that_changed_on_disk_is_read_again(own_host: FakeHost, counts: Counter[str]) -> None:
+    library, path = Library(), adapter_path(own_host, Kind.BASE)
+    before = library.key_values(picture(), path, own_host)
+    save_adapter(tiny_adapter(Kind.BASE, seed=5), path)
+    os.utime(path, ns=(1, 1))
+    after = library.key_values(picture(), path, own_host)
+    assert not torch.equal(before.layers[0].key, after.layers[0].key)
+    assert (counts["adapter"], counts["encoded"]) == (2, 1)
+
+
+def test_an_encoder_that_changed_on_disk_is_read_again(own_host: FakeHost, counts: Counter[str]) -> None:
+    library, path = Library(), adapter_path(own_host, Kind.BASE)
+    before = library.key_values(picture(), path, own_host)
+    tiny_encoder(seed=5).save_pretrained(own_host.folder / "encoders" / "tiny")
+    os.utime(own_host.folder / "encoders" / "tiny" / "model.safetensors", ns=(1, 1))
+    after = library.key_values(picture(), path, own_host)
+    assert not torch.equal(before.layers[0].key, after.layers[0].key)
+    assert (counts["encoder"], counts["encoded"], counts["adapter"]) == (2, 2, 1)
+
+
+def test_a_bad_header_is_looked_at_once_and_again_when_the_file_has_changed(
+    tmp_path: Path, counts: Counter[str]
+) -> None:
+    library, path = Library(), tmp_path / "ip.safetensors"
+    path.write_text("<html>")
+    for _ in range(3):
+        with pytest.raises(CheckpointError, match="web page"):
+            library.variant(path)
+    assert counts["header"] == 1
+    save_adapter(tiny_adapter(Kind.PLUS), path)
+    assert library.variant(path) == variant(Kind.PLUS)
+
+
+def test_a_remembered_error_keeps_nothing_of_those_who_met_it(tmp_path: Path) -> None:
+    library, path = Library(), tmp_path / "ip.safetensors"
+    path.write_text("<html>")
+
+    def meet() -> weakref.ref[torch.nn.Module]:
+        unet = torch.nn.Linear(1, 1)
+        with pytest.raises(CheckpointError):
+            library.variant(path)
+        return weakref.ref(unet)
+
+    met = [meet(), meet()]
+    gc.collect()
+    assert [ref() for ref in met] == [None, None]
+
+
+def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no file"):
+        Library().variant(tmp_path / "gone.safetensors")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_an_adapter_that_holds_no_numbers_is_a_sentence_and_not_kept(bad: float, own_host: FakeHost) -> None:
+    library, path = Library(), adapter_path(own_host, Kind.BASE)
+    tensors = dict(tiny_adapter(Kind.BASE).state_dict())
+    tensors["ip_adapter.31.to_v_ip.weight"] = (
+        tensors["ip_adapter.31.to_v_ip.weight"].clone().index_fill_(0, torch.tensor([3]), bad)
+    )
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"base\.safetensors .* are not numbers"):
+        library.key_values(picture(), path, own_host)
+    assert len(library.computed) == 0
+
+
+def test_the_encoder_is_found_by_the_width_that_the_adapter_is_fed_with(own_host: FakeHost) -> None:
+    folder = own_host.folder / "encoders"
+    (folder / "aaa").mkdir()
+    (folder / "aaa" / "config.json").write_text('{"hidden_size": 1280, "patch_size": 14, "projection_dim": 1024}')
+    (folder / "aaa" / "model.safetensors").touch()
+    (folder / "junk.safetensors").write_text("junk")
+    for kind in Kind:
+        assert Library().find_encoder(variant(kind), [folder]) == folder / "tiny"
+
+
+def test_no_encoder_is_one_sentence_that_says_which_is_needed_what_is_there_and_where_to_put_it(
+    own_host: FakeHost,
+) -> None:
+    folder = own_host.folder / "encoders"
+    (folder / "tiny" / "config.json").write_text('{"hidden_size": 1280, "patch_size": 14, "projection_dim": 1024}')
+    words = (
+        r"unknown \(40 wide\), image_embeds 40 wide \(found tiny, of other sizes\); put its folder into .*encoders\."
+    )
+    with pytest.raises(UnitError, match=words):
+        Library().find_encoder(variant(Kind.BASE), [folder])
+
+
+def test_unloading_forgets_everything(host: FakeHost, counts: Counter[str]) -> None:
+    library = Library()
+    for _ in range(2):
+        library.key_values(picture(), adapter_path(host, Kind.BASE), host)
+        library.unload()
+    assert (counts["encoded"], counts["adapter"], counts["header"]) == (2, 2, 2)
+    assert library.computed.nbytes == library.adapters.nbytes == library.encoders.nbytes == 0

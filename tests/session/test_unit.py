@@ -1,0 +1,135 @@
+"""What a user may say about a unit, and the sentence for what is not allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.session.unit import FIELDS, Type, Unit
+
+PICTURE = Image.new("RGB", (4, 4))
+
+
+def test_fields_are_the_attributes_of_a_unit_with_the_same_defaults() -> None:
+    attributes = {f.name: f.default for f in dataclasses.fields(Unit)}
+    assert {f.name: f.default for f in FIELDS} == attributes
+    assert Unit.parse({}) == Unit()
+
+
+def test_every_field_says_what_it_is_in_a_sentence() -> None:
+    assert all(field.label and field.about.endswith(".") for field in FIELDS)
+    numbers = [field for field in FIELDS if field.type is Type.NUMBER]
+    assert all(field.minimum <= field.default <= field.maximum and field.step > 0 for field in numbers)
+    assert all(isinstance(field.default, float) for field in numbers)
+
+
+def test_what_is_given_is_taken_and_the_rest_is_default() -> None:
+    unit = Unit.parse({"image": PICTURE, "model": "ip", "scale": 0.25})
+    assert unit == Unit(enabled=True, image=PICTURE, model="ip", scale=0.25, start=0.0, end=1.0)
+
+
+@pytest.mark.parametrize("value", ["0.25", " 0.25 ", 0.25, "2.5e-1"])
+def test_a_number_may_come_as_a_string(value: object) -> None:
+    assert Unit.parse({"scale": value}).scale == 0.25
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(True, True), ("false", False), ("True", True), (0, False), ("1", True)])
+def test_a_switch_may_come_as_a_word_or_a_number(value: object, wanted: bool) -> None:
+    assert Unit.parse({"enabled": value}).enabled is wanted
+
+
+@pytest.mark.parametrize("value", [None, "", "None"])
+def test_no_model_has_three_spellings(value: object) -> None:
+    assert Unit.parse({"model": value}).model is None
+
+
+NUMBERS = [field.name for field in FIELDS if field.type is Type.NUMBER]
+NO_NUMBERS = ["x", "", "0,5", [], {}, True, "nan", "inf", float("nan"), float("inf"), -1, 2.1, 10**400]
+BAD = [
+    *itertools.product(NUMBERS, NO_NUMBERS),
+    *itertools.product(["enabled"], ["maybe", 2, [], {}]),
+    *itertools.product(["model"], [3, [], {}, True]),
+    *itertools.product(["image"], ["path.png", b"bytes", 3, [], {}]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=lambda value: repr(value)[:20])
+def test_a_wrong_value_is_one_short_sentence_that_names_the_field(name: str, value: Any) -> None:
+    label = next(field.label for field in FIELDS if field.name == name).lower()
+    with pytest.raises(UnitError, match=rf"^IP-Adapter: (the )?({name}|{label}) ") as refusal:
+        Unit.parse({name: value})
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 200
+
+
+def test_an_unknown_field_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(UnitError, match=r"no field 'weight'; the fields are enabled, image, model, scale"):
+        Unit.parse({"weight": 1})
+
+
+def cut_short(form: str) -> Image.Image:
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, form)
+    return Image.open(io.BytesIO(file.getvalue()[:900]))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_a_picture_that_is_cut_short_is_a_sentence_and_not_found_out_later(form: str) -> None:
+    image = cut_short(form)
+    with pytest.raises(UnitError, match=r"the reference picture cannot be read .*; save it as PNG"):
+        Unit.parse({"image": image})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name for field in FIELDS]) | st.text(max_size=3),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.none()),
+    )
+)
+def test_whatever_comes_is_a_unit_or_a_sentence(values: dict[str, Any]) -> None:
+    try:
+        unit = Unit.parse(values)
+    except UnitError as refusal:
+        assert str(refusal).endswith(".")  # noqa: PT017 - either outcome is right
+    else:
+        assert 0 <= unit.scale <= 2
+        assert unit.schedule.empty == (unit.start >= unit.end)
+
+
+@pytest.mark.parametrize(
+    ("values", "active"),
+    [
+        ({}, True),
+        ({"enabled": False}, False),
+        ({"scale": 0}, False),
+        ({"scale": -0.0}, False),
+        ({"start": 0.5, "end": 0.5}, False),
+        ({"start": 0.9, "end": 0.2}, False),
+        ({"start": 1.0}, False),
+        ({"end": 0.0}, False),
+    ],
+)
+def test_a_unit_is_active_when_it_can_change_the_picture(values: dict[str, Any], active: bool) -> None:
+    assert Unit.parse(values).active is active
+
+
+@pytest.mark.parametrize(("values", "words"), [({"model": "a"}, "reference picture"), ({"image": PICTURE}, "model")])
+def test_an_active_unit_that_lacks_something_is_a_sentence(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnitError, match=f"enabled without a {words}; .* or disable the unit"):
+        Unit.parse(values).check()
+    Unit.parse({"model": "a", "image": PICTURE}).check()
+
+
+def test_order_is_that_of_content_and_not_of_objects() -> None:
+    one, same = (Unit.parse({"image": PICTURE.copy(), "model": "a"}) for _ in range(2))
+    other = Unit.parse({"image": PICTURE, "model": "b"})
+    assert one.order == same.order < other.order
+    assert Unit().order < one.order
