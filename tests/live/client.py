@@ -72,11 +72,6 @@ class Answer:
         """Generation parameters of the first picture."""
         return self.info["infotexts"][0]
 
-    @property
-    def comments(self) -> str:
-        """What is shown below the picture."""
-        return "\n".join(self.info.get("comments") or [])
-
 
 @dataclass(frozen=True)
 class Client:

@@ -21,11 +21,11 @@ READY = "Startup time:"
 PATIENCE = 180
 """Seconds until a WebUI that has not started is given up."""
 
-ARGUMENTS = """
-    --skip-prepare-environment --skip-python-version-check --skip-torch-cuda-test --skip-version-check
-    --use-cpu all --no-half --no-half-vae --api --server-name 127.0.0.1 --disable-console-progressbars
-    --no-download-sd-model --do-not-download-clip
-""".split()
+ARGUMENTS = (
+    *("--skip-prepare-environment", "--skip-python-version-check", "--skip-torch-cuda-test", "--skip-version-check"),
+    *("--use-cpu", "all", "--no-half", "--no-half-vae", "--api", "--server-name", "127.0.0.1"),
+    *("--no-download-sd-model", "--do-not-download-clip", "--disable-console-progressbars"),
+)
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",

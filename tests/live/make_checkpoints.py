@@ -5,6 +5,7 @@ Each checkpoint gets a ``.yaml`` beside it, one of the WebUI's own configuration
 checkpoints differ in the suffix only, they share it, and the WebUI loads one into the model of the other.
 """
 
+import gzip
 import importlib.util
 import json
 import os
@@ -79,10 +80,9 @@ def make_text_encoder(folder: Path, width: int) -> None:
 
 def make_tokenizer(folder: Path) -> None:
     """CLIP's tokenizer from the list of merges that open_clip brings."""
-    import gzip
-
     home = importlib.util.find_spec("open_clip").submodule_search_locations[0]
-    lines = gzip.open(Path(home, "bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8").read().split("\n")
+    with gzip.open(Path(home, "bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
+        lines = file.read().split("\n")
     symbols = list(bytes_to_unicode().values())
     merges = lines[1 : 49152 - 2 * len(symbols) - 1]
     words = [*symbols, *(s + "</w>" for s in symbols), *("".join(m.split()) for m in merges)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,21 +68,18 @@ class Probe:
             recording.calls = [Call(**call) for call in self.client.get(f"{ROUTE}/calls")]
 
     def state(self) -> dict[str, Any]:
-        """Hooks and attributes of the live UNet, sizes of the cache."""
+        """Hooks and attributes of the live UNet, sizes of the cache; after a garbage collection."""
         return self.client.get(f"{ROUTE}/state")
 
-    def hooks_after(self, seconds: float) -> list[str]:
-        """The hooks that are left on the live UNet, at the latest after `seconds`."""
-        until = time.monotonic() + seconds
-        while (hooks := self.state()["hooks"]) and time.monotonic() < until:
-            time.sleep(0.1)
-        return hooks
+    def hooks(self) -> list[str]:
+        """The hooks on the live UNet."""
+        return self.state()["hooks"]
 
     def remember_unet(self) -> None:
         self.client.post(f"{ROUTE}/remember")
 
-    def old_unets_alive(self) -> list[bool]:
-        """For each remembered UNet whether it is still there without being the live one."""
+    def old_unet_alive(self) -> bool | None:
+        """Whether the remembered UNet is still there; None when it still is the live one."""
         return self.client.get(f"{ROUTE}/remembered")
 
     def forget(self) -> None:

@@ -37,7 +37,7 @@ def same(one: Answer, other: Answer) -> bool:
 @pytest.mark.parametrize("idle", IDLE)
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_unit_that_cannot_act_changes_nothing(
-    idle: str, request_name: str, client: Client, bare: Client, probe: Probe, unit: MakeUnit
+    idle: str, request_name: str, *, client: Client, bare: Client, probe: Probe, unit: MakeUnit
 ) -> None:
     """Bit-equal to a WebUI without the extension, nothing on its modules, and the encoder never loaded."""
     changes, request = IDLE[idle], REQUESTS[request_name]
@@ -76,7 +76,7 @@ def test_a_hundred_runs_leave_no_hook_and_cost_no_speed(client: Client, probe: P
     before = fastest()
     for _ in range(100):
         client.txt2img([unit()], steps=1)
-    assert probe.state()["hooks"] == []
+    assert probe.hooks() == []
     assert fastest() < 1.5 * before
 
 

@@ -20,13 +20,13 @@ def test_a_run_that_is_cut_short_leaves_nothing(
     plain = client.txt2img()
     cut_short(client, probe, unit, what, step)
     assert np.array_equal(client.txt2img().picture, plain.picture)
-    assert probe.state()["hooks"] == []
+    assert probe.hooks() == []
 
 
 @pytest.mark.parametrize("what", ["raise", "interrupt", "skip"])
 def test_hooks_go_without_waiting_for_another_run(what: str, client: Client, probe: Probe, unit: MakeUnit) -> None:
     cut_short(client, probe, unit, what, step=1)
-    assert probe.hooks_after(seconds=5) == []
+    assert probe.hooks() == []
 
 
 @pytest.mark.parametrize("what", ["raise", "interrupt", "skip"])
@@ -43,7 +43,7 @@ def test_an_exception_in_the_second_pass_leaves_nothing(client: Client, probe: P
     plain = client.txt2img()
     with probe.recording({"step": 3, "what": "raise"}), pytest.raises(Refused):
         client.txt2img([unit()], steps=2, **{**HIRES, "hr_second_pass_steps": 5})
-    assert probe.hooks_after(seconds=5) == []
+    assert probe.hooks() == []
     assert np.array_equal(client.txt2img().picture, plain.picture)
 
 

@@ -21,7 +21,7 @@ def acting(calls: list[Call]) -> list[int]:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(("start", "end"), RANGES)
 def test_the_unit_acts_from_start_to_end(
-    sampler: str, start: float, end: float, client: Client, probe: Probe, unit: MakeUnit
+    sampler: str, start: float, end: float, *, client: Client, probe: Probe, unit: MakeUnit
 ) -> None:
     """One unbroken run of UNet calls, from the fraction `start` of those that were made to the fraction `end`.
 

@@ -127,8 +127,12 @@ def live_unet():
 
 
 def state():
-    """What is on the live UNet, and in the extension's cache."""
+    """What is on the live UNet, and in the extension's cache.
+
+    After an exception the job's frames hold each other until Python collects them, which it does when it likes.
+    """
     RECORDER.stop()
+    gc.collect()
     modules = dict(live_unet().named_modules())
     library = sys.modules["lib_ipadapter.session.library"].LIBRARY
     return {
@@ -136,6 +140,7 @@ def state():
         "attributes": {name: sorted(vars(m)) for name, m in modules.items()},
         "encoders": len(library.encoders),
         "adapters": len(library.adapters),
+        "features": len(library.features),
         "callbacks": sum(
             "ipadapter" in c.callback.__module__ for c in script_callbacks.callback_map["callbacks_cfg_denoiser"]
         ),
@@ -144,13 +149,14 @@ def state():
 
 def remember():
     """Keeps a weak reference to the live UNet."""
-    REMEMBERED.append(weakref.ref(live_unet()))
+    REMEMBERED[:] = [weakref.ref(live_unet())]
 
 
 def remembered():
-    """Which of them are still there, apart from the live one."""
+    """Whether that UNet is still there; null when it still is the live one."""
     gc.collect()
-    return [ref() is not None and ref() is not live_unet() for ref in REMEMBERED]
+    unet = REMEMBERED[0]()
+    return unet is not None if unet is not live_unet() else None
 
 
 def look_into_branches():
@@ -186,7 +192,7 @@ def serve(demo, app):
     look_into_branches()
     shrink_controlnet_encoder()
 
-    def record(trip: dict = None):
+    def record(trip: dict | None = None):
         RECORDER.start()
         RECORDER.trip = trip or None
 
@@ -206,5 +212,5 @@ def serve(demo, app):
         app.post(f"{ROUTE}/{post.__name__}")(post)
 
 
-script_callbacks.on_cfg_denoiser(lambda params: RECORDER.on_step(params))
+script_callbacks.on_cfg_denoiser(RECORDER.on_step)
 script_callbacks.on_app_started(serve)
