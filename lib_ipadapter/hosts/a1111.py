@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from torch import nn
 
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.host import BeginStep
+
+LOG = logging.getLogger("IP-Adapter")
 
 EXTENSION = Path(__file__).resolve().parents[2]
 
@@ -56,7 +59,8 @@ class A1111Host:
         return encoder_folders()
 
     def notice(self, sentence: str) -> None:
-        """Below the picture in the page, and in the API's info."""
+        """Below the picture in the page, and in the log, because the API's answer has no such place."""
+        LOG.warning(sentence)
         if processing := self._processing():
             processing.comment(sentence)
 

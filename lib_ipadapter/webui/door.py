@@ -71,7 +71,6 @@ class Door:
         self._open.callback(weakref.finalize(processing, generation.close).detach)
 
     def _fail(self, processing: Any, host: A1111Host, sentence: str, status: int) -> None:
-        LOG.error(sentence)
         if settings.goes_on():
             parameters = processing.extra_generation_params
             for key in [key for key in parameters if key.startswith(infotext.KEY)]:
@@ -79,6 +78,7 @@ class Door:
             parameters[ERROR_KEY] = sentence
             host.notice(sentence)
         else:
+            LOG.error(sentence)
             self._stop(host, IPAdapterStopped(sentence, status))
 
     def _stop(self, host: A1111Host, error: IPAdapterStopped) -> None:
