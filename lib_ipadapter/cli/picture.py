@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.hosts.diffusers import DiffusersHost
-from lib_ipadapter.hosts.diffusers_checkpoint import Beside, Pipeline, read_pipeline, use_sampler
+from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
+from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
 from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.variant import detect
 from lib_ipadapter.model.vision import read_sizes

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 from torch import nn
 
 from lib_ipadapter.patch.moment import Role
@@ -17,13 +18,15 @@ from lib_ipadapter.session.host import BeginStep
 
 LOG = logging.getLogger(__name__)
 
+Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
+
 
 class DiffusersHost:
-    """Runs units on a `StableDiffusionPipeline` (or one that is built like it)."""
+    """Runs units on a pipeline for SD1.5 or SDXL, or one that is built like them."""
 
     def __init__(
         self,
-        pipeline: StableDiffusionPipeline,
+        pipeline: Pipeline,
         *,
         adapter_folders: Sequence[Path] = (),
         encoder_folders: Sequence[Path] = (),

@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 import yaml
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -70,12 +73,13 @@ def read_single_file(
     params = read_config(path, config)
     text_folder = find_tokenizer(path, tokenizer, params)
     tensors = read_sd15(path)
+    given: Any = tensors
     options: dict[str, Any] = {"original_config": {"model": {"params": params}}, "torch_dtype": dtype}
     return StableDiffusionPipeline(
-        vae=AutoencoderKL.from_single_file(dict(tensors), **options),
+        vae=AutoencoderKL.from_single_file(given, **options),
         text_encoder=read_text_encoder(tensors, text_folder).to(dtype),  # pyright: ignore[reportArgumentType]
         tokenizer=CLIPTokenizer.from_pretrained(str(text_folder), local_files_only=True),
-        unet=UNet2DConditionModel.from_single_file(dict(tensors), **options),
+        unet=UNet2DConditionModel.from_single_file(given, **options),
         scheduler=read_scheduler(params),  # pyright: ignore[reportArgumentType]
         safety_checker=None,  # pyright: ignore[reportArgumentType]
         feature_extractor=None,  # pyright: ignore[reportArgumentType]

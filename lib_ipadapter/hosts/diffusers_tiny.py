@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -53,13 +57,12 @@ def tiny_unet() -> UNet2DConditionModel:
 
 def tiny_vae() -> AutoencoderKL:
     """Eight pixels to one latent, as in SD1.5."""
-    return AutoencoderKL(
-        block_out_channels=[16, 16, 16, 16],
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-    ).eval()
+    sizes: dict[str, Any] = {
+        "block_out_channels": (16,) * 4,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
+    return AutoencoderKL(**sizes, latent_channels=4, norm_num_groups=4).eval()
 
 
 def tiny_text_encoder() -> CLIPTextModel:
