@@ -1,0 +1,57 @@
+# Each target makes the environment that it needs. `make help` lists them.
+# PYTHON: 3.11 or newer. WEBUI_PYTHON: 3.10 or 3.11, because that is what the WebUI's pins exist for.
+PYTHON ?= python3
+WEBUI_PYTHON ?= $(PYTHON)
+PYTEST_FLAGS ?= -n auto --maxprocesses=4
+
+BIN := .venv/bin
+WEBUI_BIN := .venv-webui/bin
+PIP := python -m pip --disable-pip-version-check install
+
+# Small models gain nothing from threads, and test processes would fight for the cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test test-webui-pins lint live clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | expand -t 18
+
+demo: .venv/cli.stamp ## the main job on what ships with the project -> outputs/demo.png
+	$(BIN)/python -m lib_ipadapter demo
+
+test: .venv/dev.stamp ## the whole test suite, with today's versions
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# tests/cli needs typer, which cannot live with the WebUI's pydantic; tests/live needs a WebUI.
+test-webui-pins: .venv-webui/stamp ## the same with what WebUI 1.10.1 pins, except the command line
+	$(WEBUI_BIN)/python -m pytest $(PYTEST_FLAGS) --ignore=tests/cli --ignore=tests/live
+
+lint: .venv/dev.stamp ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+live: .venv/dev.stamp ## the live suite: make live WEBUI_DIR=... [CONTROLNET_DIR=...]
+	@test -n "$(WEBUI_DIR)" || { echo "make live WEBUI_DIR=folder-of-an-installed-WebUI [CONTROLNET_DIR=...]"; exit 2; }
+	WEBUI_DIR="$(WEBUI_DIR)" CONTROLNET_DIR="$(CONTROLNET_DIR)" $(BIN)/python -m pytest tests/live
+
+clean: ## remove the environments and what was made
+	rm -rf .venv .venv-webui outputs .live .pytest_cache .ruff_cache .hypothesis
+
+.venv/cli.stamp: requirements/torch.txt requirements/cli.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/$(PIP) -r requirements/cli.txt
+	touch $@
+
+.venv/dev.stamp: .venv/cli.stamp requirements/dev.txt requirements/nodeps.txt
+	$(BIN)/$(PIP) -r requirements/dev.txt
+	$(BIN)/$(PIP) --no-deps -r requirements/nodeps.txt
+	touch $@
+
+.venv-webui/stamp: requirements/torch.txt requirements/webui.txt requirements/nodeps.txt
+	@$(WEBUI_PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))" || \
+		{ echo "The WebUI's pins need Python 3.10 or 3.11: make $(MAKECMDGOALS) WEBUI_PYTHON=python3.11"; exit 2; }
+	$(WEBUI_PYTHON) -m venv .venv-webui
+	$(WEBUI_BIN)/$(PIP) -r requirements/webui.txt
+	$(WEBUI_BIN)/$(PIP) --no-deps -r requirements/nodeps.txt
+	touch $@
