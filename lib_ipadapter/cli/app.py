@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lib_ipadapter.cli.convert import convert
 from lib_ipadapter.cli.demo import demo
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.inspect import inspect
@@ -45,5 +46,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (inspect, generate, demo):
+for command in (inspect, generate, demo, convert):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""Reading adapter files: which format, which keys, header or whole.
+"""Adapter files: which format, which keys, header or whole; written whole or not at all.
 
 The format is decided by content, never by suffix, and a pickle is only ever read with ``weights_only=True``.
 """
@@ -6,6 +6,7 @@ The format is decided by content, never by suffix, and a pickle is only ever rea
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -37,6 +39,9 @@ FOREIGN = {
 }
 """Prefix -> what such a file is, for the refusal."""
 
+CONVERTIBLE = ("unet.", "encoder_hid_proj.")
+"""Those of `FOREIGN` that hold an adapter all the same."""
+
 WHOLE_PICKLE_LIMIT = 1 << 30
 """Bytes. An old-style pickle has to be read whole to be looked at; no published adapter is one."""
 
@@ -59,6 +64,28 @@ def read_any(path: Path) -> dict[str, Tensor]:
 def read_any_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Key -> shape of every tensor of any weights file, from the header alone."""
     return _open(path, shapes_only=True)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself; empty where it says nothing, or is of another format."""
+    with _as_sentence(path):
+        head, _ = _sniff(path)
+        if head[8:9] != b"{":
+            return {}
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """A safetensors file of `tensors`, by a temporary file beside it: an interruption leaves the old one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        safetensors.torch.save_file(contiguous, temporary, {"format": "pt", **(metadata or {})})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
@@ -85,6 +112,8 @@ def translated(tensors: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _what_else(tensors: Mapping[str, Any]) -> str:
     for prefix, what in FOREIGN.items():
         if any(key.startswith(prefix) for key in tensors):
+            if prefix in CONVERTIBLE:
+                return f"it looks like {what}; make it one with `python -m lib_ipadapter convert IN OUT.safetensors`"
             return f"it looks like {what}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
     first = ", ".join(sorted(tensors)[:3]) or "nothing"
     return f"expected keys image_proj.* and ip_adapter.*, found {first}"
