@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ HOME = ROOT / ".live"
 """Everything that these tests write: models (kept), data folders with logs, screenshots. Ignored by git."""
 
 PROBE = Path(__file__).with_name("probe")
+
+MEASURED = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -87,11 +90,45 @@ def unit(reference: Image.Image) -> pictures.MakeUnit:
     return pictures.unit_maker(reference)
 
 
-def controlnet_setup(make_setup: Callable[..., Setup], name: str, extensions: dict[str, Path], folder: Path) -> Setup:
-    """With ControlNet, its encoder as large as the suite's."""
-    return make_setup(
-        name,
-        {**extensions, "zz-probe": PROBE},
-        arguments=["--controlnet-annotator-models-path", str(folder / "annotators")],
+@pytest.fixture(scope="session", params=["ControlNet first", "IP-Adapter first"])
+def both_orders(
+    request: pytest.FixtureRequest, installed: Installed, controlnet_dir: Path, make_setup: Callable[..., Setup]
+) -> Iterator[Client]:
+    """A WebUI with ControlNet, whose scripts come before ours, and one where they come after."""
+    name = {"ControlNet first": "z-ip-adapter", "IP-Adapter first": "a-ip-adapter"}[request.param]
+    with running(installed, controlnet_setup(make_setup, name, controlnet_dir)) as webui:
+        yield Client(webui.url)
+
+
+@pytest.fixture(scope="session")
+def beside_controlnet(installed: Installed, controlnet_dir: Path, make_setup: Callable[..., Setup]) -> Iterator[Client]:
+    """A WebUI with ControlNet, for comparisons."""
+    with running(installed, controlnet_setup(make_setup, "sd-webui-ip-adapter", controlnet_dir)) as webui:
+        yield Client(webui.url)
+
+
+def controlnet_setup(make_setup: Callable[..., Setup], name: str, controlnet: Path) -> Setup:
+    """With ControlNet, for which the probe makes the encoder as small as the suite's."""
+    setup = make_setup(
+        f"with-controlnet-{name}",
+        {"sd-webui-controlnet": controlnet, name: ROOT, "zz-probe": PROBE},
         environment={"IP_ADAPTER_PROBE_CLIP": json.dumps(models.CLIP)},
     )
+    annotators = str(setup.models / "annotators")
+    return replace(setup, arguments=["--controlnet-annotator-models-path", annotators])
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """``measured(what, number)``: printed at the end of the run."""
+
+    def note(what: str, number: object) -> None:
+        request.config.stash.setdefault(MEASURED, []).append(f"{what}: {number}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(sorted(lines)))
