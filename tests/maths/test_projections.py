@@ -33,11 +33,18 @@ def as_diffusers(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def shake(module: nn.Module) -> None:
+    """Weights of norms, too, become something that shows."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+
+
 @pytest.mark.parametrize(("features", "tokens", "width"), [(40, 4, 48), (7, 1, 5), (16, 16, 8)])
 def test_linear_projection_equals_diffusers(features: int, tokens: int, width: int) -> None:
     torch.manual_seed(0)
     ours = LinearProjection(features=features, tokens=tokens, width=width)
-    nn.init.normal_(ours.norm.weight)
+    shake(ours)
     theirs = ImageProjection(image_embed_dim=features, cross_attention_dim=width, num_image_text_embeds=tokens)
     theirs.load_state_dict({k.replace("proj.", "image_embeds."): v for k, v in ours.state_dict().items()})
     embeds = torch.randn(3, features)
@@ -52,6 +59,7 @@ def test_resampler_equals_diffusers(depth: int, heads: int, head_dim: int) -> No
     ours = Resampler(
         features=20, dim=dim, depth=depth, heads=heads, head_dim=head_dim, queries=6, width=width, ff_mult=2
     )
+    shake(ours)
     theirs = IPAdapterPlusImageProjection(
         embed_dims=20, output_dims=width, hidden_dims=dim, depth=depth,
         dim_head=head_dim, heads=heads, num_queries=6, ffn_ratio=2,

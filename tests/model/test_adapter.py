@@ -59,6 +59,14 @@ def test_half_precision_weights_compute_float32_for_float32_features_and_stay_as
     assert {p.dtype for p in half.parameters()} == {torch.float16}
 
 
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_features_decide_the_precision(kind: Kind, dtype: torch.dtype) -> None:
+    adapter = tiny_adapter(kind)
+    layers = adapter.key_values(adapter.project(features(kind).to(dtype)))
+    assert {kv.key.dtype for kv in layers} == {kv.value.dtype for kv in layers} == {dtype}
+
+
 def test_keys_and_values_are_the_two_products_of_each_layer_in_checkpoint_order() -> None:
     adapter, tokens = tiny_adapter(Kind.BASE), torch.randn(2, 4, TEXT_WIDTH)
     state, layers = adapter.state_dict(), adapter.key_values(tokens)

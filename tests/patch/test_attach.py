@@ -6,6 +6,7 @@ import gc
 import itertools
 import types
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -206,6 +207,42 @@ def test_a_patcher_that_divides_the_batch_is_no_trouble_while_no_unit_acts(monke
     unet = narrow_tree()
     monkeypatch.setattr(CrossAttention, "forward", by_halves)
     attached(unet, branch(unet, schedule=Schedule(0.5, 1.0)))
+
+
+def test_a_query_is_not_kept_for_a_step_in_which_no_unit_acts() -> None:
+    unet, moment = narrow_tree(), Moment()
+    with attach(unet, [branch(unet, schedule=Schedule(0.0, 0.5))], moment):
+        run(unet, moment)
+        moment.begin_step(0.5, [Role.CONDITIONAL])
+        with torch.no_grad():
+            unet(torch.zeros(1, 4, 3, 4), context=torch.zeros(1, 7, 12))
+
+
+def attention_in(dtype: torch.dtype) -> Callable[..., Tensor]:
+    """A body that computes in a precision of its own, as hosts do that upcast attention."""
+
+    def forward(self: nn.Module, x: Tensor, context: Tensor, **_: object) -> Tensor:
+        query, key, value = (t.to(dtype) for t in (self.to_q(x), self.to_k(context), self.to_v(context)))
+        return self.to_out((query @ key.transpose(1, 2)).softmax(-1) @ value)
+
+    return forward
+
+
+@pytest.mark.parametrize("query", [torch.float32, torch.float64])
+@pytest.mark.parametrize("hidden", [torch.float32, torch.float64])
+def test_what_goes_on_has_the_precision_that_the_host_gave_it(
+    query: torch.dtype, hidden: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unet, moment, seen = narrow_tree(), Moment(), []
+    monkeypatch.setattr(CrossAttention, "forward", attention_in(hidden))
+    layers = cross_attentions(unet)
+    for layer in layers:
+        layer.to_q.register_forward_hook(lambda _, __, out: out.to(query))
+    with attach(unet, [branch(unet)], moment):
+        for layer in layers:
+            layer.to_out.register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype) or (args[0].float(),))
+        run(unet, moment)
+    assert set(seen) == {hidden}
 
 
 def test_a_unet_that_is_replaced_below_its_surface_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
