@@ -95,7 +95,7 @@ def tiny_pipeline(seed: int = 0) -> StableDiffusionPipeline:
         text_encoder=text,
         tokenizer=None,  # pyright: ignore[reportArgumentType]
         unet=tiny_unet(seed),
-        scheduler=DDIMScheduler(num_train_timesteps=1000),
+        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
         safety_checker=None,  # pyright: ignore[reportArgumentType]
         feature_extractor=None,  # pyright: ignore[reportArgumentType]
         requires_safety_checker=False,

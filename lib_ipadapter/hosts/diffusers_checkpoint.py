@@ -63,7 +63,7 @@ def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: 
         return read(path, dtype, beside).to(device)
     except CheckpointError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except Exception as error:
         reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"The checkpoint {path.name} cannot be read ({reason}); download it again, or, where a single file has"
@@ -85,7 +85,7 @@ def _read_folder(path: Path, dtype: torch.dtype, beside: Beside) -> Pipeline:
     kind = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
     if kind not in FOLDERS:
         raise CheckpointError(f"{path.name} holds a {kind}; expected one of {', '.join(FOLDERS)}.")
-    options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True}
+    options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
     if kind == "StableDiffusionPipeline":
         options |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     if not any(_weights(path / "unet", "")) and any(_weights(path / "unet", "fp16.")):

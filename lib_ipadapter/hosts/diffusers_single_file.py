@@ -74,7 +74,7 @@ def read_single_file(
     text_folder = find_tokenizer(path, tokenizer, params)
     tensors = read_sd15(path)
     given: Any = tensors
-    options: dict[str, Any] = {"original_config": {"model": {"params": params}}, "torch_dtype": dtype}
+    options: dict[str, Any] = {"original_config": {"model": {"params": params}}, "dtype": dtype}
     return StableDiffusionPipeline(
         vae=AutoencoderKL.from_single_file(given, **options),
         text_encoder=read_text_encoder(tensors, text_folder).to(dtype),  # pyright: ignore[reportArgumentType]
