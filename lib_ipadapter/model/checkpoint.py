@@ -193,5 +193,5 @@ def _as_sentence(path: Path):
             " get the safetensors version of it."
         ) from None
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path.name} cannot be read ({reason}); download it again.") from error
