@@ -61,7 +61,9 @@ def show_card(file: Path, facts: dict[str, Any]) -> None:
     """The same for people."""
     table = Table.grid(padding=(0, 2))
     for name, about in ABOUT.items():
-        if facts[name] is not None:
+        if name != "sha256":
             table.add_row(f"[dim]{name}[/dim]", f"[bold]{escape(str(facts[name]))}[/bold]", f"[dim]{about}[/dim]")
     table.add_row("[dim]size[/dim]", f"{file.stat().st_size / 1e6:.1f} MB")
     Console().print(Panel.fit(table, title=escape(file.name), title_align="left", padding=(1, 2)))
+    if facts["sha256"]:
+        typer.echo(f"sha256 {facts['sha256']}")  # by itself, because no frame may break it

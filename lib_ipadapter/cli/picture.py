@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import HostError, UnitError
 from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
 from lib_ipadapter.model.checkpoint import read_shapes
@@ -56,15 +56,31 @@ class Request:
 def make(request: Request) -> tuple[Image.Image, int]:
     """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`."""
     unit = request.unit()
+    check_size(request.width, request.height)
     check_files(request.adapter, request.encoder)
     pipeline = open_pipeline(request)
     seed = random.randrange(1 << 32) if request.seed is None else request.seed
     picture = draw(request, pipeline, unit, seed)
-    request.output.parent.mkdir(parents=True, exist_ok=True)
-    info = PngInfo()
-    info.add_text("parameters", parameters(request, pipeline, unit, seed, picture.size))
-    picture.save(request.output, format="PNG", pnginfo=info)
+    write(picture, request.output, parameters(request, pipeline, unit, seed, picture.size))
     return picture, seed
+
+
+def check_size(*sides: int | None) -> None:
+    """Raises `UnitError` for sides that latents cannot have."""
+    for side in sides:
+        if side is not None and side % 8:
+            raise UnitError(f"Width and height must be multiples of 8, got {side}; try {round(side / 8) * 8}.")
+
+
+def write(picture: Image.Image, path: Path, text: str) -> None:
+    """A PNG with its parameters where the WebUI looks for them. Raises `HostError`."""
+    info = PngInfo()
+    info.add_text("parameters", text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, format="PNG", pnginfo=info)
+    except OSError as error:
+        raise HostError(f"{path} cannot be written ({error.strerror}); choose another --output.") from error
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -92,13 +108,21 @@ def check_files(adapter: Path, encoder: Path) -> None:
 
 def open_pipeline(request: Request) -> Pipeline:
     """The checkpoint on its device, in half precision on CUDA."""
-    device = torch.device(request.device or best_device())
+    device = open_device(request.device or best_device())
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     beside = Beside(config=request.config, tokenizer=request.tokenizer)
     pipeline = read_pipeline(request.checkpoint, device, dtype, beside)
     if request.sampler:
         use_sampler(pipeline, request.sampler)
     return pipeline
+
+
+def open_device(name: str) -> torch.device:
+    """The device called `name`. Raises `HostError` when it is not there."""
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise HostError(f"There is no device {name!r} on this machine; the best here is {best_device()!r}.") from error
 
 
 def best_device() -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline
 from lib_ipadapter.model.variant import Kind
-from tests.hosts.originals import original_text_encoder, write_original, write_tokenizer
-from tests.models import save_adapter, tiny_adapter, tiny_encoder, tiny_pipeline
+from tests.hosts.originals import write_original, write_tokenizer
+from tests.models import save_adapter, tiny_adapter, tiny_encoder
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +31,8 @@ def single_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """diffusers' layout."""
+def folder(single_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in diffusers' layout."""
     home = tmp_path_factory.mktemp("folder") / "tiny"
-    pipeline = tiny_pipeline()
-    pipeline.save_pretrained(home)
-    original_text_encoder().save_pretrained(home / "text_encoder")
-    write_tokenizer(home / "tokenizer")
-    index = json.loads((home / "model_index.json").read_text())
-    index["tokenizer"] = ["transformers", "CLIPTokenizer"]
-    (home / "model_index.json").write_text(json.dumps(index))
+    read_pipeline(single_file, torch.device("cpu"), torch.float32).save_pretrained(home)
     return home

@@ -170,7 +170,7 @@ def test_a_configuration_of_something_else_is_a_sentence(text: str, single_file:
 
 def test_a_folder_is_read_with_its_own_sampler(folder: Path) -> None:
     pipeline = read(folder)
-    assert type(pipeline.scheduler).__name__ == "DDIMScheduler"
+    assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
     assert pipeline.safety_checker is None
 
 
