@@ -9,7 +9,6 @@ import torch
 
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline
 from lib_ipadapter.model.variant import Kind
-from tests.hosts.originals import write_original, write_tokenizer
 from tests.models import save_adapter, tiny_adapter, tiny_encoder
 
 
@@ -25,6 +24,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def single_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With its YAML and a tokenizer beside it."""
+    from tests.hosts.originals import write_original, write_tokenizer  # ldm speaks when it is imported
+
     path = write_original(tmp_path_factory.mktemp("single") / "tiny.safetensors")
     write_tokenizer(path.parent / "tokenizer")
     return path
