@@ -35,9 +35,14 @@ def house() -> list[Source]:
     return sources(ROOT)
 
 
+@cache
+def names_in_the_house() -> tuple[set[str], set[str]]:
+    return mutable_classes(house()), module_containers(house())
+
+
 def no_hidden_state(source: Source) -> list[str]:
-    others = [*house(), source]
-    return hidden_state(source, mutable_classes(others), module_containers(others))
+    classes, containers = names_in_the_house()
+    return hidden_state(source, classes | mutable_classes([source]), containers | module_containers([source]))
 
 
 RULES: list[Rule] = [
