@@ -15,8 +15,8 @@ from pathlib import Path
 
 PACKAGE = "lib_ipadapter"
 
-FLOORS = ({"maths"}, {"model"}, {"patch"}, {"session"}, {"hosts"}, {"webui", "cli", "training"})
-"""Lowest first. Rooms of one floor do not import each other."""
+FLOORS = ({"maths"}, {"model"}, {"patch"}, {"session"}, {"hosts"}, {"training"}, {"webui", "cli"})
+"""Lowest first. Rooms of one floor do not import each other; the command line starts a training, so it is above it."""
 
 GUESTS = {
     "maths": {"torch"},
