@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +37,14 @@ class A1111Host:
 
     @contextmanager
     def follow(self, begin_step: BeginStep) -> Iterator[None]:
-        """Listens to the denoiser, before it divides its rows into UNet calls (sd_samplers_cfg_denoiser.py:211)."""
-
-        def on_cfg_denoiser(params: script_callbacks.CFGDenoiserParams) -> None:
-            # `sampling_step` of the callback lags behind; the denoiser's own count is what the sampler really does.
-            progress = params.denoiser.step / params.denoiser.total_steps
-            begin_step(progress, step_roles(params))
-
-        script_callbacks.on_cfg_denoiser(on_cfg_denoiser, name="ip_adapter")
+        """Listens to the denoiser and to what it hands its model."""
+        steps = DenoiserSteps(begin_step)
+        script_callbacks.on_cfg_denoiser(steps.on_cfg_denoiser, name="ip_adapter")
         try:
             yield
         finally:
-            script_callbacks.remove_callbacks_for_function(on_cfg_denoiser)
+            script_callbacks.remove_callbacks_for_function(steps.on_cfg_denoiser)
+            steps.close()
 
     def adapter_folders(self) -> Sequence[Path]:
         """See `adapter_folders`."""
@@ -63,6 +59,47 @@ class A1111Host:
         LOG.warning(sentence)
         if processing := self._processing():
             processing.comment(sentence)
+
+
+class DenoiserSteps:
+    """The rows of each denoiser step, announced as the denoiser hands them to its model.
+
+    Its callback (sd_samplers_cfg_denoiser.py:211) tells all rows of a step, before the denoiser decides to leave some
+    out or to divide them. The model that wraps the UNet is then called with the next so many of them; whether tiles
+    repeat these rows in many UNet calls no longer matters.
+    """
+
+    def __init__(self, begin_step: BeginStep) -> None:
+        self.begin_step = begin_step
+        self.progress = 0.0
+        self.roles: list[Role] = []
+        self._model: nn.Module | None = None
+        self._watched = ExitStack()
+
+    def on_cfg_denoiser(self, params: script_callbacks.CFGDenoiserParams) -> None:
+        """A step begins."""
+        # `sampling_step` of the callback lags behind; the denoiser's own count is what the sampler really does.
+        self.progress = params.denoiser.step / params.denoiser.total_steps
+        self.roles = step_roles(params)
+        self._watch(params.denoiser.inner_model)
+
+    def before_model(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """The denoiser calls its model with the next rows."""
+        rows = len(args[0])
+        self.begin_step(self.progress, self.roles[:rows])
+        self.roles = self.roles[rows:]
+
+    def close(self) -> None:
+        """Lets go of the model."""
+        self._watched.close()
+        self._model = None
+
+    def _watch(self, model: nn.Module) -> None:
+        """A refiner puts another model in place in the middle of sampling."""
+        if model is not self._model:
+            self.close()
+            self._watched.callback(model.register_forward_pre_hook(self.before_model).remove)
+            self._model = model
 
 
 def step_roles(params: script_callbacks.CFGDenoiserParams) -> list[Role]:

@@ -74,6 +74,7 @@ def attach(unet: nn.Module, branches: Sequence[ImageBranch], moment: Moment) -> 
 
     with ExitStack() as stack:
         stack.callback(unet.register_forward_pre_hook(begin_call, with_kwargs=True).remove)
+        stack.callback(unet.register_forward_hook(lambda *_: moment.end_call()).remove)
         for layer in cross_attentions(unet):
             for handle in LayerHooks(layer, branches, moment).handles():
                 stack.callback(handle.remove)

@@ -32,7 +32,7 @@ class Moment:
     latent_size: tuple[int, int] = (0, 0)
     """Height and width of the latent picture in that call."""
     reached: bool = True
-    """Whether the UNet call before this one ran a hooked layer."""
+    """Whether the UNet call now running, or the last one, ran a hooked layer."""
     _roles: tuple[Role, ...] = ()
     _cursor: int = 0
 
@@ -44,12 +44,7 @@ class Moment:
         self.call = []
 
     def begin_call(self, rows: int, latent_size: tuple[int, int]) -> None:
-        """The UNet is called with the next `rows` rows. Raises `HostError` when the last call reached no layer."""
-        if not self.reached:
-            raise HostError(
-                "The loaded UNet runs without its own cross-attention layers (TensorRT or a compiled UNet?),"
-                " so IP-Adapter has no effect; choose 'None' for the SD Unet setting."
-            )
+        """The UNet is called with the next `rows` rows."""
         self.reached = False
         self.latent_size = latent_size
         if not self._roles:
@@ -58,3 +53,11 @@ class Moment:
         count = len(self._roles)
         self.call = [int(self._roles[(self._cursor + i) % count]) for i in range(rows)]
         self._cursor = (self._cursor + rows) % count
+
+    def end_call(self) -> None:
+        """The UNet call has ended. Raises `HostError` when it ran none of the hooked layers."""
+        if not self.reached:
+            raise HostError(
+                "The loaded UNet runs without its own cross-attention layers (TensorRT or a compiled UNet?),"
+                " so IP-Adapter has no effect; choose 'None' for the SD Unet setting."
+            )

@@ -13,7 +13,7 @@ from torch import nn
 from lib_ipadapter.patch.moment import Role
 
 BeginStep = Callable[[float, Sequence[Role]], None]
-"""``begin_step(progress, roles)``, called before the UNet calls of each denoiser step."""
+"""``begin_step(progress, roles)``, called before the UNet calls that these rows, or all their tiles, go through."""
 
 
 class Host(Protocol):

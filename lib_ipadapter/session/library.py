@@ -37,7 +37,10 @@ T = TypeVar("T", bound=Sized)
 
 
 class LRU(Generic[T]):
-    """Keeps what was used last, up to `limit` bytes; the newest stays even when it alone is larger."""
+    """Keeps what was used last, up to `limit` bytes; the newest stays even when it alone is larger.
+
+    A limit of 0 keeps one item, and drops it before the next is made: two would not fit into memory.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -46,6 +49,8 @@ class LRU(Generic[T]):
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The item under `key`, made now if it is not there."""
         if key not in self._items:
+            if self.limit == 0:
+                self.clear()
             self._items[key] = make()
         self._items.move_to_end(key)
         while len(self._items) > 1 and self.nbytes > self.limit:

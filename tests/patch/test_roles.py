@@ -155,8 +155,8 @@ def test_the_three_chunks_of_instruct_pix2pix(batch: int, together: bool) -> Non
 def test_a_step_cut_short_does_not_shift_the_next() -> None:
     with watched() as watch:
         denoiser = watch.denoiser(batch_cond_uncond=False)
-        watch.moment.begin_step(0.0, [Role.CONDITIONAL, Role.UNCONDITIONAL])
-        denoiser.call_unet(torch.ones(1, 4, 2, 2), 77)  # and an interrupt, before the unconditional row
+        denoiser.announced = [Role.CONDITIONAL, Role.UNCONDITIONAL]
+        denoiser.call_model(torch.ones(1, 4, 2, 2), 77)  # and an interrupt, before the unconditional row
         denoiser(Prompt())
     watch.check(1, 1, 1)
 
@@ -204,9 +204,17 @@ def test_a_step_without_unconditional_rows() -> None:
     watch.check(2)
 
 
-@pytest.mark.xfail(reason="UNet calls alone do not tell that a tile repeats one part of the rows", strict=True)
-@pytest.mark.parametrize("prompt", [Prompt(cond_tokens=154)])
-def test_tiles_of_prompts_of_unequal_length(prompt: Prompt) -> None:
+@pytest.mark.parametrize("tiles", [(2, 1), (3, 2)])
+def test_tiles_of_prompts_of_unequal_length(tiles: tuple[int, int]) -> None:
     with watched() as watch:
-        watch.denoiser(tiles=(2, 1))(prompt)
-    watch.check(1, 1, 1, 1)
+        watch.denoiser(tiles=tiles)(Prompt(cond_tokens=154))
+    calls, pictures = tiles
+    watch.check(*[pictures] * calls * 2)
+
+
+def test_tiles_of_a_step_that_leaves_the_unconditional_rows_out() -> None:
+    with watched() as watch:
+        denoiser = watch.denoiser(tiles=(2, 3), skip_uncond=lambda step: step == 1)
+        for _ in range(3):
+            denoiser(Prompt((1, 1)))
+    watch.check(12, 12, 6, 6, 12, 12)

@@ -48,26 +48,30 @@ class Denoiser:
         self.total_steps = total_steps
         self.options = options or Options()
         self.step = 0
+        self.announced: list[Role] = []
 
     def __call__(self, prompt: Prompt, size: tuple[int, int] = (2, 2)) -> None:
         batch = len(prompt.conds_per_image)
         cond = rows(Role.CONDITIONAL, sum(prompt.conds_per_image), size)
         uncond = rows(Role.UNCONDITIONAL, batch * (2 if prompt.edit else 1), size)
-        self.begin_step(self.step / self.total_steps, roles(len(cond), len(uncond)))
+        self.announced = roles(len(cond), len(uncond))
         skip = self.options.skip_uncond(self.step) and not prompt.edit
         if skip or prompt.cond_tokens == prompt.uncond_tokens:
             everything = cond if skip else torch.cat([cond, uncond])
             self.call_in_slices(everything, len(everything) if self.options.batch_cond_uncond else batch, prompt)
         else:
             self.call_in_slices(cond, batch * 2 if self.options.batch_cond_uncond else batch, prompt)
-            self.call_unet(uncond, prompt.uncond_tokens)
+            self.call_model(uncond, prompt.uncond_tokens)
         self.step += 1
 
     def call_in_slices(self, latents: Tensor, size: int, prompt: Prompt) -> None:
         for part in latents.split(size):
-            self.call_unet(part, prompt.cond_tokens)
+            self.call_model(part, prompt.cond_tokens)
 
-    def call_unet(self, latents: Tensor, tokens: int) -> None:
+    def call_model(self, latents: Tensor, tokens: int) -> None:
+        """One call of the model that wraps the UNet; the host announces its rows, and tiles repeat them."""
+        self.begin_step(self.step / self.total_steps, self.announced[: len(latents)])
+        self.announced = self.announced[len(latents) :]
         calls, pictures = self.options.tiles
         for _ in range(calls):
             tile = torch.cat([latents] * pictures)

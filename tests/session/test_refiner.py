@@ -25,7 +25,7 @@ def test_hooks_move_to_a_unet_that_takes_over(host: FakeHost) -> None:
         host.loaded = second
         moved = host.run(0.5)
         assert hook_count(first) == 0
-        assert hook_count(second) == 2 * 16 + 1
+        assert hook_count(second) == 2 * 16 + 2
     assert hook_count(second) == 0
     with Generation(host, [unit()], LIBRARY):
         assert torch.equal(host.run(0.5), moved)

@@ -21,6 +21,18 @@ class FakeOptions:
         self.data = data
 
 
+class FakeModel(nn.Module):
+    """What wraps the UNet and is called by the denoiser, perhaps through tiles."""
+
+    def __init__(self, unet: nn.Module, tiles: int = 1) -> None:
+        super().__init__()
+        self.unet = [unet]
+        self.tiles = tiles
+
+    def forward(self, x: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self.unet[0](x, torch.tensor(500), text).sample for _ in range(self.tiles)]).mean(0)
+
+
 class FakeProcessing:
     """`StableDiffusionProcessing`, as far as a script sees it."""
 
@@ -78,17 +90,20 @@ class FakeWebUI:
         for name, module in self.modules().items():
             monkeypatch.setitem(sys.modules, name, module)
 
-    def sample(self, steps: int = 2) -> torch.Tensor:
-        """Conditional row, then unconditional row, as the denoiser puts them together."""
+    def sample(self, steps: int = 2, *, together: bool = True, tiles: int = 1) -> torch.Tensor:
+        """Conditional row, then unconditional row, in one call of the model or in two."""
         torch.manual_seed(0)
         x, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, TEXT_WIDTH)
         with torch.no_grad():
             for step in range(steps):
                 rows = torch.cat([x, x])
-                denoiser = SimpleNamespace(step=step, total_steps=steps)
+                model = FakeModel(self.unet, tiles)
+                denoiser = SimpleNamespace(step=step, total_steps=steps, inner_model=model)
                 for callback in list(self.callbacks):
                     callback(SimpleNamespace(x=rows, text_cond=text[:1], denoiser=denoiser))
-                cond, uncond = self.unet(rows, torch.tensor(500), text).sample.chunk(2)
+                size = 2 if together else 1
+                parts = [model(x, t) for x, t in zip(rows.split(size), text.split(size), strict=True)]
+                cond, uncond = torch.cat(parts)[:, None]
                 x = x - 0.1 * (uncond + 7 * (cond - uncond))
         return x
 

@@ -68,6 +68,14 @@ def test_a_unit_that_cannot_act_sets_no_hook_and_loads_no_encoder(webui: FakeWeb
     assert (webui.hooks, webui.callbacks, len(LIBRARY.encoders)) == (0, [], 0)
 
 
+@pytest.mark.parametrize("tiles", [1, 2])
+def test_rows_keep_their_roles_in_separate_calls_and_in_tiles(webui: FakeWebUI, door: Any, tiles: int) -> None:
+    door.before_sampling(FakeProcessing(), [UNIT])
+    at_once = webui.sample()
+    apart = webui.sample(together=False, tiles=tiles)
+    torch.testing.assert_close(apart, at_once, rtol=1e-4, atol=1e-5)
+
+
 WRONG = [
     (UNIT | {"model": "nope"}, "no IP-Adapter model called 'nope'"),
     (UNIT | {"image": "????"}, "base64"),
