@@ -94,6 +94,13 @@ class Client:
         """A picture from a picture."""
         return self._make("img2img", units, {"init_images": [encode(source)], **changes})
 
+    def settle(self) -> None:
+        """Before img2img where each bit counts.
+
+        The WebUI encodes the source picture with whatever random numbers the run before has left for it.
+        """
+        self.txt2img()
+
     @contextmanager
     def settings(self, **options: Any) -> Iterator[None]:
         """The WebUI's settings changed, and set back: some that a request overrides stay overridden."""

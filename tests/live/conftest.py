@@ -17,8 +17,11 @@ from tests.live.host import Installed, Setup, WebUI, running
 from tests.live.probe_client import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
-HOME = ROOT / ".live"
-"""Everything that these tests write: models (kept), data folders with logs, screenshots. Ignored by git."""
+HOME = ROOT / "outputs" / "live"
+"""Everything that these tests write: models (kept), data folders with logs, screenshots. Ignored by git.
+
+No folder on the way has a name with a dot in front: gradio would refuse to serve files from it.
+"""
 
 PROBE = Path(__file__).with_name("probe")
 

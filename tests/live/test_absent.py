@@ -50,6 +50,8 @@ def test_a_unit_that_cannot_act_changes_nothing(
 
 def test_img2img_without_units_is_as_without_the_extension(client: Client, bare: Client) -> None:
     source = pictures.reference(64, 64)
+    client.settle()
+    bare.settle()
     assert same(client.img2img(source), bare.img2img(source))
 
 

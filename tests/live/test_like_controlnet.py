@@ -69,5 +69,5 @@ def test_a_plus_adapter_makes_controlnets_picture_of_conditional_rows(
             beside_controlnet, unit, reference, adapter=models.PLUS, scale=2.0, request=CASES[case]
         )
     measured(f"plus, {case}: largest difference to ControlNet (to the plain picture)", f"{apart} ({moved})")
-    assert moved > 20
+    assert moved > 10
     assert apart <= 1

@@ -1,0 +1,211 @@
+"""The page in a browser: it makes the API's picture, and says what the extension does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.live import models, pictures
+from tests.live.client import Client
+from tests.live.conftest import HOME
+from tests.live.host import WebUI
+from tests.live.pictures import MakeUnit
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+from tests.live.page import PATIENCE, Page, expect, send  # noqa: E402
+
+SCREENSHOTS = HOME / "screenshots"
+DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("there is no chromium or google-chrome on the PATH")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, webui: WebUI) -> Iterator[OpenPage]:
+    """``open_page(tab, theme, size)``; requests to anywhere else are refused, as on a machine without network."""
+    contexts, failures = [], []
+
+    def open_page(tab: str = "txt2img", theme: str = "dark", size: dict[str, int] = DESKTOP) -> Page:
+        context = browser.new_context(viewport=size)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        context.route(lambda url: not url.startswith((webui.url, "data:", "blob:")), lambda route: route.abort())
+        page = context.new_page()
+        page.on("pageerror", lambda error: failures.append(f"{error}\n{error.stack}"))
+        return Page(page, tab).open(f"{webui.url}/?__theme={theme}")
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [failure for failure in failures if "ip_adapter" in failure.lower()]
+
+
+@pytest.mark.parametrize("model", [models.BASE, models.PLUS])
+def test_the_page_makes_the_apis_picture(model: str, client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    """Bit for bit, from the parameters of the API's picture and the reference."""
+    made = client.txt2img([unit(model=model, scale=0.85, start=0.1, end=0.9)], steps=4)
+    page = open_page()
+    page.paste(made.infotext)
+    page.upload(pictures.reference())
+    page.generate()
+    assert np.array_equal(page.picture(), made.picture)
+
+
+def test_the_page_makes_the_apis_picture_without_pasting(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    """Enabled, uploaded and chosen by hand."""
+    made = client.txt2img([unit()])
+    page = open_page()
+    page.paste(client.txt2img().infotext)
+    page.enable()
+    page.upload(pictures.reference())
+    page.choose_model(models.BASE)
+    page.generate()
+    assert np.array_equal(page.picture(), made.picture)
+
+
+def test_img2img_in_the_page_makes_the_apis_picture(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    source = pictures.reference(64, 64).transpose(Image.Transpose.ROTATE_90)
+    client.settle()
+    made = client.img2img(source, [unit()], steps=6, denoising_strength=0.6)
+    page = open_page("img2img")
+    send(page.at("img2img_image"), source)
+    page.paste(made.infotext)
+    page.upload(pictures.reference())
+    client.settle()
+    page.generate()
+    assert np.array_equal(page.picture(), made.picture)
+
+
+def test_pasted_parameters_restore_every_field(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    units = [
+        unit(scale=0.35, start=0.1, end=0.8),
+        unit(model=models.PLUS, scale=1.2, end=0.55),
+    ]
+    page = open_page()
+    page.paste(client.txt2img(units).infotext)
+    shown = [[page.value(name, number) for name in ("model", "scale", "start", "end")] for number in (1, 2)]
+    assert shown == [[models.BASE, "0.35", "0.1", "0.8"], [models.PLUS, "1.2", "0", "0.55"]]
+    assert [page.enabled(number) for number in (1, 2, 3)] == [True, True, False]
+    expect(page.badge).to_have_text("2 active")
+    expect(page.note).to_contain_text("191d38c716b2")
+
+
+def test_pasted_parameters_without_units_switch_them_off(client: Client, open_page: OpenPage) -> None:
+    page = open_page()
+    page.enable()
+    page.paste(client.txt2img().infotext)
+    assert not page.enabled()
+    expect(page.badge).to_be_hidden()
+
+
+def test_an_unknown_model_in_pasted_parameters_is_said(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    infotext = client.txt2img([unit()]).infotext.replace(models.BASE, "somebody-elses")
+    page = open_page()
+    page.paste(infotext)
+    expect(page.browser.get_by_text("there is no model 'somebody-elses' here")).to_be_visible()
+
+
+@pytest.mark.parametrize("tab", ["txt2img", "img2img"])
+def test_the_label_says_how_many_units_are_active(tab: str, open_page: OpenPage) -> None:
+    page = open_page(tab)
+    expect(page.badge).to_be_hidden()
+    page.enable()
+    expect(page.badge).to_have_text("1 active")
+    page.field("enabled").locator("input").uncheck()
+    expect(page.badge).to_be_hidden()
+
+
+def test_the_crop_that_the_encoder_sees_is_shown(open_page: OpenPage) -> None:
+    page = open_page()
+    expect(page.field("view")).to_be_hidden()
+    page.upload(pictures.reference(400, 200))
+    expect(page.note).to_contain_text("only the square in its middle is seen")
+    page.field("image").get_by_label("Clear").click()
+    expect(page.field("view")).to_be_hidden()
+
+
+def test_models_are_found_anew_and_misfits_are_marked(open_page: OpenPage, models_dir: Path) -> None:
+    page = open_page()
+    listed = page.models()
+    assert models.BASE in listed
+    misfit = next(label for label in listed if label.startswith(models.WRONG_FAMILY))
+    assert "does not fit: it is for SDXL, the checkpoint is SD1.5" in misfit
+    added = models_dir / "ip-adapter" / "added-later.safetensors"
+    shutil.copy(models_dir / "ip-adapter" / f"{models.BASE}.safetensors", added)
+    try:
+        page.field("refresh").click()
+        page.browser.wait_for_timeout(1000)
+        assert "added-later" in page.models()
+    finally:
+        added.unlink()
+
+
+FAILURES = {
+    "no picture": (models.BASE, False, "without a reference picture"),
+    "no model": (None, True, "without a model"),
+    "wrong family": (models.WRONG_FAMILY, True, "it is for SDXL, the checkpoint is SD1.5"),
+    "no encoder": (models.NO_ENCODER, True, "No image encoder for this adapter"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_said_in_the_page(name: str, client: Client, open_page: OpenPage) -> None:
+    model, upload, sentence = FAILURES[name]
+    page = open_page()
+    page.paste(client.txt2img().infotext)
+    page.enable()
+    if upload:
+        page.upload(pictures.reference())
+    if model:
+        page.choose_model(model)
+    page.generate()
+    expect(page.log.locator(".error")).to_contain_text(sentence)
+    page.shoot(SCREENSHOTS / f"failure {name}.png")
+
+
+def test_with_the_setting_the_page_says_that_it_went_on(client: Client, open_page: OpenPage) -> None:
+    page = open_page()
+    page.paste(client.txt2img().infotext)
+    page.enable()
+    with client.settings(ip_adapter_go_on=True):
+        page.generate()
+    assert page.picture().shape == (64, 64, 3)
+    expect(page.log).to_contain_text("without a reference picture")
+    expect(page.at("txt2img_results").locator(".prose.infotext")).to_contain_text("IP-Adapter error")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_panel_fits_its_place(theme: str, size: dict[str, int], open_page: OpenPage) -> None:
+    """Nothing sticks out to the side. Screenshots are kept to be looked at."""
+    page = open_page(theme=theme, size=size)
+    page.enable()
+    page.upload(pictures.reference(400, 300))
+    page.choose_model(models.BASE)
+    name = f"{theme} {size['width']}"
+    page.shoot(SCREENSHOTS / f"{name}.png")
+    page.panel.screenshot(path=SCREENSHOTS / f"{name} panel.png")
+    panel = page.panel.bounding_box()
+    assert panel is not None
+    for field in ("image", "view", "model", "refresh", "scale", "start", "end"):
+        box = page.field(field).bounding_box()
+        assert box is not None
+        assert box["x"] >= panel["x"]
+        assert box["x"] + box["width"] <= panel["x"] + panel["width"] + 1
