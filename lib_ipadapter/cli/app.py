@@ -12,6 +12,7 @@ from lib_ipadapter.cli.convert import convert
 from lib_ipadapter.cli.demo import demo
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.inspect import inspect
+from lib_ipadapter.cli.train import train
 from lib_ipadapter.errors import IPAdapterError
 
 CANNOT_USE = 2
@@ -46,5 +47,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (inspect, generate, demo, convert):
+for command in (inspect, generate, demo, convert, train):
     app.command()(command)

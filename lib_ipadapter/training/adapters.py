@@ -1,0 +1,84 @@
+"""The adapter that is trained: fresh, or from a published file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.checkpoint import read_shapes
+from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, Feature, Kind, Variant, detect
+from lib_ipadapter.model.vision import EncoderSizes
+from lib_ipadapter.patch.layers import check_fits, cross_attentions
+from lib_ipadapter.training.config import TrainConfig, TrainingError
+
+WIDEST = 1280
+"""Of a published resampler's inside; narrower texts keep their own width."""
+
+
+def prepare(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:
+    """In float32, ready to be trained. Raises `IPAdapterError` where adapter, UNet and encoder do not fit."""
+    adapter = warm(config.warm_start, unet, sizes, config) if config.warm_start else fresh(unet, sizes, config)
+    return adapter.float().requires_grad_(True).train()
+
+
+def fresh(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:
+    """New weights; K and V maps begin as those of the text, which already speak the layer's language."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        adapter = IPAdapter(describe(unet, sizes, config))
+    for layer, maps in zip(cross_attentions(unet), adapter.ip_adapter.values(), strict=True):
+        attention = unet.get_submodule(layer.name)
+        for own, text in ((maps.to_k_ip, attention.to_k), (maps.to_v_ip, attention.to_v)):  # pyright: ignore
+            own.weight.data.copy_(text.weight)  # pyright: ignore
+    return adapter
+
+
+def warm(path: Path, unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:
+    """A published adapter, once its header has shown that it fits."""
+    variant = detect(read_shapes(path))
+    check_fits(variant, cross_attentions(unet), path.name)
+    if not sizes.fits(variant):
+        raise TrainingError(
+            f"{path.name} takes {variant.feature.value} {variant.features} wide, and the encoder gives image_embeds"
+            f" {sizes.projection_dim} and hidden_states {sizes.hidden_size} wide; give the encoder it was trained with."
+        )
+    wanted = {"kind": config.kind, "tokens": config.tokens, "dim": config.resampler_dim}
+    for name, value in wanted.items():
+        if value is not None and getattr(variant, name) != value:
+            raise TrainingError(
+                f"{path.name} is a {variant}; it cannot go on as {name} {getattr(value, 'value', value)}:"
+                " leave the option out, or give another adapter to start from."
+            )
+    return IPAdapter.read(path)
+
+
+def describe(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> Variant:
+    """The published variant for this UNet and encoder."""
+    layers = cross_attentions(unet)
+    if len(layers) not in LAYERS:
+        raise TrainingError(
+            f"The checkpoint's UNet has {len(layers)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL)."
+        )
+    base, width = LAYERS[len(layers)], layers[0].context
+    widths = tuple(layer.width for layer in layers)
+    if config.kind is not Kind.PLUS:
+        tokens, feature = config.tokens or 4, Feature.IMAGE_EMBEDS
+        return Variant(Kind.BASE, base, tokens, width, feature, sizes.projection_dim, widths)
+    dim = config.resampler_dim or min(width, WIDEST)
+    return Variant(
+        kind=Kind.PLUS,
+        base=base,
+        tokens=config.tokens or 16,
+        width=width,
+        feature=Feature.HIDDEN_STATES,
+        features=sizes.hidden_size,
+        layers=widths,
+        dim=dim,
+        depth=4,
+        heads=max(1, dim // HEAD_DIM),
+        head_dim=min(HEAD_DIM, dim),
+        ff_mult=4,
+    )

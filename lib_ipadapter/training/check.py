@@ -1,0 +1,115 @@
+"""Looks at all data before a step is made, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from lib_ipadapter.model.checkpoint import sha256
+from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.entries import Entry, Problem, Rejected, read_entries
+
+
+@dataclass(frozen=True)
+class Example:
+    """An entry that can be used, and what its files contain."""
+
+    entry: Entry
+    image_hash: str
+    """SHA-256 of the file's bytes; caches go by it."""
+    reference_hash: str
+
+    @property
+    def identity(self) -> str:
+        """Equal for two examples exactly when training cannot tell them apart."""
+        return f"{self.image_hash}:{self.reference_hash}:{self.entry.text}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What can be trained on, and what cannot."""
+
+    examples: list[Example]
+    rejected: list[Rejected]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Problem -> how many entries."""
+        return dict(Counter(item.problem.value for item in self.rejected).most_common())
+
+    @property
+    def data_hash(self) -> str:
+        """Of everything that is trained on, in its order."""
+        return hashlib.sha256("\n".join(example.identity for example in self.examples).encode()).hexdigest()
+
+    def without(self, rejected: Sequence[Rejected]) -> Report:
+        """Less these, which were found out later."""
+        names = {item.name for item in rejected}
+        kept = [example for example in self.examples if example.entry.name not in names]
+        return replace(self, examples=kept, rejected=[*self.rejected, *rejected])
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{count} {problem}" for problem, count in self.counts.items())
+        return f"{len(self.examples)} usable entries; skipped: {found or 'none'}"
+
+
+def examine(
+    config: TrainConfig, *, thorough: bool, progress: Callable[[Iterable], Iterable] = lambda items: items
+) -> Report:
+    """Reads all entries. `thorough` decodes every picture; otherwise only headers are looked at.
+
+    `progress` wraps the loop over the entries. Raises `TrainingError` when nothing is usable.
+    """
+    entries, rejected = read_entries(config.data, config.image_root)
+    with ThreadPoolExecutor() as pool:
+        looked = pool.map(lambda entry: look(entry, config, thorough=thorough), entries)
+        results = list(progress(looked))
+    examples: dict[str, Example] = {}
+    for result in results:
+        if isinstance(result, Rejected):
+            rejected.append(result)
+        elif result.identity in examples:
+            first = examples[result.identity].entry.name
+            rejected.append(Rejected(result.entry.name, Problem.DUPLICATE, f"of {first}"))
+        else:
+            examples[result.identity] = result
+    report = Report(list(examples.values()), rejected)
+    if not examples:
+        raise TrainingError(f"{config.data} holds nothing to train on: {report}; the first is {rejected[0]}.")
+    return report
+
+
+def look(entry: Entry, config: TrainConfig, *, thorough: bool) -> Example | Rejected:
+    """One entry with its files."""
+    if not entry.text and not config.empty_captions:
+        return Rejected(entry.name, Problem.EMPTY_CAPTION)
+    files = dict.fromkeys([entry.image, entry.reference])
+    for path in files:
+        shortest = config.shortest if path == entry.image else 1
+        if problem := look_at(path, shortest, thorough=thorough):
+            return Rejected(entry.name, problem[0], problem[1])
+    hashes = {path: sha256(path) for path in files}
+    return Example(entry, hashes[entry.image], hashes[entry.reference])
+
+
+def look_at(path: Path, shortest: int, *, thorough: bool) -> tuple[Problem, str] | None:
+    """What is wrong with a picture, if anything."""
+    if not path.is_file():
+        return Problem.MISSING, path.name
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            if thorough:
+                as_rgb(image)
+    except Exception as error:  # Pillow's formats fail each in a way of its own
+        return Problem.CORRUPT, next(iter(str(error).splitlines()), type(error).__name__)
+    if min(size) < shortest:
+        return Problem.TINY, f"{size[0]} x {size[1]}, shorter side below {shortest}"
+    return None

@@ -1,0 +1,132 @@
+"""The data: which picture, which caption, which reference. Three forms, and no path out of the data folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from lib_ipadapter.training.config import TrainingError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+
+
+class Problem(str, Enum):
+    """Why an entry is skipped."""
+
+    MALFORMED = "malformed"
+    OUTSIDE = "outside the data folder"
+    MISSING = "missing"
+    CORRUPT = "corrupt"
+    TINY = "tiny"
+    EMPTY_CAPTION = "empty caption"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An entry that is not trained on."""
+
+    name: str
+    problem: Problem
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem.value}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One example."""
+
+    name: str
+    """As the list or the folder has it; messages say this."""
+    image: Path
+    """What is to be drawn."""
+    text: str
+    cond_image: Path | None = None
+    """The reference, where it is not `image` itself."""
+
+    @property
+    def reference(self) -> Path:
+        """The picture that the encoder sees."""
+        return self.cond_image or self.image
+
+
+def read_entries(data: Path, image_root: Path | None = None) -> tuple[list[Entry], list[Rejected]]:
+    """What `data` names, and what it names wrongly. No picture is opened. Raises `TrainingError`."""
+    root = (image_root or (data if data.is_dir() else data.parent)).resolve()
+    good: list[Entry] = []
+    bad: list[Rejected] = []
+    for found in _records(data):
+        entry = _entry(found, root) if isinstance(found, tuple) else found
+        (good if isinstance(entry, Entry) else bad).append(entry)  # pyright: ignore[reportArgumentType]
+    if not good and not bad:
+        raise TrainingError(f"{data} holds no entries; expected pictures with .txt captions, or a list of them.")
+    return good, bad
+
+
+def _records(data: Path) -> Iterator[tuple[str, Any] | Rejected]:
+    """Name and content of each record."""
+    try:
+        if data.is_dir():
+            yield from _folder(data)
+        elif data.suffix == ".jsonl":
+            with data.open(encoding="utf-8") as lines:
+                yield from (_line(number, line) for number, line in enumerate(lines, 1) if line.strip())
+        elif data.suffix == ".json":
+            yield from ((f"entry {number}", record) for number, record in enumerate(_list(data), 1))
+        else:
+            raise TrainingError(f"{data} is no data that is known; give a folder, a .jsonl file or a .json list.")
+    except FileNotFoundError:
+        raise TrainingError(f"There is no data {data}; give a folder, a .jsonl file or a .json list.") from None
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{data} is not text in UTF-8 ({error.reason}); save it as UTF-8.") from error
+
+
+def _folder(folder: Path) -> Iterator[tuple[str, Any]]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICTURES and path.is_file():
+            caption = path.with_suffix(".txt")
+            text = caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else ""
+            name = path.relative_to(folder).as_posix()
+            yield name, {"image_file": name, "text": text}
+
+
+def _line(number: int, line: str) -> tuple[str, Any] | Rejected:
+    try:
+        return f"line {number}", json.loads(line)
+    except json.JSONDecodeError as error:
+        return Rejected(f"line {number}", Problem.MALFORMED, error.msg)
+
+
+def _list(data: Path) -> list[Any]:
+    try:
+        records = json.loads(data.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise TrainingError(f"{data} is not JSON (line {error.lineno}: {error.msg}).") from error
+    if not isinstance(records, list):
+        raise TrainingError(f'{data} must be a list of {{"image_file": ..., "text": ...}}, got {type(records)}.')
+    return records
+
+
+def _entry(record: tuple[str, Any], root: Path) -> Entry | Rejected:
+    name, content = record
+    if not isinstance(content, dict) or not isinstance(content.get("image_file"), str):
+        return Rejected(name, Problem.MALFORMED, "expected an object with image_file and text")
+    name, text, cond = content["image_file"], content.get("text", ""), content.get("cond_image")
+    if not isinstance(text, str) or not isinstance(cond, str | None):
+        return Rejected(name, Problem.MALFORMED, "text and cond_image must be strings")
+    paths: list[Path] = []
+    for file in [name, cond] if cond else [name]:
+        try:
+            path = (root / file).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a null character, a circle of links
+            return Rejected(name, Problem.MALFORMED, type(error).__name__)
+        if not path.is_relative_to(root):
+            return Rejected(name, Problem.OUTSIDE, file)
+        paths.append(path)
+    return Entry(name, paths[0], text.strip(), paths[1] if cond else None)

@@ -1,0 +1,123 @@
+"""The curves: TensorBoard, and the same numbers as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lib_ipadapter.training.config import TrainingError
+from lib_ipadapter.training.stream import Draw, Drop
+
+LOG = logging.getLogger(__name__)
+BUCKETS = 5
+"""Parts into which the timesteps are divided for curves of their own."""
+
+
+class Curves:
+    """Writes numbers by step. After a resume, what lies beyond the state's step is forgotten."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in _lines(self.path) if json.loads(line)["step"] <= step]
+        self.path.write_text("".join(kept), encoding="utf-8")
+        self.samples = folder / "samples"
+        self.writer = _tensorboard(folder / "tensorboard", step)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of a step that is done."""
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **finite}) + "\n")
+        for name, value in values.items() if self.writer else ():
+            self.writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, image: Image.Image) -> None:
+        """A sample grid."""
+        self.samples.mkdir(exist_ok=True)
+        image.save(self.samples / f"{step:08d}.png")
+        if self.writer:
+            self.writer.add_image("samples", np.asarray(image), step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Writes what is waiting."""
+        if self.writer:
+            self.writer.close()
+
+
+@dataclass
+class Window:
+    """The steps since the last point of the curves, kept on the device: reading a number makes the device wait."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    """Per step ``[batches, rows]``."""
+    norms: list[Tensor] = field(default_factory=list)
+    """Per step the gradient's norm; none where the loss is scaled and some may well be infinite."""
+    dropped: Counter[Drop] = field(default_factory=Counter)
+    """Rows since the run (or its resumption) began."""
+
+    def add(self, losses: Sequence[Tensor], norm: Tensor) -> None:
+        """One optimiser step."""
+        self.losses.append(torch.stack(list(losses)))
+        self.norms.append(norm)
+
+    def close(self, losses: Tensor, draws: Sequence[Draw], timesteps: int) -> dict[str, float]:
+        """The points of the curves. `losses`: those of all processes, one per draw, on the CPU."""
+        self.dropped.update(draw.drop for draw in draws)
+        seen = sum(self.dropped.values())
+        norms = torch.stack([norm.float() for norm in self.norms]).cpu()
+        self.losses.clear()
+        self.norms.clear()
+        finite = norms[norms.isfinite()]
+        return {
+            "loss/all": float(losses.mean()),
+            **by_bucket(losses, draws, timesteps),
+            "grad_norm": float(finite.mean()) if len(finite) else math.nan,
+            **{f"dropped/{d.value}": self.dropped[d] / seen for d in Drop if d is not Drop.NONE},
+        }
+
+
+def by_bucket(losses: Tensor, draws: Sequence[Draw], timesteps: int) -> dict[str, float]:
+    """Mean loss of each part of the timesteps; parts without a row are left out."""
+    parts = torch.tensor([draw.timestep * BUCKETS // timesteps for draw in draws])
+    edges = [part * timesteps // BUCKETS for part in range(BUCKETS + 1)]
+    return {
+        f"loss/t{edges[part]:03d}-{edges[part + 1] - 1:03d}": float(losses[parts == part].mean())
+        for part in sorted(set(parts.tolist()))
+    }
+
+
+def check_finite(losses: Tensor, draws: Sequence[Draw], names: Sequence[str], step: int) -> None:
+    """Raises `TrainingError` that names the rows whose loss is not a number. `step`: the first of these rows'."""
+    if bool(losses.isfinite().all()):
+        return
+    first = int((~losses.isfinite()).nonzero()[0])
+    found = ", ".join(f"{names[i]} (timestep {draws[i].timestep})" for i in range(first, min(first + 4, len(draws))))
+    raise TrainingError(
+        f"The loss is not a number from step {step} on, beginning with {found}: look at these entries, or give a lower"
+        " --learning-rate or --max-grad-norm 1; nothing was saved since, so --resume goes on from before."
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - not everybody has it
+    except ImportError:
+        LOG.warning("tensorboard is not installed: the curves are in metrics.jsonl only (pip install tensorboard).")
+        return None
+    return SummaryWriter(str(folder), purge_step=step or None)

@@ -1,0 +1,83 @@
+"""The loss: Stable Diffusion's own, with the picture as one more condition (paper, equation 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.training.cache import Cache, stacked
+from lib_ipadapter.training.check import Example
+from lib_ipadapter.training.frozen import Frozen, Item
+from lib_ipadapter.training.inject import Injection
+from lib_ipadapter.training.stream import Draw, Drop, Stream
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on the device."""
+
+    draws: Sequence[Draw]
+    given: Item
+    """Conditions: ``text``, ``features``, and for SDXL ``pooled`` and ``size``."""
+    latents: Tensor
+    """Noised, ``[rows, 4, h, w]``."""
+    target: Tensor
+    """What the UNet should answer, ``[rows, 4, h, w]``."""
+    timesteps: Tensor
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Makes batches out of a cache."""
+
+    examples: Sequence[Example]
+    cache: Cache
+    stream: Stream
+    frozen: Frozen
+
+    def make(self, draws: Sequence[Draw]) -> Batch:
+        """The rows that `draws` say."""
+        device, frozen = self.frozen.device, self.frozen
+        items = [self._item(draw) for draw in draws]
+        given = stacked(items, device)
+        mean, deviation = given.pop("moments").float().chunk(2, dim=1)
+        own, noise = (n.to(device) for n in self.stream.noise([d.number for d in draws], mean.shape[1:]))
+        timesteps = torch.tensor([draw.timestep for draw in draws])
+        alphas = frozen.alphas[timesteps].to(device)[:, None, None, None]
+        clean = mean + deviation * own
+        return Batch(
+            draws=draws,
+            given=given,
+            latents=noised(clean, noise, alphas),
+            target=target(frozen.prediction, clean, noise, alphas),
+            timesteps=timesteps.to(device),
+        )
+
+    def names(self, draws: Sequence[Draw]) -> list[str]:
+        """Of the entries in these rows, for messages."""
+        return [self.examples[draw.example].entry.name for draw in draws]
+
+    def _item(self, draw: Draw) -> Item:
+        text, image = draw.drop not in (Drop.TEXT, Drop.BOTH), draw.drop not in (Drop.IMAGE, Drop.BOTH)
+        return self.cache.of(self.examples[draw.example], text=text, image=image)
+
+
+def losses(frozen: Frozen, injection: Injection, key_values: Sequence[KeyValue], batch: Batch) -> Tensor:
+    """Mean squared error of each row, ``[rows]``, in float32."""
+    injection.set(key_values)
+    answer = frozen.predict(batch.latents, batch.timesteps, batch.given)
+    return (answer - batch.target).square().mean(dim=(1, 2, 3))
+
+
+def noised(clean: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
+    """The forward process: ``sqrt(a) x + sqrt(1 - a) noise``, a the cumulated alphas."""
+    return alphas.sqrt() * clean + (1 - alphas).sqrt() * noise
+
+
+def target(prediction: str, clean: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
+    """The noise, or the velocity ``sqrt(a) noise - sqrt(1 - a) x`` (Salimans and Ho 2022, appendix D)."""
+    return noise if prediction == "epsilon" else alphas.sqrt() * noise - (1 - alphas).sqrt() * clean

@@ -1,0 +1,190 @@
+"""A run from its configuration: models, data, cache, loop."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils.dataclasses import AutocastKwargs
+from accelerate.utils.operations import gather_object
+from tqdm.auto import tqdm
+
+from lib_ipadapter import __version__
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.training.adapters import prepare
+from lib_ipadapter.training.cache import Cache, Filler
+from lib_ipadapter.training.check import Example, Report, examine
+from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.frozen import Frozen, choose_dtype
+from lib_ipadapter.training.logs import Curves
+from lib_ipadapter.training.loop import Loop
+from lib_ipadapter.training.objective import Batches
+from lib_ipadapter.training.samples import Samples
+from lib_ipadapter.training.saving import Position
+from lib_ipadapter.training.stream import Stream
+
+LOG = logging.getLogger(__name__)
+Say = Callable[[str], None]
+
+
+def train(config: TrainConfig, say: Say = print) -> Path:
+    """Trains an adapter; returns the path of the last one saved. `say` takes sentences for people.
+
+    Raises `IPAdapterError`. Under ``accelerate launch`` every process calls this.
+    """
+    accelerator = open_accelerator(config)
+    try:
+        tell = say if accelerator.is_main_process else _silent
+        loop = build(config, accelerator, tell)
+        _go(loop, accelerator, tell)
+        final = config.output / "adapter.safetensors"
+        if accelerator.is_main_process:
+            trial = final.with_name(f"{final.name}.trial")
+            shutil.copyfile(loop.saves.adapter_path(config.steps), trial)
+            trial.replace(final)
+        accelerator.wait_for_everyone()
+        tell(f"Done: {final}")
+        return final
+    finally:
+        accelerator.end_training()
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def open_accelerator(config: TrainConfig) -> Accelerator:
+    """Nothing is autocast: what is trained computes in float32, frozen parts in their own. fp16 scales the loss."""
+    device = PartialState(cpu=config.cpu).device
+    assert device is not None
+    half = choose_dtype(config.precision, device) is torch.float16
+    accelerator = Accelerator(
+        cpu=config.cpu,
+        mixed_precision="fp16" if half else "no",
+        gradient_accumulation_steps=config.accumulation,
+        kwargs_handlers=[AutocastKwargs(enabled=False)],
+    )
+    if plugin := accelerator.state.deepspeed_plugin:
+        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
+        plugin.deepspeed_config["gradient_accumulation_steps"] = config.accumulation
+    return accelerator
+
+
+def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
+    """Everything that a run needs, read and encoded."""
+    check_output(config)
+    tell(f"Looking at {config.data}")
+    report = examine(config, thorough=False)
+    frozen = Frozen.read(config, accelerator.device)
+    if config.gradient_checkpointing:
+        frozen.unet.enable_gradient_checkpointing()
+        frozen.unet.train()  # older diffusers checkpoint only then; a Stable Diffusion UNet has no dropout
+    adapter = prepare(frozen.unet, frozen.encoder.sizes, config)
+    cache, report = encode(config, accelerator, frozen, adapter.variant, report)
+    tell(str(report))
+    trained, held = divide(report.examples, config)
+    _write_facts(config, report, accelerator)
+    stream = Stream.of(config, len(trained), len(frozen.alphas))
+    held_stream = Stream(config.seed, len(held), len(frozen.alphas))
+    return Loop(
+        config=config,
+        accelerator=accelerator,
+        adapter=adapter,
+        source=Batches(trained, cache, stream, frozen),
+        held_out=Batches(held, cache, held_stream, frozen),
+        samples=Samples(held[: config.sample_count], cache, frozen, config),
+        position=Position(seed=config.seed, data_hash=report.data_hash),
+        metadata=facts(config, adapter, report),
+    )
+
+
+def encode(
+    config: TrainConfig, accelerator: Accelerator, frozen: Frozen, variant: Variant, report: Report
+) -> tuple[Cache, Report]:
+    """The filled cache, and what is left of the data after every picture was really read."""
+    folder = config.cache or (config.output / "cache" if accelerator.num_processes > 1 else None)
+    cache = Cache.open(frozen, variant.feature, config, folder)
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    progress = partial(_bar, disable=not accelerator.is_main_process)
+    filler = Filler(cache, frozen, config, split=lambda items: items[rank::processes], progress=progress)
+    unread = filler.fill(report, variant.feature)
+    if processes > 1:
+        unread = gather_object(unread)
+    report = report.without(unread)
+    if not report.examples:
+        raise TrainingError(f"{config.data} holds nothing to train on: {report}.")
+    return cache, report
+
+
+def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Example], list[Example]]:
+    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back."""
+    count = min(64, len(examples) // 20) if config.holdout is None else config.holdout
+    if count >= len(examples):
+        raise TrainingError(f"--holdout {count} leaves nothing to train on: there are {len(examples)} usable entries.")
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(config.seed)).tolist()
+    held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
+    return [examples[i] for i in sorted(order[count:])], held
+
+
+def check_output(config: TrainConfig) -> None:
+    """Raises `TrainingError` where a run would write over another one."""
+    if not config.resume and any(config.output.glob("state-*")):
+        raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
+
+
+def facts(config: TrainConfig, adapter: IPAdapter, report: Report) -> dict[str, str]:
+    """What a saved adapter says of itself, besides steps."""
+    variant = adapter.variant
+    assert config.checkpoint
+    assert config.encoder
+    return {
+        "base": variant.base.value,
+        "variant": variant.kind.value,
+        "tokens": str(variant.tokens),
+        "encoder": f"{config.encoder.name}: {variant.encoder}",
+        "checkpoint": config.checkpoint.name,
+        "resolution": str(config.resolution),
+        "examples": str(len(report.examples)),
+        "data_hash": report.data_hash,
+        "warm_start": config.warm_start.name if config.warm_start else "",
+        "trainer": f"sd-webui-ip-adapter {__version__}",
+    }
+
+
+def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:
+    """Resumes where asked, says what it will take, and runs."""
+    state = loop.saves.newest() if loop.config.resume else None
+    if state:
+        loop.resume(state)
+        tell(f"Going on from {state} at step {loop.position.step}")
+    if loop.position.step >= loop.config.steps:
+        tell(f"All {loop.config.steps} steps are done already.")
+        return
+    tell(str(loop.estimate()))
+    curves = Curves(loop.config.output, loop.position.step) if accelerator.is_main_process else None
+    try:
+        loop.run(curves)
+    finally:
+        if curves:
+            curves.close()
+
+
+def _write_facts(config: TrainConfig, report: Report, accelerator: Accelerator) -> None:
+    if accelerator.is_main_process:
+        config.output.mkdir(parents=True, exist_ok=True)
+        config.write(config.output / "config.json")
+        skipped = "".join(f"{item}\n" for item in report.rejected)
+        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8")
+
+
+def _bar(items: Sequence[Any], label: str, *, disable: bool) -> Iterable[Any]:
+    return tqdm(items, desc=label, unit="batch", disable=disable or not items, dynamic_ncols=True, leave=False)
+
+
+def _silent(_: str) -> None:
+    """What only one process should say."""

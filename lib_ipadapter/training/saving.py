@@ -1,0 +1,111 @@
+"""Every save is a usable adapter, and a state from which the run can go on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import checkpoint
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.training.config import TrainingError
+
+
+@dataclass
+class Position:
+    """How far a run is. accelerate saves and loads it with the rest of the state."""
+
+    step: int = 0
+    rows: int = 0
+    """Of the stream that have been trained on."""
+    seed: int = 0
+    data_hash: str = ""
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def save_adapter(adapter: IPAdapter, path: Path, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
+    """In the published layout. The file takes its name only after it was read back and found to be this adapter.
+
+    Raises `TrainingError` and leaves what was there.
+    """
+    tensors = {key: tensor.detach().to("cpu", dtype) for key, tensor in adapter.state_dict().items()}
+    if damaged := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise TrainingError(f"{path.name} is not saved: {damaged[0]} holds values that are no numbers in {dtype}.")
+    trial = path.with_name(f"{path.name}.trial")
+    try:
+        checkpoint.write(trial, tensors, metadata)
+        check_saved(trial, tensors, adapter.variant)
+        trial.replace(path)
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def check_saved(path: Path, tensors: Mapping[str, torch.Tensor], variant: Variant) -> None:
+    """Reads the file as any user would. Raises `TrainingError` unless it holds these weights."""
+    try:
+        back = IPAdapter.read(path)
+    except CheckpointError as error:
+        raise TrainingError(f"The adapter that was just written cannot be read: {error}") from error
+    same = all(torch.equal(tensor, tensors[key]) for key, tensor in back.state_dict().items())
+    if back.variant != variant or not same:
+        raise TrainingError(f"The adapter that was just written is read as another one ({back.variant}): is it a disk?")
+
+
+class Saves:
+    """The saves in an output folder: ``adapter-00001000.safetensors`` and ``state-00001000/``."""
+
+    def __init__(self, folder: Path, accelerator: Accelerator, keep: int) -> None:
+        self.folder = folder
+        self.accelerator = accelerator
+        self.keep = keep
+
+    def newest(self) -> Path | None:
+        """The state to go on from; one that was being written when the run ended has another name."""
+        return max(self._all("state-*"), key=_step, default=None)
+
+    def adapter_path(self, step: int) -> Path:
+        """Where the adapter of a step is."""
+        return self.folder / f"adapter-{step:08d}.safetensors"
+
+    def save(self, step: int, adapter: IPAdapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
+        """All processes write the state, the first one the adapter; then the oldest saves go."""
+        state, trial = self.folder / f"state-{step:08d}", self.folder / "writing-state"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(trial, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(trial))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            save_adapter(adapter, self.adapter_path(step), dtype, metadata)
+            shutil.rmtree(state, ignore_errors=True)
+            trial.replace(state)
+            self._drop_old()
+        self.accelerator.wait_for_everyone()
+
+    def _drop_old(self) -> None:
+        for path in sorted(self._all("adapter-*.safetensors"), key=_step)[: -self.keep]:
+            path.unlink()
+        for path in sorted(self._all("state-*"), key=_step)[: -self.keep]:
+            shutil.rmtree(path)
+
+    def _all(self, pattern: str) -> list[Path]:
+        return [path for path in self.folder.glob(pattern) if _step(path) >= 0]
+
+
+def _step(path: Path) -> int:
+    found = re.fullmatch(r"(?:adapter|state)-(\d+)(?:\.safetensors)?", path.name)
+    return int(found[1]) if found else -1

@@ -1,0 +1,244 @@
+"""Whole runs on a tiny world: they learn, they save what loads, they go on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lib_ipadapter.errors import HostError
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.checkpoint import read_metadata
+from lib_ipadapter.model.variant import Base, Feature, Kind
+from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.frozen import Frozen, Item
+from lib_ipadapter.training.run import train
+from tests.models import save_adapter, tiny_adapter
+from tests.training.world import config, save_pictures, save_sdxl_checkpoint
+
+
+def run(world: Path, output: Path, **more: object) -> dict[str, Tensor]:
+    said: list[str] = []
+    train(config(world, output, **more), said.append)
+    return load_file(output / "adapter.safetensors")
+
+
+def metrics(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(output: Path, step: int) -> dict[str, Tensor]:
+    return load_file(output / f"state-{step:08d}" / "model.safetensors")
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def colours_as_latents(_: Frozen, images: Sequence[Image.Image], size: int) -> list[Item]:
+    """An autoencoder that an untrained one is not: one latent per 8 x 8 pixels, its channels those of the picture."""
+
+    def item(image: Image.Image) -> Item:
+        small = torch.tensor(list(image.resize((8, 8)).tobytes())).reshape(8, 8, 3).permute(2, 0, 1) / 127.5 - 1
+        mean = torch.cat([small, small.mean(0, keepdim=True)])
+        return {"moments": torch.cat([mean, torch.zeros_like(mean)]), "size": torch.zeros(6)}
+
+    return [item(image) for image in images]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_it_learns_what_the_reference_shows(
+    kind: Kind, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Frozen, "encode_latents", colours_as_latents)
+    data = save_pictures(tmp_path / "data", ("red", "lime"))
+    run(world, tmp_path / "out", data=data, kind=kind, steps=16, batch_size=8, learning_rate=1e-2, eval_every=16)
+    found = {name: value for line in metrics(tmp_path / "out") for name, value in line.items()}
+    assert found["reference/right"] < 0.7 * found["reference/shuffled"]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_save_is_an_adapter_that_says_what_it_is(kind: Kind, world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path / "out", kind=kind, steps=3, save_every=1, keep=2)
+    saved = sorted(path.name for path in (tmp_path / "out").glob("adapter-*"))
+    assert saved == ["adapter-00000002.safetensors", "adapter-00000003.safetensors"]
+    assert len(list((tmp_path / "out").glob("state-*"))) == 2
+    path = tmp_path / "out" / "adapter-00000002.safetensors"
+    adapter = IPAdapter.read(path)
+    assert (adapter.variant.kind, adapter.variant.base) == (kind, Base.SD15)
+    assert next(adapter.parameters()).dtype is torch.float16
+    metadata = read_metadata(path)
+    assert (metadata["steps"], metadata["rows"], metadata["variant"]) == ("2", "8", kind.value)
+    assert len(metadata["data_hash"]) == 64
+    assert metadata["encoder"].startswith("encoder: ")
+
+
+def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path: Path) -> None:
+    rows = {"batch_size": 3, "accumulation": 2, "save_every": 2, "warmup": 3, "kind": Kind.PLUS}
+    run(world, tmp_path / "whole", steps=5, **rows)
+    run(world, tmp_path / "parts", steps=2, **rows)
+    torch.manual_seed(99)
+    run(world, tmp_path / "parts", steps=5, resume=True, **rows)
+    assert equal(state(tmp_path / "whole", 5), state(tmp_path / "parts", 5))
+    optimisers = [
+        torch.load(tmp_path / part / "state-00000005" / "optimizer.bin", weights_only=True)["state"]
+        for part in ("whole", "parts")
+    ]
+    moments = [{f"{i}.{k}": torch.as_tensor(v) for i, s in o.items() for k, v in s.items()} for o in optimisers]
+    assert equal(*moments)
+    curves = [[line.get("loss/all") for line in metrics(tmp_path / part)] for part in ("whole", "parts")]
+    assert curves[1] == [curves[0][0], None, *curves[0][1:]]  # the part that ended looked at its references
+
+
+def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=1)
+    with pytest.raises(TrainingError, match="holds a run already; give --resume"):
+        run(world, tmp_path, steps=2)
+    run(world, tmp_path, steps=1, resume=True)
+    run(world, tmp_path, steps=2, resume=True)
+    assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
+
+
+def test_batches_and_accumulation_divide_the_same_rows(world: Path, tmp_path: Path) -> None:
+    rows = {"learning_rate": 1e-3, "full_precision": True}
+    whole = run(world, tmp_path / "whole", batch_size=4, **rows)
+    parts = run(world, tmp_path / "parts", batch_size=2, accumulation=2, **rows)
+    for key, tensor in whole.items():
+        torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> None:
+    more = {"learning_rate": 1e-3, "full_precision": True, "save_every": 1, "eval_every": 1}
+    one = run(world, tmp_path / "one", batch_size=4, **more)
+    launch(2, config(world, tmp_path / "two", batch_size=2, **more))
+    two = load_file(tmp_path / "two" / "adapter.safetensors")
+    for key, tensor in one.items():
+        torch.testing.assert_close(two[key], tensor, rtol=1e-4, atol=1e-5)
+    whole, halves = (metrics(tmp_path / name) for name in ("one", "two"))
+    for mine, theirs in zip(whole, halves, strict=True):
+        known = {name for name in mine if not name.startswith("speed")}
+        assert {n: theirs[n] for n in known} == pytest.approx({n: mine[n] for n in known}, rel=1e-3, abs=1e-5)
+
+
+def launch(processes: int, given: TrainConfig) -> None:
+    """The command line, as ``accelerate launch --cpu --num_processes`` starts it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "lib_ipadapter", "train", *arguments(given)]
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+    common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    running = [
+        subprocess.Popen(
+            command,
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * processes, "\n".join(said)
+
+
+def arguments(given: TrainConfig) -> list[str]:
+    """The options that say what `given` says."""
+    options = []
+    for field in fields(given):
+        name, value = field.name.replace("_", "-"), getattr(given, field.name)
+        if isinstance(value, bool):
+            options.append(f"--{name}" if value else f"--no-{name}")
+        elif value is not None:
+            options += [f"--{name}", value.value if isinstance(value, Enum) else str(value)]
+    return options
+
+
+def test_warm_start_begins_where_the_adapter_ended(world: Path, tmp_path: Path) -> None:
+    adapter = tiny_adapter(Kind.PLUS)
+    path = save_adapter(adapter, tmp_path / "published.safetensors")
+    found = run(world, tmp_path / "out", warm_start=path, steps=1, learning_rate=0.0, full_precision=True)
+    assert equal(found, adapter.state_dict())
+    assert read_metadata(tmp_path / "out" / "adapter.safetensors")["warm_start"] == "published.safetensors"
+
+
+def test_warm_start_is_refused_where_it_does_not_fit(world: Path, tmp_path: Path) -> None:
+    path = save_adapter(tiny_adapter(Kind.PLUS), tmp_path / "published.safetensors")
+    with pytest.raises(TrainingError, match="cannot go on as kind base"):
+        run(world, tmp_path / "out", warm_start=path, kind=Kind.BASE)
+    with pytest.raises(HostError, match=r"SD1\.5, the checkpoint is SDXL"):
+        run(world, tmp_path / "out", warm_start=path, checkpoint=save_sdxl_checkpoint(tmp_path / "sdxl"))
+
+
+def test_a_batch_that_gives_no_number_is_named_and_not_saved(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(_: Frozen, images: Sequence[Image.Image], feature: Feature) -> list[Item]:
+        return [{"features": torch.full((40,), float("nan") if i and i.getpixel((0, 0)) == (255, 0, 0) else 1.0)}
+                for i in images]  # fmt: skip
+
+    monkeypatch.setattr(Frozen, "encode_features", poisoned)
+    with pytest.raises(TrainingError, match=r"not a number from step 0 on, beginning with .*red\.png \(timestep"):
+        run(world, tmp_path, batch_size=8, steps=1, drop_image=0, drop_both=0)
+    assert not list(tmp_path.glob("adapter*"))
+
+
+def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data")
+    whole = (data / "red.png").read_bytes()
+    (data / "red.png").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    train(config(world, tmp_path / "out", data=data, steps=1), said.append)
+    assert "7 usable entries; skipped: 1 corrupt" in said
+    assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
+
+
+def test_latents_and_features_on_disk_are_made_once(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(world, tmp_path / "one", cache=tmp_path / "cache", cache_memory=0)
+    monkeypatch.setattr(Frozen, "encode_latents", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(Frozen, "encode_texts", lambda *_: pytest.fail("encoded again"))
+    assert equal(run(world, tmp_path / "two", cache=tmp_path / "cache"), first)
+
+
+def test_frozen_parts_are_half_and_trained_ones_float(world: Path, tmp_path: Path) -> None:
+    from lib_ipadapter.training.config import Precision
+
+    run(world, tmp_path, precision=Precision.BF16, gradient_checkpointing=True)
+    assert {tensor.dtype for tensor in state(tmp_path, 2).values()} == {torch.float32}
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(world: Path, tmp_path: Path) -> None:
+    plain = run(world, tmp_path / "plain", full_precision=True)
+    assert equal(run(world, tmp_path / "checkpointing", full_precision=True, gradient_checkpointing=True), plain)
+
+
+def test_sdxl_is_trained_with_its_second_text_and_sizes(world: Path, tmp_path: Path) -> None:
+    checkpoint = save_sdxl_checkpoint(tmp_path / "sdxl")
+    run(world, tmp_path / "out", checkpoint=checkpoint, kind=Kind.PLUS, sample_every=2, sample_steps=2)
+    assert IPAdapter.read(tmp_path / "out" / "adapter.safetensors").variant.base is Base.SDXL
+    with Image.open(tmp_path / "out" / "samples" / "00000002.png") as sheet:
+        assert sheet.size == (4 * 64, 4 * 64 + 16)
+
+
+def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=4, log_every=2, eval_every=4)
+    lines = metrics(tmp_path)
+    assert [line["step"] for line in lines] == [2, 4, 4]
+    assert {"loss/all", "grad_norm", "learning_rate", "dropped/both"} <= lines[0].keys()
+    assert {"reference/right", "reference/shuffled", "reference/gap"} <= lines[2].keys()
+    assert list((tmp_path / "tensorboard").glob("events.*"))
