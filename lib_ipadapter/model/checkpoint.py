@@ -159,6 +159,8 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     falls back to the unsafe unpickler and refuses what today's torch writes.
     """
     zipped = zipfile.is_zipfile(path)
+    if zipped and _is_program(path):
+        raise CheckpointError(f"{path.name} is a TorchScript program, not weights, and was not run; get another file.")
     if not zipped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
     # torch 2.13 goes by the suffix, and only for names; mapping needs a name, in torch 2.1 one that is a string.
@@ -167,6 +169,12 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
         source = str(path) if mapped else file
         content = torch.serialization.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     return {key: tuple(t.shape) if shapes_only else t for key, t in _flat(content).items()}
+
+
+def _is_program(path: Path) -> bool:
+    """Torch before 2.6 runs such an archive, whatever ``weights_only`` says (CVE-2025-32434)."""
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())
 
 
 def _flat(content: object, prefix: str = "") -> dict[str, Tensor]:

@@ -23,10 +23,12 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
     White, because the method's author answers so (tencent-ailab/IP-Adapter issue 106).
     """
+    # Pillow before 11 opens a PNG of 16 bits, the only one that is no "L", as "I".
+    deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
-        top = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
+        top = 65535.0 if deep or values.max(initial=0) > 255 else 255.0
         return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")

@@ -85,7 +85,9 @@ class ImageEncoder:
             raise
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CheckpointError(f"The image encoder {path} cannot be read ({reason}); download it again.") from error
+            raise CheckpointError(
+                f"The image encoder {path.name} cannot be read ({reason}); download it again."
+            ) from error
         return cls(model)
 
     def encode(self, image: Image.Image, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
@@ -128,19 +130,20 @@ def is_encoder_folder(path: Path) -> bool:
 
 
 def _from_folder(path: Path) -> CLIPVisionModelWithProjection:
-    loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
-        str(path), local_files_only=True, output_loading_info=True
-    )
-    model, found = loaded
-    _check_complete(found["missing_keys"], path)
-    return model
+    """Not by transformers' own loader: it would open a pickle with whatever ``torch.load`` is in the WebUI."""
+    weights = next(path / name for name in WEIGHTS if (path / name).is_file())
+    return _build(_folder_config(path), checkpoint.read_any(weights), path)
 
 
 def _from_file(path: Path) -> CLIPVisionModelWithProjection:
+    return _build(_file_config(path), checkpoint.read_any(path), path)
+
+
+def _build(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> CLIPVisionModelWithProjection:
     """Built without first drawing random numbers for 632 million weights."""
     with torch.device("meta"):
-        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**_file_config(path)))
-    found = model.load_state_dict(checkpoint.read_any(path), strict=False, assign=True)
+        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**config))
+    found = model.load_state_dict(tensors, strict=False, assign=True)
     _check_complete(found.missing_keys, path)
     for module in model.modules():
         if "position_ids" in dict(module.named_buffers(recurse=False)):

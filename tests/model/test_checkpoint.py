@@ -90,6 +90,19 @@ class Bomb:
         return (Path.touch, (self.crater,))
 
 
+@pytest.mark.parametrize("look", [read, read_shapes])
+def test_a_torchscript_program_never_reaches_the_loader(
+    look: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch before 2.6 would run it."""
+    with zipfile.ZipFile(tmp_path / "adapter.bin", "w") as archive:
+        for member in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"adapter/{member}", b"")
+    monkeypatch.setattr(torch.serialization, "load", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(CheckpointError, match="TorchScript program"):
+        look(tmp_path / "adapter.bin")
+
+
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("look", [read, read_shapes])
 def test_code_in_a_pickle_is_refused_and_not_run(new: bool, look: Callable[[Path], object], tmp_path: Path) -> None:

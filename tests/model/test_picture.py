@@ -37,8 +37,9 @@ def processor(size: int) -> CLIPImageProcessor:
 
 
 @settings(max_examples=40)
-@given(width=st.integers(1, 400), height=st.integers(1, 400), size=st.sampled_from([28, 56]))
+@given(width=st.integers(4, 400), height=st.integers(4, 400), size=st.sampled_from([28, 56]))
 def test_pixels_equal_those_of_clip_image_processor(width: int, height: int, size: int) -> None:
+    # From 4 pixels on: transformers 4.30 takes a side of 1 or 3 for the colours.
     image = noise(width, height)
     theirs = torch.as_tensor(processor(size)(image, return_tensors="pt")["pixel_values"])
     torch.testing.assert_close(pixel_values(encoder_view(image, size)), theirs, rtol=0, atol=1e-5)
@@ -81,6 +82,8 @@ def test_colours_survive_their_mode(mode: str) -> None:
 def test_transparent_parts_are_white(mode: str) -> None:
     image = Image.new("RGBA", (4, 4), CLEAR)
     image = image.convert("LA").convert("La") if mode == "La" else image.convert(mode)
+    if mode == "PA":
+        image.putalpha(0)  # which Pillow 9 forgets in converting
     assert as_rgb(image).getcolors() == [(16, (255, 255, 255))]
 
 
