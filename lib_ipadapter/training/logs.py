@@ -22,6 +22,8 @@ from lib_ipadapter.training.stream import Draw, Drop
 LOG = logging.getLogger(__name__)
 BUCKETS = 5
 """Parts into which the timesteps are divided for curves of their own."""
+NAMED = 8
+"""Rows that a message names."""
 
 
 class Curves:
@@ -30,7 +32,7 @@ class Curves:
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "metrics.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in _lines(self.path) if json.loads(line)["step"] <= step]
+        kept = [line for line in _lines(self.path) if _step(line) <= step]
         self.path.write_text("".join(kept), encoding="utf-8")
         self.samples = folder / "samples"
         self.writer = _tensorboard(folder / "tensorboard", step)
@@ -98,20 +100,32 @@ def by_bucket(losses: Tensor, draws: Sequence[Draw], timesteps: int) -> dict[str
     }
 
 
-def check_finite(losses: Tensor, draws: Sequence[Draw], names: Sequence[str], step: int) -> None:
-    """Raises `TrainingError` that names the rows whose loss is not a number. `step`: the first of these rows'."""
+def check_finite(losses: Tensor, draws: Sequence[Draw], names: Sequence[str], *, since: int, rows: int) -> None:
+    """Raises `TrainingError` that names the step and its rows whose loss is not a number.
+
+    `since`: steps done before the first of these rows. `rows`: of one step.
+    """
     if bool(losses.isfinite().all()):
         return
-    first = int((~losses.isfinite()).nonzero()[0])
-    found = ", ".join(f"{names[i]} (timestep {draws[i].timestep})" for i in range(first, min(first + 4, len(draws))))
+    first = int((~losses.isfinite()).nonzero()[0]) // rows * rows
+    bad = [i for i in range(first, min(first + rows, len(draws))) if not losses[i].isfinite()]
+    found = ", ".join(f"{names[i]} (timestep {draws[i].timestep})" for i in bad[:NAMED])
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     raise TrainingError(
-        f"The loss is not a number from step {step} on, beginning with {found}: look at these entries, or give a lower"
-        " --learning-rate or --max-grad-norm 1; nothing was saved since, so --resume goes on from before."
+        f"The loss is not a number in step {since + first // rows + 1}, for {found}{more}: look at these entries, or"
+        " give a lower --learning-rate or --max-grad-norm 1; nothing was saved since, so --resume goes on from before."
     )
 
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # the run ended while it was being written
+        return math.inf
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

@@ -184,7 +184,7 @@ class Loop:
         found = everyone.unflatten(0, (self.share.processes, -1)).movedim(0, 2).flatten().cpu()
         first = self.position.rows - len(found)
         draws = [self.source.stream.draw(number) for number in range(first, self.position.rows)]
-        check_finite(found, draws, self.source.names(draws), since)
+        check_finite(found, draws, self.source.names(draws), since=since, rows=self.share.rows)
         return self.window.close(found, draws, self.source.stream.timesteps)
 
     def _look(self, step: int, curves: Curves) -> None:

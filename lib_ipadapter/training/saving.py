@@ -60,9 +60,10 @@ def check_saved(path: Path, tensors: Mapping[str, torch.Tensor], variant: Varian
         back = IPAdapter.read(path)
     except CheckpointError as error:
         raise TrainingError(f"The adapter that was just written cannot be read: {error}") from error
-    same = all(torch.equal(tensor, tensors[key]) for key, tensor in back.state_dict().items())
-    if back.variant != variant or not same:
-        raise TrainingError(f"The adapter that was just written is read as another one ({back.variant}): is it a disk?")
+    if back.variant != variant:
+        raise TrainingError(f"The adapter that was just written is read as {back.variant}; it should be {variant}.")
+    if not all(torch.equal(tensor, tensors[key]) for key, tensor in back.state_dict().items()):
+        raise TrainingError("The adapter that was just written is read with other values: look at the disk.")
 
 
 class Saves:

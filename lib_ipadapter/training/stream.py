@@ -61,9 +61,10 @@ class Stream:
 
     def draw(self, number: int) -> Draw:
         """What row `number` is."""
+        example = self._example(number)  # first, because a new epoch seeds the generator for itself
         generator = self._seeded(1, number)
         timestep = int(torch.randint(self.timesteps, (), generator=generator))
-        return Draw(number, self._example(number), timestep, self._drop(float(torch.rand((), generator=generator))))
+        return Draw(number, example, timestep, self._drop(float(torch.rand((), generator=generator))))
 
     def noise(self, numbers: Sequence[int], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Two normal draws per row, each ``[rows, *shape]``: of the latent itself, and of the noise on it."""

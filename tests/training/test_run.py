@@ -191,7 +191,7 @@ def test_a_batch_that_gives_no_number_is_named_and_not_saved(
                 for i in images]  # fmt: skip
 
     monkeypatch.setattr(Frozen, "encode_features", poisoned)
-    with pytest.raises(TrainingError, match=r"not a number from step 0 on, beginning with .*red\.png \(timestep"):
+    with pytest.raises(TrainingError, match=r"not a number in step 1, for red\.png \(timestep \d+\): look"):
         run(world, tmp_path, batch_size=8, steps=1, drop_image=0, drop_both=0)
     assert not list(tmp_path.glob("adapter*"))
 

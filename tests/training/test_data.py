@@ -1,0 +1,201 @@
+"""What data may look like, and what is wrong with it is said before a step is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from lib_ipadapter.cli.app import app
+from lib_ipadapter.training.check import Report, examine
+from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.entries import Problem, read_entries
+
+RECORDS = [
+    {"image_file": "a.png", "text": "a thing"},
+    {"image_file": "sub/b.png", "text": "another", "cond_image": "a.png"},
+]
+
+
+def picture(path: Path, colour: str = "red", size: tuple[int, int] = (64, 64)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def report(data: Path, *, thorough: bool = True, **more: object) -> Report:
+    values: dict[str, object] = {"data": data, "resolution": 64, **more}
+    return examine(TrainConfig(**values), thorough=thorough)  # pyright: ignore[reportArgumentType]
+
+
+def as_jsonl(folder: Path) -> Path:
+    (folder / "list.jsonl").write_text("\n".join(json.dumps(record) for record in RECORDS) + "\n\n")
+    return folder / "list.jsonl"
+
+
+def as_json(folder: Path) -> Path:
+    (folder / "list.json").write_text(json.dumps(RECORDS))
+    return folder / "list.json"
+
+
+@pytest.mark.parametrize("form", [as_jsonl, as_json])
+def test_lists_name_pictures_captions_and_references(form, tmp_path: Path) -> None:
+    entries, rejected = read_entries(form(tmp_path))
+    assert [(e.name, e.text) for e in entries] == [("a.png", "a thing"), ("sub/b.png", "another")]
+    assert [e.reference.name for e in entries] == ["a.png", "a.png"]
+    assert entries[1].image == tmp_path.resolve() / "sub" / "b.png"
+    assert not rejected
+
+
+def test_a_folder_names_pictures_with_the_text_file_beside_them(tmp_path: Path) -> None:
+    for name in ("a.png", "deep/b.JPG", "c.webp"):
+        picture(tmp_path / name)
+    (tmp_path / "a.txt").write_text(" a thing\n")
+    (tmp_path / "deep" / "b.txt").write_text("another")
+    (tmp_path / "note.txt").write_text("no picture")
+    entries, _ = read_entries(tmp_path)
+    assert [(e.name, e.text) for e in entries] == [("a.png", "a thing"), ("c.webp", ""), ("deep/b.JPG", "another")]
+
+
+def test_pictures_may_lie_elsewhere_than_their_list(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    entries, _ = read_entries(as_json(tmp_path / "lists"), tmp_path / "pictures")
+    assert entries[0].image == tmp_path.resolve() / "pictures" / "a.png"
+
+
+@pytest.mark.parametrize(
+    "file", ["../secret.png", "link.png", "linked/secret.png", "/etc/passwd", "sub/../../secret.png"]
+)
+@pytest.mark.parametrize("role", ["image_file", "cond_image"])
+def test_no_path_leaves_the_data_folder(file: str, role: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    picture(data / "a.png")
+    secret = picture(tmp_path / "secret.png")
+    (data / "link.png").symlink_to(secret)
+    (data / "linked").symlink_to(tmp_path)
+    (data / "list.json").write_text(json.dumps([{"image_file": "a.png", "text": "x", role: file}]))
+    entries, rejected = read_entries(data / "list.json")
+    assert not entries
+    assert rejected[0].problem is Problem.OUTSIDE
+
+
+def test_a_link_out_of_a_folder_of_pictures_is_not_followed(tmp_path: Path) -> None:
+    picture(tmp_path / "data" / "a.png")
+    (tmp_path / "data" / "link.png").symlink_to(picture(tmp_path / "secret.png"))
+    entries, rejected = read_entries(tmp_path / "data")
+    assert [e.name for e in entries] == ["a.png"]
+    assert [str(r) for r in rejected] == ["link.png: outside the data folder (link.png)"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", '"a.png"', '{"text": "x"}', '{"image_file": 3, "text": "x"}', '{"image_file": "a.png", "text": 3}',
+     '{"image_file": "a.png", "text": "x", "cond_image": 1}', '{"image_file": "a\\u0000.png", "text": "x"}'],
+)  # fmt: skip
+def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path: Path) -> None:
+    (tmp_path / "list.jsonl").write_text(f'{line}\n{{"image_file": "a.png", "text": "x"}}\n')
+    entries, rejected = read_entries(tmp_path / "list.jsonl")
+    assert len(entries) == 1
+    assert [r.problem for r in rejected] == [Problem.MALFORMED]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("list.json", "{", "is not JSON"),
+        ("list.json", "{}", "must be a list"),
+        ("list.json", "[]", "holds no entries"),
+        ("list.csv", "a,b", "no data that is known"),
+        ("list.jsonl", b"\xff\xfe", "not text in UTF-8"),
+        ("none.json", None, "There is no data"),
+    ],
+)
+def test_data_that_is_none_is_a_sentence(name: str, content: str | bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(TrainingError, match=message):
+        read_entries(tmp_path / name)
+
+
+@pytest.fixture
+def bad_data(tmp_path: Path) -> Path:
+    """One good entry, and one of each kind that is not."""
+    for name in ("good", "empty", "damaged", "copy"):
+        picture(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text("a thing")
+    (tmp_path / "empty.txt").write_text("  ")
+    picture(tmp_path / "damaged.png", size=(300, 300), colour="blue")
+    whole = (tmp_path / "damaged.png").read_bytes()
+    (tmp_path / "damaged.png").write_bytes(whole[: len(whole) // 2])
+    picture(tmp_path / "tiny.png", size=(500, 31))
+    (tmp_path / "tiny.txt").write_text("small")
+    names = ("copy", "good", "empty", "damaged", "tiny", "absent")
+    records = [{"image_file": f"{name}.png", "text": "" if name == "empty" else "a thing"} for name in names]
+    (tmp_path / "list.json").write_text(json.dumps(records))
+    return tmp_path / "list.json"
+
+
+def test_each_problem_is_found_and_the_rest_is_kept(bad_data: Path) -> None:
+    found = report(bad_data)
+    assert [e.entry.name for e in found.examples] == ["copy.png"]
+    assert {r.name: r.problem for r in found.rejected} == {
+        "good.png": Problem.DUPLICATE,
+        "empty.png": Problem.EMPTY_CAPTION,
+        "damaged.png": Problem.CORRUPT,
+        "tiny.png": Problem.TINY,
+        "absent.png": Problem.MISSING,
+    }
+    assert str(found).startswith("1 usable entries; skipped: ")
+
+
+def test_entries_without_caption_can_be_wanted(bad_data: Path) -> None:
+    names = [e.entry.name for e in report(bad_data, empty_captions=True).examples]
+    assert names == ["copy.png", "empty.png"]
+
+
+def test_the_same_picture_with_another_caption_or_reference_is_no_duplicate(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png", "blue")
+    records = [{"text": "x"}, {"text": "y"}, {"text": "x", "cond_image": "b.png"}]
+    (tmp_path / "list.json").write_text(json.dumps([{"image_file": "a.png", **record} for record in records]))
+    assert len(report(tmp_path / "list.json").examples) == 3
+
+
+def test_a_damaged_reference_is_found_too(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    records = [{"image_file": "a.png", "text": "x"}, {"image_file": "a.png", "text": "x", "cond_image": "b.png"}]
+    (tmp_path / "list.json").write_text(json.dumps(records))
+    assert [r.problem for r in report(tmp_path / "list.json").rejected] == [Problem.CORRUPT]
+
+
+def test_the_data_hash_is_that_of_contents_and_not_of_places(tmp_path: Path) -> None:
+    hashes = []
+    for folder, caption in (("one", "x"), ("two", "x"), ("three", "y")):
+        picture(tmp_path / folder / "a.png")
+        (tmp_path / folder / "a.txt").write_text(caption)
+        hashes.append(report(tmp_path / folder).data_hash)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_check_prints_what_is_wrong_and_fails(bad_data: Path) -> None:
+    result = CliRunner().invoke(app, ["train", "--check", "--data", str(bad_data), "--resolution", "64"])
+    assert result.exit_code == 2
+    assert "tiny.png: tiny (500 x 31, shorter side below 32)" in result.stdout
+    assert "5 entries would be skipped" in result.stderr
+
+
+def test_check_of_good_data_succeeds_without_any_model(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a thing")
+    result = CliRunner().invoke(app, ["train", "--check", "--data", str(tmp_path), "--resolution", "64"])
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "1 usable entries; skipped: none")
+
+
+def test_nothing_usable_is_a_sentence(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    with pytest.raises(TrainingError, match=r"nothing to train on: 0 usable entries; skipped: 1 empty caption"):
+        report(tmp_path)

@@ -1,0 +1,170 @@
+"""The loss is Stable Diffusion's, and the picture acts in it exactly as it does in inference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from PIL import Image
+
+from lib_ipadapter.model.picture import encoder_view, pixel_values
+from lib_ipadapter.model.variant import Feature, Kind
+from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.patch.attach import attach
+from lib_ipadapter.patch.branch import ImageBranch
+from lib_ipadapter.patch.layers import cross_attentions
+from lib_ipadapter.patch.moment import Moment, Role
+from lib_ipadapter.training.adapters import fresh
+from lib_ipadapter.training.evaluate import others_of, spread
+from lib_ipadapter.training.frozen import Frozen, square, to_pixels
+from lib_ipadapter.training.inject import Conditioner, Injection
+from lib_ipadapter.training.objective import noised, target
+from lib_ipadapter.training.samples import scaled
+from tests.hooks import hook_count
+from tests.models import TEXT_WIDTH, tiny_adapter, tiny_encoder, tiny_pipeline, tiny_unet, variant
+from tests.training.world import COLOURS, config
+
+
+@pytest.fixture
+def frozen() -> Frozen:
+    return Frozen(tiny_pipeline(), ImageEncoder(tiny_encoder()), torch.device("cpu"), torch.float32)
+
+
+def inputs(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(rows, 4, 8, 8, generator=generator)
+    return latents, torch.arange(rows) * 100, torch.randn(rows, 7, TEXT_WIDTH, generator=generator)
+
+
+def features(kind: Kind, rows: int) -> torch.Tensor:
+    shape = (rows, variant(kind).features) if kind is Kind.BASE else (rows, 17, variant(kind).features)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_noise_and_target_are_diffusers(prediction: str) -> None:
+    scheduler = DDPMScheduler()
+    clean, noise = torch.randn(2, 5, 4, 3, 3)
+    steps = torch.tensor([0, 10, 400, 700, 999])
+    alphas = scheduler.alphas_cumprod[steps][:, None, None, None]
+    torch.testing.assert_close(noised(clean, noise, alphas), scheduler.add_noise(clean, noise, steps))
+    wanted = noise if prediction == "epsilon" else scheduler.get_velocity(clean, noise, steps)
+    torch.testing.assert_close(target(prediction, clean, noise, alphas), wanted)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@torch.no_grad()
+def test_each_row_of_a_batch_sees_its_own_picture_as_inference_would(kind: Kind) -> None:
+    unet, adapter = tiny_unet(), tiny_adapter(kind)
+    latents, steps, text = inputs(3)
+    with Injection(unet) as injection:
+        injection.set(Conditioner(adapter)(features(kind, 3)))
+        together = unet(latents, steps, text).sample
+    for row in range(3):
+        tokens = adapter.project(features(kind, 3)[row : row + 1])
+        branch = ImageBranch(adapter.key_values(torch.cat([tokens, tokens])))
+        moment = Moment()
+        with attach(unet, [branch], moment):
+            moment.begin_step(0.0, [Role.CONDITIONAL])
+            alone = unet(latents[row : row + 1], steps[row : row + 1], text[row : row + 1]).sample
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_scaled_value_is_a_scaled_branch_and_scale_0_is_none() -> None:
+    unet, adapter = tiny_unet(), tiny_adapter(Kind.BASE)
+    latents, steps, text = inputs(2)
+    key_values = Conditioner(adapter)(features(Kind.BASE, 2))
+    plain = unet(latents, steps, text).sample
+    found = {}
+    for scale in (0.0, 0.5):
+        with Injection(unet) as injection:
+            injection.set(scaled(key_values, scale))
+            found[scale] = unet(latents, steps, text).sample
+    assert torch.equal(found[0.0], plain)
+    moment = Moment()
+    with attach(unet, [ImageBranch(key_values, scale=0.5)], moment):
+        moment.begin_step(0.0, list(Role))
+        torch.testing.assert_close(found[0.5], unet(latents, steps, text).sample, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_gradients_reach_all_that_is_trained_and_nothing_else(kind: Kind, frozen: Frozen) -> None:
+    adapter = tiny_adapter(kind).requires_grad_(True)
+    latents, steps, text = inputs(2)
+    with Injection(frozen.unet) as injection:
+        injection.set(Conditioner(adapter)(features(kind, 2)))
+        frozen.predict(latents, steps, {"text": text}).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in adapter.parameters())
+    assert all(p.grad is None for p in frozen.unet.parameters())
+
+
+def test_the_unet_is_left_as_it_was() -> None:
+    unet = tiny_unet()
+    with pytest.raises(RuntimeError), Injection(unet):  # noqa: PT012
+        assert hook_count(unet) > 0
+        raise RuntimeError
+    assert hook_count(unet) == 0
+
+
+def test_fresh_maps_begin_as_those_of_the_text(tmp_path: Path) -> None:
+    unet, encoder = tiny_unet(), ImageEncoder(tiny_encoder())
+    adapter = fresh(unet, encoder.sizes, config(tmp_path, tmp_path, kind=Kind.PLUS))
+    again = fresh(unet, encoder.sizes, config(tmp_path, tmp_path, kind=Kind.PLUS))
+    for layer, maps in zip(cross_attentions(unet), adapter.ip_adapter.values(), strict=True):
+        attention = unet.get_submodule(layer.name)
+        assert torch.equal(maps.to_k_ip.weight, attention.to_k.weight)
+        assert torch.equal(maps.to_v_ip.weight, attention.to_v.weight)
+    mine, theirs = adapter.state_dict(), again.state_dict()
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in mine.items())
+
+
+@pytest.mark.parametrize("feature", list(Feature))
+def test_features_in_batches_are_those_of_inference(feature: Feature, frozen: Frozen) -> None:
+    pictures = [Image.new("RGB", (70, 50 + 10 * i), colour) for i, colour in enumerate(COLOURS[:3])]
+    found = frozen.encode_features([*pictures, None], feature)
+    place = (torch.device("cpu"), torch.float32)
+    wanted = [frozen.encoder.encode(picture, *place) for picture in pictures] + [frozen.encoder.encode_zeros(*place)]
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine["features"], theirs.get(feature)[0])
+
+
+def test_no_picture_is_what_inference_takes_for_none(frozen: Frozen) -> None:
+    assert not frozen.nothing(Feature.IMAGE_EMBEDS)["features"].any()
+    zeros = frozen.encoder.encode_zeros(torch.device("cpu"), torch.float32).hidden_states[0]
+    torch.testing.assert_close(frozen.nothing(Feature.HIDDEN_STATES)["features"], zeros)
+
+
+def test_latents_are_drawn_from_the_autoencoders_distribution(frozen: Frozen) -> None:
+    picture = Image.effect_noise((64, 64), 80).convert("RGB")
+    moments = frozen.encode_latents([picture], 64)[0]["moments"]
+    with torch.no_grad():
+        wanted = frozen.vae.encode(to_pixels(picture)).latent_dist
+    torch.testing.assert_close(moments[:4], wanted.mean[0] * frozen.vae.config.scaling_factor)
+    torch.testing.assert_close(moments[4:], wanted.std[0] * frozen.vae.config.scaling_factor)
+
+
+def test_the_square_is_the_middle_and_its_place_is_told() -> None:
+    image = Image.new("RGB", (300, 100), "red")
+    image.paste("blue", (100, 0, 200, 100))
+    cut, conditioning = square(image, 64)
+    assert cut.size == (64, 64)
+    assert cut.getpixel((2, 32)) == (0, 0, 255) or cut.getpixel((32, 32)) == (0, 0, 255)
+    assert conditioning.tolist() == [100, 300, 0, 64, 64, 64]
+    assert to_pixels(cut).shape == (1, 3, 64, 64)
+    assert float(to_pixels(cut)[0, 2, 32, 32]) == 1.0
+
+
+def test_pixels_of_the_encoder_are_those_of_inference() -> None:
+    assert pixel_values(encoder_view(Image.new("RGB", (90, 60)), 56)).shape == (1, 3, 56, 56)
+
+
+def test_shuffled_references_are_never_ones_own() -> None:
+    assert others_of(["a", "a", "b", "c"]) == ["b", "b", "c", "a"]
+    assert others_of(["a"]) == ["a"]
+
+
+def test_evaluation_covers_all_timesteps_evenly() -> None:
+    assert [draw.timestep for draw in spread(4, 1000)] == [125, 375, 625, 875]

@@ -1,0 +1,85 @@
+"""A save is whole, read back and found right before it takes the place of another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.checkpoint import read_metadata
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.training.config import TrainingError
+from lib_ipadapter.training.logs import Curves, by_bucket, check_finite
+from lib_ipadapter.training.saving import save_adapter
+from lib_ipadapter.training.stream import Draw, Drop
+from tests.models import tiny_adapter
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "adapter.safetensors"
+    save_adapter(tiny_adapter(Kind.BASE, seed=1), path, torch.float16, {"steps": "1"})
+    return path
+
+
+def test_what_is_saved_is_what_was_trained_in_the_files_precision(saved: Path) -> None:
+    wanted = tiny_adapter(Kind.BASE, seed=1).half().state_dict()
+    assert all(torch.equal(tensor, wanted[key]) for key, tensor in IPAdapter.read(saved).state_dict().items())
+    assert read_metadata(saved)["steps"] == "1"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_weights_that_are_no_numbers_are_not_saved(value: float, saved: Path) -> None:
+    adapter = tiny_adapter(Kind.BASE, seed=2)
+    adapter.ip_adapter["5"].to_k_ip.weight.data[3, 3] = value  # pyright: ignore
+    with pytest.raises(TrainingError, match=r"ip_adapter\.5\.to_k_ip\.weight holds values that are no numbers"):
+        save_adapter(adapter, saved, torch.float16, {"steps": "2"})
+    assert read_metadata(saved)["steps"] == "1"
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_save_that_cannot_be_read_back_leaves_the_old_one(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(path: Path) -> IPAdapter:
+        raise CheckpointError(f"{path.name} is damaged.")
+
+    monkeypatch.setattr(IPAdapter, "read", unreadable)
+    with pytest.raises(TrainingError, match="just written cannot be read"):
+        save_adapter(tiny_adapter(Kind.BASE), saved, torch.float16, {"steps": "2"})
+    assert read_metadata(saved)["steps"] == "1"
+
+
+def test_a_save_that_is_read_as_another_leaves_the_old_one(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IPAdapter, "read", lambda _: tiny_adapter(Kind.BASE, seed=7).half())
+    with pytest.raises(TrainingError, match="other values"):
+        save_adapter(tiny_adapter(Kind.BASE), saved, torch.float16, {"steps": "2"})
+    assert read_metadata(saved)["steps"] == "1"
+
+
+def test_curves_forget_what_lies_beyond_the_state_that_is_gone_on_from(tmp_path: Path) -> None:
+    curves = Curves(tmp_path, 0)
+    for step in (10, 20, 30):
+        curves.scalars(step, {"loss/all": float(step)})
+    curves.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4')  # the run was killed here
+    Curves(tmp_path, 20).close()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20]
+
+
+def test_loss_by_timestep_is_the_mean_of_each_part() -> None:
+    draws = [Draw(i, 0, step, Drop.NONE) for i, step in enumerate((0, 199, 200, 999))]
+    found = by_bucket(torch.tensor([1.0, 3.0, 5.0, 7.0]), draws, 1000)
+    assert found == {"loss/t000-199": 2.0, "loss/t200-399": 5.0, "loss/t800-999": 7.0}
+
+
+def test_the_step_and_its_rows_that_are_no_numbers_are_named() -> None:
+    draws = [Draw(i, i, 10 * i, Drop.NONE) for i in range(6)]
+    losses = torch.tensor([1.0, 1.0, 1.0, float("nan"), float("inf"), float("nan")])
+    with pytest.raises(TrainingError, match=r"in step 102, for d \(timestep 30\): look"):
+        check_finite(losses, draws, list("abcdef"), since=100, rows=2)
+    check_finite(torch.ones(6), draws, list("abcdef"), since=100, rows=2)
