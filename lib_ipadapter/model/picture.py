@@ -23,7 +23,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
     White, because the method's author answers so (tencent-ailab/IP-Adapter issue 106).
     """
-    # Pillow before 11 opens a PNG of 16 bits, the only one that is no "L", as "I".
+    # The WebUI's Pillow 9 opens a PNG of 16 bits as "I", and no other PNG.
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":

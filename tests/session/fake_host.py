@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.host import BeginStep
@@ -48,6 +50,12 @@ class FakeHost:
     def encoder_folders(self) -> Sequence[Path]:
         return [self.folder / "encoders"]
 
+    def full_precision(self) -> AbstractContextManager[object]:
+        return without_autocast(self.device)
+
+    def fail(self, error: IPAdapterError) -> None:
+        raise error
+
     def notice(self, sentence: str) -> None:
         self.notices.append(sentence)
 
@@ -73,7 +81,7 @@ def fill(folder: Path) -> Path:
     """Writes the models."""
     for kind in Kind:
         save_adapter(tiny_adapter(kind), folder / "adapters" / f"{kind.value}.safetensors")
-    tiny_encoder().save_pretrained(folder / "encoders" / "tiny")
+    tiny_encoder().save_pretrained(folder / "encoders" / "tiny", safe_serialization=True)
     return folder
 
 

@@ -139,7 +139,7 @@ def test_an_adapter_that_changed_on_disk_is_read_again(own_host: FakeHost, count
 def test_an_encoder_that_changed_on_disk_is_read_again(own_host: FakeHost, counts: Counter[str]) -> None:
     library, path = Library(), adapter_path(own_host, Kind.BASE)
     before = library.key_values(picture(), path, own_host)
-    tiny_encoder(seed=5).save_pretrained(own_host.folder / "encoders" / "tiny")
+    tiny_encoder(seed=5).save_pretrained(own_host.folder / "encoders" / "tiny", safe_serialization=True)
     os.utime(own_host.folder / "encoders" / "tiny" / "model.safetensors", ns=(1, 1))
     after = library.key_values(picture(), path, own_host)
     assert not torch.equal(before.layers[0].key, after.layers[0].key)
