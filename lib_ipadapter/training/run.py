@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils.dataclasses import AutocastKwargs
+from accelerate.utils.dataclasses import AutocastKwargs, GradientAccumulationPlugin
 from accelerate.utils.operations import gather_object
 from tqdm.auto import tqdm
 
@@ -66,7 +66,8 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
     accelerator = Accelerator(
         cpu=config.cpu,
         mixed_precision="fp16" if half else "no",
-        gradient_accumulation_steps=config.accumulation,
+        # As a plugin, because a launcher's environment would take precedence over the plain number.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(config.accumulation, sync_with_dataloader=False),
         kwargs_handlers=[AutocastKwargs(enabled=False)],
     )
     if plugin := accelerator.state.deepspeed_plugin:

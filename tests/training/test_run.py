@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lib_ipadapter import training
 from lib_ipadapter.errors import HostError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
@@ -233,6 +234,25 @@ def test_sdxl_is_trained_with_its_second_text_and_sizes(world: Path, tmp_path: P
     assert IPAdapter.read(tmp_path / "out" / "adapter.safetensors").variant.base is Base.SDXL
     with Image.open(tmp_path / "out" / "samples" / "00000002.png") as sheet:
         assert sheet.size == (4 * 64, 4 * 64 + 16)
+
+
+def test_a_single_file_of_original_keys_is_trained_on(world: Path, tmp_path: Path) -> None:
+    from tests.hosts.originals import write_original, write_tokenizer  # ldm speaks when it is imported
+
+    checkpoint = write_original(tmp_path / "single" / "tiny.safetensors")
+    write_tokenizer(tmp_path / "single" / "tokenizer")
+    run(world, tmp_path / "out", checkpoint=checkpoint, kind=Kind.PLUS)
+    adapter = IPAdapter.read(tmp_path / "out" / "adapter.safetensors")
+    assert (adapter.variant.base, adapter.variant.kind) == (Base.SD15, Kind.PLUS)
+
+
+def test_the_shipped_configuration_of_deepspeed_is_one_that_accelerate_reads() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    given = load_config_from_file(str(Path(training.__file__).with_name("zero2.yaml")))
+    assert given.distributed_type == "DEEPSPEED"
+    assert given.deepspeed_config["zero_stage"] == 2
+    assert given.mixed_precision == "no"
 
 
 def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:
