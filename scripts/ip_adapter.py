@@ -23,9 +23,15 @@ class IPAdapterScript(scripts.Script):
         def here():
             return a1111.adapter_folders(), a1111.loaded_unet()
 
+        def choices():
+            return models.choices(*here())
+
+        def resolve(name):
+            return models.choice(name, *here())
+
         tab = "img2img" if is_img2img else "txt2img"
-        controls = panel.build(tab, settings.number_of_units(), lambda: models.choices(*here()))
-        self.infotext_fields = panel.paste_fields(controls, lambda name: models.choice(name, *here()))
+        controls = panel.build(tab, settings.number_of_units(), choices, resolve)
+        self.infotext_fields = panel.paste_fields(controls, resolve)
         self.paste_field_names = []
         return panel.components(controls)
 

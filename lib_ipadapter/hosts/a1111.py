@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ import torch
 from modules import devices, paths, script_callbacks, sd_models, shared
 from torch import nn
 
+from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.host import BeginStep
 
 LOG = logging.getLogger("IP-Adapter")
+
+ERROR_KEY = "IP-Adapter error"
+"""Infotext key of a picture for which the adapter failed, in whole or in part."""
 
 EXTENSION = Path(__file__).resolve().parents[2]
 
@@ -24,7 +29,8 @@ EXTENSION = Path(__file__).resolve().parents[2]
 class A1111Host:
     """The WebUI, for one processing object."""
 
-    def __init__(self, processing: Any) -> None:
+    def __init__(self, processing: Any, fail: Callable[[IPAdapterError], None]) -> None:
+        self._fail = fail
         # Weakly: the end of the processing object is what closes a generation that an exception left open.
         self._processing = weakref.ref(processing)
         self.device = torch.device(devices.device)
@@ -54,11 +60,32 @@ class A1111Host:
         """See `encoder_folders`."""
         return encoder_folders()
 
+    def fail(self, error: IPAdapterError) -> None:
+        """As the door was told to."""
+        self._fail(error)
+
+    @contextmanager
+    def full_precision(self) -> Iterator[None]:
+        """Also undoes the WebUI's casting by hand, for GPUs without autocast (devices.py:188, manual_cast)."""
+        cast = {kind: kind.forward for kind in devices.patch_module_list if hasattr(kind, "org_forward")}
+        try:
+            for kind in cast:
+                kind.forward = kind.org_forward
+            with without_autocast(self.device):
+                yield
+        finally:
+            for kind, forward in cast.items():
+                kind.forward = forward
+
     def notice(self, sentence: str) -> None:
-        """Below the picture in the page, and in the log, because the API's answer has no such place."""
+        """Below the picture in the page, in its parameters, and in the log.
+
+        Parameters are published with the picture: what stands behind the first semicolon names this machine's folders.
+        """
         LOG.warning(sentence)
         if processing := self._processing():
             processing.comment(sentence)
+            processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
 
 
 class DenoiserSteps:
@@ -134,16 +161,17 @@ def encoder_folders() -> list[Path]:
 
 
 def _controlnet_folders() -> list[Path | None]:
-    return [_option("controlnet_dir"), _setting("control_net_models_path"), Path(paths.models_path, "ControlNet")]
+    given = [_option("controlnet_dir"), _setting("control_net_models_path")]
+    return [*given, Path(paths.models_path, "ControlNet"), *(home / "models" for home in _controlnet_homes())]
 
 
 def _annotator_folders() -> list[Path]:
-    found = [_option("controlnet_annotator_models_path"), _setting("control_net_modules_path")]
-    extensions = Path(paths.data_path, "extensions")
-    return [
-        *(f for f in found if f is not None),
-        *(extensions / name / "annotator" / "downloads" for name in ("sd-webui-controlnet", "controlnet")),
-    ]
+    given = [_option("controlnet_annotator_models_path"), _setting("control_net_modules_path")]
+    return [*(f for f in given if f), *(home / "annotator" / "downloads" for home in _controlnet_homes())]
+
+
+def _controlnet_homes() -> list[Path]:
+    return [Path(paths.data_path, "extensions", name) for name in ("sd-webui-controlnet", "controlnet")]
 
 
 def _option(name: str) -> Path | None:

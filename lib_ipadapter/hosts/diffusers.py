@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 from torch import nn
 
+from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.host import BeginStep
 
@@ -48,6 +50,14 @@ class DiffusersHost:
     def encoder_folders(self) -> Sequence[Path]:
         """As given."""
         return self._encoder_folders
+
+    def full_precision(self) -> AbstractContextManager[object]:
+        """Nothing is cast here unless the caller does it."""
+        return without_autocast(self.device)
+
+    def fail(self, error: IPAdapterError) -> None:
+        """Ends the pipeline's call."""
+        raise error
 
     def notice(self, sentence: str) -> None:
         """To the log."""

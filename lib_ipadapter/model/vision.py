@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature, Variant
@@ -102,7 +101,7 @@ class ImageEncoder:
         # Copies go to the device and are dropped there: nothing has to come back, nothing is rounded for good.
         weights = {name: p.to(device, dtype) for name, p in self.model.named_parameters()}
         buffers = {name: b.to(device) for name, b in self.model.named_buffers()}
-        with torch.no_grad(), without_autocast(device):
+        with torch.no_grad():
             inputs = (pixels.to(device, dtype),)
             out = torch.func.functional_call(self.model, weights | buffers, inputs, {"output_hidden_states": True})
         return ImageFeatures(out.image_embeds.float().cpu(), out.hidden_states[-2].float().cpu())

@@ -6,7 +6,7 @@ what the host's own attention has computed in between, whichever that is. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,14 +18,23 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions
 from lib_ipadapter.patch.moment import Moment
 
+Failed = Callable[[HostError], None]
+"""Told of what goes wrong inside the UNet's call; if it returns, the call goes on without the branches."""
+
+
+def give_up(error: HostError) -> None:
+    """The call ends there."""
+    raise error
+
 
 class LayerHooks:
     """The hooks of one layer, and the query between them."""
 
-    def __init__(self, layer: CrossAttention, branches: Sequence[ImageBranch], moment: Moment) -> None:
+    def __init__(self, layer: CrossAttention, branches: Sequence[ImageBranch], moment: Moment, failed: Failed) -> None:
         self.layer = layer
         self.branches = branches
         self.moment = moment
+        self.failed = failed
         self.query: Tensor | None = None
 
     def handles(self) -> Iterator[RemovableHandle]:
@@ -44,25 +53,30 @@ class LayerHooks:
         query, self.query = self.query, None
         if query is None:
             return None
-        self.check_rows(query)
+        if misfit := self.misfit(query):
+            self.failed(misfit)
+            return None
         hidden, *rest = args
         for branch in self.branches:
             if branch.acts(self.moment):
                 hidden = hidden + branch.output(query, self.layer, self.moment).to(hidden.dtype)
         return (hidden, *rest)
 
-    def check_rows(self, query: Tensor) -> None:
+    def misfit(self, query: Tensor) -> HostError | None:
         """A patcher that calls attention on part of the batch hides which rows these are."""
-        if len(query) != len(self.moment.call):
-            raise HostError(
-                f"Another extension divides the batch inside cross-attention ({len(query)} of"
-                f" {len(self.moment.call)} rows arrived), so IP-Adapter cannot tell prompt from negative prompt;"
-                " switch off one of the two (NegPiP and Regional Prompter do this)."
-            )
+        if len(query) == len(self.moment.call):
+            return None
+        return HostError(
+            f"Another extension divides the batch inside cross-attention ({len(query)} of"
+            f" {len(self.moment.call)} rows arrived), so IP-Adapter cannot tell prompt from negative prompt;"
+            " switch off one of the two (NegPiP and Regional Prompter do this)."
+        )
 
 
 @contextmanager
-def attach(unet: nn.Module, branches: Sequence[ImageBranch], moment: Moment) -> Iterator[None]:
+def attach(
+    unet: nn.Module, branches: Sequence[ImageBranch], moment: Moment, failed: Failed = give_up
+) -> Iterator[None]:
     """While entered, every cross-attention layer of `unet` adds `branches`; afterwards it is as before, bit for bit.
 
     The host tells `moment` of every denoiser step; every UNet call is seen here.
@@ -72,10 +86,16 @@ def attach(unet: nn.Module, branches: Sequence[ImageBranch], moment: Moment) -> 
         latent = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         moment.begin_call(len(latent), (latent.shape[-2], latent.shape[-1]))
 
+    def end_call(*_: object) -> None:
+        try:
+            moment.end_call()
+        except HostError as error:
+            failed(error)
+
     with ExitStack() as stack:
         stack.callback(unet.register_forward_pre_hook(begin_call, with_kwargs=True).remove)
-        stack.callback(unet.register_forward_hook(lambda *_: moment.end_call()).remove)
+        stack.callback(unet.register_forward_hook(end_call).remove)
         for layer in cross_attentions(unet):
-            for handle in LayerHooks(layer, branches, moment).handles():
+            for handle in LayerHooks(layer, branches, moment, failed).handles():
                 stack.callback(handle.remove)
         yield

@@ -33,11 +33,14 @@ class Moment:
     """Height and width of the latent picture in that call."""
     reached: bool = True
     """Whether the UNet call now running, or the last one, ran a hooked layer."""
+    announced: bool = False
+    """Whether the host has ever announced a step."""
     _roles: tuple[Role, ...] = ()
     _cursor: int = 0
 
     def begin_step(self, progress: float, roles: Sequence[Role]) -> None:
         """A denoiser step with these rows, in this order, will now call the UNet."""
+        self.announced = True
         self.progress = progress
         self._roles = tuple(roles)
         self._cursor = 0
@@ -55,7 +58,12 @@ class Moment:
         self._cursor = (self._cursor + rows) % count
 
     def end_call(self) -> None:
-        """The UNet call has ended. Raises `HostError` when it ran none of the hooked layers."""
+        """The UNet call has ended. Raises `HostError` when the image branches could have had no part in it."""
+        if not self.announced:
+            raise HostError(
+                "The sampler calls the UNet without announcing its steps, so IP-Adapter cannot tell prompt from"
+                " negative prompt; choose another sampler."
+            )
         if not self.reached:
             raise HostError(
                 "The loaded UNet runs without its own cross-attention layers (TensorRT or a compiled UNet?),"

@@ -45,7 +45,7 @@ class Generation:
             for unit in self.units:
                 self._prepare(unit)
             self._opened.enter_context(self.host.follow(self.begin_step))
-            self._attached.enter_context(attach(self._unet, self.branches, self.moment))
+            self._attach(self._unet)
         except BaseException:
             self.close()
             raise
@@ -76,10 +76,17 @@ class Generation:
         variant = self.library.variant(file.path)
         assert self._unet is not None
         check_fits(variant, cross_attentions(self._unet), file.name)
-        assert unit.image is not None
-        key_values = self.library.key_values(unit.image, file.path, self.host)
+        key_values = self.library.key_values(unit, file.path, self.host)
         self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule))
         self.variants.append(variant)
+
+    def _attach(self, unet: nn.Module) -> None:
+        self._attached.enter_context(attach(unet, self.branches, self.moment, self._fail))
+
+    def _fail(self, error: HostError) -> None:
+        """In the middle of sampling. Where the host lets it go on, it goes on without any hook."""
+        self.host.fail(error)
+        self._attached.close()
 
     def _move_to(self, unet: nn.Module) -> None:
         """Follows a change of the UNet in the middle of sampling; stands down where the adapters do not fit."""
@@ -92,4 +99,4 @@ class Generation:
         except HostError as error:
             self.host.notice(f"IP-Adapter rests from here on: {error}")
             return
-        self._attached.enter_context(attach(unet, self.branches, self.moment))
+        self._attach(unet)

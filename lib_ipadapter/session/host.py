@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.patch.moment import Role
 
 BeginStep = Callable[[float, Sequence[Role]], None]
@@ -38,6 +39,14 @@ class Host(Protocol):
 
     def encoder_folders(self) -> Sequence[Path]:
         """Where image encoders are searched; the first is where a user should put them."""
+        ...
+
+    def full_precision(self) -> AbstractContextManager[object]:
+        """While entered, modules compute in the dtype of their weights, whatever the host casts to elsewhere."""
+        ...
+
+    def fail(self, error: IPAdapterError) -> None:
+        """Told of what goes wrong in the middle of sampling; raises, unless the user wants a plain picture then."""
         ...
 
     def notice(self, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -9,19 +10,20 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.maths.attention import KeyValue
-from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_shapes
-from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.variant import Feature, Variant, detect
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
 from lib_ipadapter.session.files import list_encoders
 from lib_ipadapter.session.host import Host
+from lib_ipadapter.session.unit import Unit
+
+LOG = logging.getLogger("IP-Adapter")
 
 
 class Sized(Protocol):
@@ -101,8 +103,8 @@ class Library:
         """What an adapter file is, from its header."""
         return self._header("adapter", path, lambda: detect(read_shapes(path)))
 
-    def key_values(self, image: Image.Image, path: Path, host: Host) -> KeyValues:
-        """K and V of every layer for a picture and the adapter at `path`, on the CPU in float32.
+    def key_values(self, unit: Unit, path: Path, host: Host) -> KeyValues:
+        """K and V of every layer for a unit's picture and the adapter at `path`, on the CPU in float32.
 
         Computed on the host's device, once: batches, passes and later jobs with the same picture find them here.
         """
@@ -110,11 +112,10 @@ class Library:
         encoder = self.find_encoder(variant, host.encoder_folders())
 
         def compute() -> KeyValues:
-            adapter = self.adapter(path)
-            features = self.encode(image, variant, encoder, host.device, host.dtype)
-            with torch.no_grad(), without_autocast(host.device):
-                prompt = adapter.image_prompt(*(part.to(host.device) for part in features))
-                layers = tuple(kv.cpu() for kv in adapter.key_values(prompt.stacked()))
+            with torch.no_grad(), host.full_precision():
+                features = (part.to(host.device) for part in self.encode(unit, variant, encoder, host))
+                adapter = self.adapter(path)
+                layers = tuple(kv.cpu() for kv in adapter.key_values(adapter.image_prompt(*features).stacked()))
             if not all(kv.finite for kv in layers):
                 raise CheckpointError(
                     f"{path.name} and the image encoder {encoder.name} give values that are not numbers: one of the two"
@@ -122,29 +123,29 @@ class Library:
                 )
             return KeyValues(layers)
 
-        key = (content_hash(image), _stamp(path), _stamp(encoder), str(host.device), host.dtype)
+        key = (unit.image_hash, _stamp(path), _stamp(encoder), str(host.device), host.dtype)
         return self.computed.get(key, compute)
 
-    def encode(
-        self, image: Image.Image, variant: Variant, path: Path, device: torch.device, dtype: torch.dtype
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, unit: Unit, variant: Variant, path: Path, host: Host) -> tuple[Tensor, Tensor]:
         """A picture's features as the adapter wants them, and those of no picture, as in training.
 
-        No picture is a zero embedding for a base adapter, and for a plus adapter the hidden states of a zero pixel
-        tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
+        `path`: the encoder. No picture is a zero embedding for a base adapter, and for a plus adapter the hidden
+        states of a zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
         """
+        assert unit.image is not None
+        image = unit.image
 
-        def features(what: str, make: Callable[[ImageEncoder], ImageFeatures]) -> torch.Tensor:
+        def features(what: str, make: Encode) -> Tensor:
             def encode() -> ImageFeatures:
-                return make(self.encoders.get(_stamp(path), lambda: ImageEncoder.read(path)))
+                return _on_device_or_cpu(self.encoders.get(_stamp(path), lambda: ImageEncoder.read(path)), make, host)
 
-            key = (what, _stamp(path), str(device), dtype)
+            key = (what, _stamp(path), str(host.device), host.dtype)
             return self.features.get(key, encode).get(variant.feature)
 
-        cond = features(content_hash(image), lambda encoder: encoder.encode(image, device, dtype))
+        cond = features(unit.image_hash, lambda encoder, *where: encoder.encode(image, *where))
         if variant.feature is Feature.IMAGE_EMBEDS:
             return cond, torch.zeros_like(cond)
-        return cond, features("nothing", lambda encoder: encoder.encode_zeros(device, dtype))
+        return cond, features("nothing", ImageEncoder.encode_zeros)
 
     def find_encoder(self, variant: Variant, folders: Sequence[Path]) -> Path:
         """The first encoder in `folders` that gives features of the width the adapter needs. Raises `UnitError`."""
@@ -184,6 +185,18 @@ class Library:
         if isinstance(found := self._headers[stamp], CheckpointError):
             raise type(found)(str(found))
         return found
+
+
+Encode = Callable[[ImageEncoder, torch.device, torch.dtype], ImageFeatures]
+
+
+def _on_device_or_cpu(encoder: ImageEncoder, make: Encode, host: Host) -> ImageFeatures:
+    """On the host's device; where a large encoder finds no room beside the checkpoint, slowly on the CPU."""
+    try:
+        return make(encoder, host.device, host.dtype)
+    except torch.cuda.OutOfMemoryError:
+        LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", host.device)
+        return make(encoder, torch.device("cpu"), torch.float32)
 
 
 def _stamp(path: Path) -> Hashable:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from PIL import Image
@@ -101,7 +102,7 @@ class Unit:
         if not self.model:
             raise UnitError("An IP-Adapter unit is enabled without a model; choose one or disable the unit.")
 
-    @property
+    @cached_property
     def image_hash(self) -> str:
         """Hash of the picture's content; empty without a picture."""
         return content_hash(self.image) if self.image is not None else ""
@@ -145,14 +146,12 @@ def _parse_picture(about: Field, value: Any) -> Image.Image | None:
     if value is not None and not isinstance(value, Image.Image):
         raise UnitError(f"IP-Adapter: {about.name} must be a picture, got {_shown(value)}.")
     try:
-        if value is not None:
-            as_rgb(value)
+        return as_rgb(value) if value is not None else None
     except Exception as error:  # Pillow opens files lazily, and each format fails in a way of its own
         raise UnitError(
             f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
             " save it as PNG and give it again."
         ) from error
-    return value
 
 
 def _first_line(error: Exception) -> str:

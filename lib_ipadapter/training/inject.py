@@ -40,7 +40,7 @@ class Injection:
         self._attached = ExitStack()
 
     def __enter__(self) -> Injection:
-        self._attached.enter_context(attach(self._unet, [RowBranch(self._current)], RowMoment()))
+        self._attached.enter_context(attach(self._unet, [RowBranch(self._current)], RowMoment(announced=True)))
         return self
 
     def __exit__(self, *_: object) -> None:

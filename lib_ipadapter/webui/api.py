@@ -21,6 +21,10 @@ MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header, before their pixels are decoded."""
 
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Pillow knows many more, of which some start other programs (EPS)."""
+
+
 def parse_units(args: Sequence[Any]) -> list[Unit]:
     """All units in a script's arguments. Raises `UnitError`.
 
@@ -81,8 +85,8 @@ def _from_base64(text: str) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception:  # each of Pillow's formats fails in a way of its own
         raise UnitError("IP-Adapter: image is not a picture that can be read; send a PNG, JPEG or WebP.") from None
     if image.width * image.height > MAX_PIXELS:
         raise UnitError(
@@ -90,6 +94,6 @@ def _open(data: bytes) -> Image.Image:
         )
     try:
         image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:
         raise UnitError("IP-Adapter: image is cut short or damaged; send it again.") from None
     return image

@@ -18,7 +18,8 @@ def accepts(function: Any, name: str) -> bool:
 def picture_input(**kwargs: Any) -> gr.Image:
     """A picture to upload, drop or paste; transparency arrives as it is."""
     sources = {"source": "upload"} if accepts(gr.Image, "source") else {"sources": ["upload", "clipboard"]}
-    return gr.Image(type="pil", image_mode="RGBA", **sources, **kwargs)
+    # No mode: a fixed one would cut 16 bits down to 8 before we see them.
+    return gr.Image(type="pil", image_mode=None, **sources, **kwargs)  # pyright: ignore[reportArgumentType]
 
 
 def refresh_button(**kwargs: Any) -> gr.Button:

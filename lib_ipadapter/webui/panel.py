@@ -35,17 +35,23 @@ class UnitControls:
     """Says which picture is there, or which one a pasted infotext wants."""
 
 
-def build(tab: str, units: int, choices: Choices) -> list[UnitControls]:
+def build(tab: str, units: int, choices: Choices, resolve: Resolve) -> list[UnitControls]:
     """The whole panel for `tab`, "txt2img" or "img2img"."""
     elem_id = f"ip_adapter_{tab}"
+
+    def unit(number: int) -> UnitControls:
+        return _unit(f"{elem_id}_unit_{number}", choices, resolve)
+
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
         if units == 1:
-            return [_unit(f"{elem_id}_unit_1", choices)]
-        with gr.Tabs(elem_id=f"{elem_id}_tabs"):
-            controls = []
-            for number in range(1, units + 1):
-                with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
-                    controls.append(_unit(f"{elem_id}_unit_{number}", choices))
+            controls = [unit(1)]
+        else:
+            with gr.Tabs(elem_id=f"{elem_id}_tabs"):
+                controls = []
+                for number in range(1, units + 1):
+                    with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
+                        controls.append(unit(number))
+    _keep_out_of_saved_defaults(controls)
     return controls
 
 
@@ -59,7 +65,7 @@ def paste_fields(controls: Sequence[UnitControls], resolve: Resolve) -> list[tup
     return [pair for number, unit in enumerate(controls, 1) for pair in _paste_unit(unit, number, resolve)]
 
 
-def _unit(elem_id: str, choices: Choices) -> UnitControls:
+def _unit(elem_id: str, choices: Choices, resolve: Resolve) -> UnitControls:
     with gr.Row():
         enabled = gr.Checkbox(value=False, **_props("enabled", elem_id))
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
@@ -80,7 +86,12 @@ def _unit(elem_id: str, choices: Choices) -> UnitControls:
         start, end = _slider("start", elem_id), _slider("end", elem_id)
 
     image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
-    refresh.click(fn=lambda: gr.update(choices=list(choices())), inputs=[], outputs=[model], show_progress="hidden")
+    refresh.click(
+        fn=lambda chosen: gr.update(choices=list(choices()), value=resolve(chosen) or chosen),
+        inputs=[model],
+        outputs=[model],
+        show_progress="hidden",
+    )
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
 
     found = {"enabled": enabled, "image": image, "model": model, "scale": scale, "start": start, "end": end}
@@ -96,6 +107,16 @@ def show_view(image: Image.Image | None) -> tuple[Any, str]:
     if image.width != image.height:
         text += ": only the square in its middle is seen"
     return gr.update(value=view, visible=True), text
+
+
+def _keep_out_of_saved_defaults(controls: Sequence[UnitControls]) -> None:
+    """The WebUI saves defaults by label, and all units share theirs: what is saved for one would hold for each.
+
+    The numbers of the first unit may be saved; a unit that is enabled from the start would stop every job.
+    """
+    for number, unit in enumerate(controls):
+        for name, component in unit.fields.items():
+            component.do_not_save_to_config = number > 0 or name in ("enabled", "model")
 
 
 def _slider(name: str, elem_id: str) -> gr.Slider:
@@ -122,9 +143,9 @@ def _paste_unit(unit: UnitControls, number: int, resolve: Resolve) -> list[tuple
             compat.warn(f"IP-Adapter: there is no model {wanted!r} here; choose another one.")
         return found
 
-    def note(parameters: Any) -> str | None:
+    def note(parameters: Any) -> str:
         wanted = infotext.read(parameters, number).get("image")
-        return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else None
+        return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""
 
     special = {"model": model, "enabled": lambda parameters: bool(infotext.read(parameters, number))}
     fields = [

@@ -128,7 +128,7 @@ def test_a_folder_counts_with_configuration_and_weights_only(tmp_path: Path) -> 
 
 def test_a_folder_without_the_projection_is_refused_rather_than_filled_with_random_numbers(tmp_path: Path) -> None:
     CLIPVisionModel(tiny_encoder().config).save_pretrained(tmp_path / "half")
-    with pytest.raises(CheckpointError, match="half is incomplete: .* is missing"):
+    with pytest.raises(CheckpointError, match=r"half is incomplete: .* is missing"):
         ImageEncoder.read(tmp_path / "half")
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from lib_ipadapter.errors import HostError
 from lib_ipadapter.maths.attention import KeyValue, image_attention
 from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.patch import branch
@@ -190,10 +191,9 @@ def test_each_call_says_the_latent_size_of_its_pass() -> None:
     assert sizes == [(4, 6), (8, 12)]
 
 
-def test_outside_a_step_the_unet_is_left_alone() -> None:
-    with watched() as watch:
+def test_a_unet_call_that_no_step_was_announced_for_is_no_silent_plain_picture() -> None:
+    with watched() as watch, pytest.raises(HostError, match="without announcing its steps"):
         watch.unet(torch.ones(1, 4, 2, 2), context=torch.zeros(1, 77, 3))
-    watch.check()
 
 
 def test_a_step_without_unconditional_rows() -> None:

@@ -20,6 +20,7 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session import library as module
 from lib_ipadapter.session.library import LRU, Library
+from lib_ipadapter.session.unit import Unit
 from tests.models import save_adapter, tiny_adapter, tiny_encoder, variant
 from tests.session.fake_host import FakeHost, picture
 
@@ -87,14 +88,14 @@ def adapter_path(host: FakeHost, kind: Kind) -> Path:
 def test_the_same_picture_is_encoded_once_for_all_adapters(host: FakeHost, counts: Counter[str]) -> None:
     library = Library()
     for kind in (Kind.BASE, Kind.PLUS, Kind.BASE, Kind.PLUS):
-        library.key_values(picture(), adapter_path(host, kind), host)
+        library.key_values(Unit(image=picture()), adapter_path(host, kind), host)
     assert counts == {"encoded": 1, "zeros": 1, "encoder": 1, "adapter": 2, "header": 2, "sizes": 1}
 
 
 def test_an_equal_picture_from_another_object_is_the_same_picture(host: FakeHost, counts: Counter[str]) -> None:
     library = Library()
     for image in (picture(), picture().copy(), picture().convert("RGBA")):
-        library.key_values(image, adapter_path(host, Kind.BASE), host)
+        library.key_values(Unit(image=image), adapter_path(host, Kind.BASE), host)
     assert counts["encoded"] == 1
 
 
@@ -102,8 +103,8 @@ def test_without_room_everything_is_computed_again_and_is_the_same(host: FakeHos
     roomy, tight = Library(), Library()
     tight.features.limit = tight.computed.limit = tight.adapters.limit = 0
     for seed in (0, 1, 0):
-        wanted = roomy.key_values(picture(seed), adapter_path(host, Kind.BASE), host)
-        again = tight.key_values(picture(seed), adapter_path(host, Kind.BASE), host)
+        wanted = roomy.key_values(Unit(image=picture(seed)), adapter_path(host, Kind.BASE), host)
+        again = tight.key_values(Unit(image=picture(seed)), adapter_path(host, Kind.BASE), host)
         assert all(torch.equal(a.key, b.key) for a, b in zip(wanted.layers, again.layers, strict=True))
     assert counts["encoded"] == 2 + 3
 
@@ -112,7 +113,7 @@ def test_memory_is_bounded_however_many_pictures_there_are(host: FakeHost) -> No
     library = Library()
     library.features.limit, library.computed.limit = 1 << 16, 1 << 20
     for seed in range(25):
-        library.key_values(picture(seed), adapter_path(host, Kind.PLUS), host)
+        library.key_values(Unit(image=picture(seed)), adapter_path(host, Kind.PLUS), host)
     assert library.features.nbytes <= library.features.limit
     assert library.computed.nbytes <= library.computed.limit
     assert len(library.features) > 1
@@ -120,7 +121,7 @@ def test_memory_is_bounded_however_many_pictures_there_are(host: FakeHost) -> No
 
 def test_everything_kept_rests_on_the_cpu(host: FakeHost) -> None:
     library = Library()
-    layers = library.key_values(picture(), adapter_path(host, Kind.PLUS), host).layers
+    layers = library.key_values(Unit(image=picture()), adapter_path(host, Kind.PLUS), host).layers
     assert {(kv.key.device.type, kv.key.dtype, kv.key.requires_grad) for kv in layers} == {
         ("cpu", torch.float32, False)
     }
@@ -128,20 +129,20 @@ def test_everything_kept_rests_on_the_cpu(host: FakeHost) -> None:
 
 def test_an_adapter_that_changed_on_disk_is_read_again(own_host: FakeHost, counts: Counter[str]) -> None:
     library, path = Library(), adapter_path(own_host, Kind.BASE)
-    before = library.key_values(picture(), path, own_host)
+    before = library.key_values(Unit(image=picture()), path, own_host)
     save_adapter(tiny_adapter(Kind.BASE, seed=5), path)
     os.utime(path, ns=(1, 1))
-    after = library.key_values(picture(), path, own_host)
+    after = library.key_values(Unit(image=picture()), path, own_host)
     assert not torch.equal(before.layers[0].key, after.layers[0].key)
     assert (counts["adapter"], counts["encoded"]) == (2, 1)
 
 
 def test_an_encoder_that_changed_on_disk_is_read_again(own_host: FakeHost, counts: Counter[str]) -> None:
     library, path = Library(), adapter_path(own_host, Kind.BASE)
-    before = library.key_values(picture(), path, own_host)
+    before = library.key_values(Unit(image=picture()), path, own_host)
     tiny_encoder(seed=5).save_pretrained(own_host.folder / "encoders" / "tiny", safe_serialization=True)
     os.utime(own_host.folder / "encoders" / "tiny" / "model.safetensors", ns=(1, 1))
-    after = library.key_values(picture(), path, own_host)
+    after = library.key_values(Unit(image=picture()), path, own_host)
     assert not torch.equal(before.layers[0].key, after.layers[0].key)
     assert (counts["encoder"], counts["encoded"], counts["adapter"]) == (2, 2, 1)
 
@@ -188,7 +189,7 @@ def test_an_adapter_that_holds_no_numbers_is_a_sentence_and_not_kept(bad: float,
     )
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"base\.safetensors .* are not numbers"):
-        library.key_values(picture(), path, own_host)
+        library.key_values(Unit(image=picture()), path, own_host)
     assert len(library.computed) == 0
 
 
@@ -217,7 +218,7 @@ def test_no_encoder_is_one_sentence_that_says_which_is_needed_what_is_there_and_
 def test_unloading_forgets_everything(host: FakeHost, counts: Counter[str]) -> None:
     library = Library()
     for _ in range(2):
-        library.key_values(picture(), adapter_path(host, Kind.BASE), host)
+        library.key_values(Unit(image=picture()), adapter_path(host, Kind.BASE), host)
         library.unload()
     assert (counts["encoded"], counts["adapter"], counts["header"]) == (2, 2, 2)
     assert library.computed.nbytes == library.adapters.nbytes == library.encoders.nbytes == 0

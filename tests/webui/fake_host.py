@@ -60,7 +60,7 @@ class FakeWebUI:
     def modules(self) -> dict[str, ModuleType]:
         """Name -> module, for `sys.modules`."""
         parts: dict[str, dict[str, Any]] = {
-            "devices": {"device": "cpu", "dtype": torch.float32},
+            "devices": {"device": "cpu", "dtype": torch.float32, "patch_module_list": [nn.Linear, nn.LayerNorm]},
             "paths": {"models_path": str(self.data / "models"), "data_path": str(self.data)},
             "shared": {"cmd_opts": SimpleNamespace(), "opts": self.opts, "sd_model": None, "OptionInfo": object},
             "sd_models": {"model_data": self},

@@ -60,6 +60,13 @@ def test_a_damaged_picture_is_one_sentence(cut: int) -> None:
         api.parse_units([unit(image=data)])
 
 
+def test_a_format_that_starts_other_programs_is_refused() -> None:
+    data = io.BytesIO()
+    PICTURE.save(data, "EPS")
+    with pytest.raises(UnitError, match="not a picture that can be read"):
+        api.parse_units([unit(image=base64.b64encode(data.getvalue()).decode())])
+
+
 def test_a_picture_of_too_many_pixels_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = unit()
     monkeypatch.setattr(api, "MAX_PIXELS", 1199)

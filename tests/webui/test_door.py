@@ -168,3 +168,86 @@ def test_a_hundred_jobs_leave_no_hook_and_encode_the_picture_once(
         door.before_sampling(FakeProcessing(), [UNIT])
         door.close()
     assert (webui.hooks, webui.callbacks, len(count)) == (0, [], 1)
+
+
+def test_arguments_are_parsed_once_for_all_batches_and_passes_of_a_job(
+    webui: FakeWebUI, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_ipadapter.webui import door as module
+
+    parse, count = module.parse_units, []
+    monkeypatch.setattr(module, "parse_units", lambda args: count.append(1) or parse(args))
+    first, second = FakeProcessing(), FakeProcessing()
+    for processing in (first, first, first, second):
+        door.before_sampling(processing, [UNIT])
+    door.close()
+    assert len(count) == 2
+    del first, second, processing
+    gc.collect()
+    assert door._parsed == (None, (), [])
+
+
+def split_batch(unet: torch.nn.Module) -> None:
+    """As NegPiP does: attention is called on half of the rows."""
+    attention = next(m for name, m in unet.named_modules() if name.endswith("attn2"))
+    whole = attention.forward
+    attention.forward = lambda x, **kwargs: torch.cat(  # pyright: ignore
+        [whole(a[None], encoder_hidden_states=b[None]) for a, b in zip(x, kwargs["encoder_hidden_states"], strict=True)]
+    )
+
+
+def never_reach_a_layer(unet: torch.nn.Module) -> None:
+    """As a compiled UNet does."""
+    unet.forward = lambda sample, *_: type("Output", (), {"sample": sample})()  # pyright: ignore
+
+
+MIDWAY = [(split_batch, "divides the batch"), (never_reach_a_layer, "without its own cross-attention layers")]
+
+
+@pytest.mark.parametrize(("hinder", "said"), MIDWAY)
+def test_a_failure_in_the_middle_of_sampling_is_a_sentence_too(
+    webui: FakeWebUI, door: Any, hinder: Any, said: str
+) -> None:
+    from fastapi import HTTPException
+
+    hinder(webui.unet)
+    with pytest.raises(HTTPException, match=said) as caught:
+        run(webui, door, UNIT)
+    assert caught.value.status_code == 422
+
+
+@pytest.mark.parametrize(("hinder", "said"), MIDWAY)
+def test_with_the_setting_it_goes_on_from_the_middle_of_sampling_as_well(
+    webui: FakeWebUI, door: Any, hinder: Any, said: str
+) -> None:
+    hinder(webui.unet)
+    webui.opts.data["ip_adapter_go_on"] = True
+    plain = webui.sample()
+    latent, processing = run(webui, door, UNIT)
+    assert set(processing.extra_generation_params) == {"IP-Adapter error"}
+    assert said in processing.extra_generation_params["IP-Adapter error"]
+    assert torch.equal(latent, plain)
+    assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+def test_no_folder_of_this_machine_is_published_with_a_picture(webui: FakeWebUI, door: Any) -> None:
+    webui.opts.data["ip_adapter_go_on"] = True
+    for unit in (UNIT | {"model": "nope"}, UNIT):
+        (webui.data / "models/clip_vision/tiny/config.json").unlink(missing_ok=True)
+        _, processing = run(webui, door, unit)
+        assert str(webui.data) not in str(processing.extra_generation_params)
+
+
+def test_the_encoder_computes_in_its_own_precision_where_the_webui_casts_by_hand(
+    webui: FakeWebUI, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """devices.py: manual_cast replaces the forward of whole classes, and keeps the original as `org_forward`."""
+    from lib_ipadapter.hosts.a1111 import A1111Host
+
+    original = torch.nn.Linear.forward
+    monkeypatch.setattr(torch.nn.Linear, "org_forward", original, raising=False)
+    monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, x: original(self.half(), x.half()))
+    cast = torch.nn.Linear.forward
+    with A1111Host(FakeProcessing(), pytest.fail).full_precision():
+        assert torch.nn.Linear.forward is original
+    assert torch.nn.Linear.forward is cast

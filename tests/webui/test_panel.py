@@ -12,15 +12,19 @@ from lib_ipadapter.webui import infotext, panel
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
 
+def known(name: str) -> str | None:
+    return name if name in LIST else None
+
+
 @pytest.fixture
 def controls() -> list[panel.UnitControls]:
     with gr.Blocks():
-        return panel.build("txt2img", 3, lambda: LIST)
+        return panel.build("txt2img", 3, lambda: LIST, known)
 
 
 def restored(controls: list[panel.UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
     """Field name -> what pasting `parameters` sets it to; None leaves it."""
-    functions = dict(panel.paste_fields(controls, lambda name: name if name in LIST else None))
+    functions = dict(panel.paste_fields(controls, known))
     return {name: functions[c](parameters) for name, c in controls[unit].fields.items() if c in functions}
 
 
@@ -40,9 +44,14 @@ def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls
     assert all(type(slider.value) is float for slider in sliders)
 
 
+def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[panel.UnitControls]) -> None:
+    saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
+    assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in ("image", "scale", "start", "end")]
+
+
 def test_one_unit_has_no_tabs() -> None:
     with gr.Blocks() as blocks:
-        panel.build("img2img", 1, lambda: LIST)
+        panel.build("img2img", 1, lambda: LIST, known)
     assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
 
 
@@ -68,7 +77,7 @@ def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[panel.Un
 
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[panel.UnitControls]) -> None:
     functions = dict(panel.paste_fields(controls, lambda name: name))
-    assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) is None
+    assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) == ""
 
 
 def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() -> None:
