@@ -78,7 +78,7 @@ class Window:
         """The points of the curves. `losses`: those of all processes, one per draw, on the CPU."""
         self.dropped.update(draw.drop for draw in draws)
         seen = sum(self.dropped.values())
-        norms = torch.stack([norm.float() for norm in self.norms]).cpu()
+        norms = torch.stack([norm.float().cpu() for norm in self.norms])
         self.losses.clear()
         self.norms.clear()
         finite = norms[norms.isfinite()]

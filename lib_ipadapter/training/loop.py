@@ -193,7 +193,7 @@ class Loop:
         if self._due(step, self.config.eval_every):
             gap = measure(self.held_out, plain, self.injection, self.config.batch_size)
             curves.scalars(step, gap.scalars)
-        if self.config.sample_every and self._due(step, self.config.sample_every):
+        if self.config.sample_every and self.samples.examples and self._due(step, self.config.sample_every):
             picture, alike = self.samples.grid(plain, self.injection)
             curves.picture(step, picture)
             curves.scalars(step, alike)
