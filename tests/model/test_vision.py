@@ -88,7 +88,7 @@ def test_the_encoder_rests_on_the_cpu_as_it_was_read(dtype: torch.dtype) -> None
 def test_an_encoder_in_a_folder_and_in_a_single_file_is_the_same(
     wide: CLIPVisionModelWithProjection, tmp_path: Path
 ) -> None:
-    wide.save_pretrained(tmp_path / "folder")
+    wide.save_pretrained(tmp_path / "folder", safe_serialization=True)
     save_file(wide.state_dict(), tmp_path / "file.safetensors")
     folder, file = (ImageEncoder.read(tmp_path / name) for name in ("folder", "file.safetensors"))
     assert folder.sizes == file.sizes == EncoderSizes(1024, 768) == read_sizes(tmp_path / "folder")
@@ -127,7 +127,7 @@ def test_a_folder_counts_with_configuration_and_weights_only(tmp_path: Path) -> 
 
 
 def test_a_folder_without_the_projection_is_refused_rather_than_filled_with_random_numbers(tmp_path: Path) -> None:
-    CLIPVisionModel(tiny_encoder().config).save_pretrained(tmp_path / "half")
+    CLIPVisionModel(tiny_encoder().config).save_pretrained(tmp_path / "half", safe_serialization=True)
     with pytest.raises(CheckpointError, match=r"half is incomplete: .* is missing"):
         ImageEncoder.read(tmp_path / "half")
 
@@ -197,7 +197,7 @@ def test_code_in_a_folders_pickle_is_not_run_though_torch_load_is_the_unsafe_one
     """As in a WebUI with --disable-safe-unpickle."""
     unsafe = torch.load
     monkeypatch.setattr(torch, "load", lambda *args, **options: unsafe(*args, **{**options, "weights_only": False}))
-    tiny_encoder().save_pretrained(tmp_path)
+    tiny_encoder().save_pretrained(tmp_path, safe_serialization=True)
     (tmp_path / "model.safetensors").unlink()
     torch.save({**tiny_encoder().state_dict(), "more": Bomb(tmp_path / "crater")}, tmp_path / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="holds code besides weights"):
