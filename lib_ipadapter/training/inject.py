@@ -15,7 +15,10 @@ from lib_ipadapter.patch.moment import Moment
 
 
 class RowMoment(Moment):
-    """The n-th row of a UNet call belongs to the n-th row of keys and values; there are no roles and no steps."""
+    """The n-th row of a UNet call belongs to the n-th row of keys and values; there are no roles and no steps.
+
+    The rows outlast the call: gradient checkpointing runs its layers again while the gradient is computed.
+    """
 
     def begin_call(self, rows: int, latent_size: tuple[int, int]) -> None:
         super().begin_call(rows, latent_size)
