@@ -6,6 +6,7 @@
     ├── CheckpointError    a file is not what it should be
     │   └── NotAnAdapterError   it is a model of another kind; lists leave it out
     ├── UnitError          what the user asked for cannot be done
+    ├── TrainingError      a training run cannot begin, or cannot go on
     └── HostError          the WebUI or the UNet around us is not as needed
 
 Each message says what was expected, what was found, and what to do.
@@ -29,6 +30,10 @@ class NotAnAdapterError(CheckpointError):
 
 class UnitError(IPAdapterError):
     """What the user asked for cannot be done."""
+
+
+class TrainingError(IPAdapterError):
+    """A training run cannot begin, or cannot go on."""
 
 
 class HostError(IPAdapterError):

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, Feature, Kind, Variant, detect
 from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
-from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.config import TrainConfig
 
 WIDEST = 1280
 """Of a published resampler's inside; narrower texts keep their own width."""

@@ -9,12 +9,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Kind
-
-
-class TrainingError(IPAdapterError):
-    """A run cannot begin, or cannot go on."""
 
 
 class Precision(str, Enum):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen
 
 PER_TRAINED = 16

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, TrainingError
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, Pipeline, read_pipeline
 from lib_ipadapter.model.picture import as_rgb, encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder
-from lib_ipadapter.training.config import Precision, TrainConfig, TrainingError
+from lib_ipadapter.training.config import Precision, TrainConfig
 
 Item = dict[str, Tensor]
 """Tensors of one picture or caption, without a batch dimension."""

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lib_ipadapter.training.config import TrainingError
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.stream import Draw, Drop
 
 LOG = logging.getLogger(__name__)

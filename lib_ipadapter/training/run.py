@@ -17,12 +17,13 @@ from accelerate.utils.operations import gather_object
 from tqdm.auto import tqdm
 
 from lib_ipadapter import __version__
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.cache import Cache, Filler
 from lib_ipadapter.training.check import Example, Report, examine
-from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, choose_dtype
 from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.loop import Loop

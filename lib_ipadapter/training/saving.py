@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, TrainingError
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Variant
-from lib_ipadapter.training.config import TrainingError
 
 
 @dataclass

@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from lib_ipadapter.cli.app import app
-from lib_ipadapter.training.config import Decay, Precision, TrainConfig, TrainingError
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.config import Decay, Precision, TrainConfig
 from lib_ipadapter.training.frozen import choose_dtype
 
 

@@ -10,8 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lib_ipadapter.cli.app import app
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.check import Report, examine
-from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.entries import Problem, read_entries
 
 RECORDS = [

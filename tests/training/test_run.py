@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lib_ipadapter import training
-from lib_ipadapter.errors import HostError
+from lib_ipadapter.errors import HostError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import Base, Feature, Kind
-from lib_ipadapter.training.config import TrainConfig, TrainingError
+from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.run import train
 from tests.models import save_adapter, tiny_adapter
