@@ -65,7 +65,8 @@ def made(home: Path, webui: Path, python: Path) -> Path:
     folder = home / f"models-{stamp}"
     complete = folder / "complete"
     if not complete.exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        for old in home.glob("models-*"):
+            shutil.rmtree(old)
         make_checkpoints(folder / "Stable-diffusion", webui, python)
         make_rest(folder)
         complete.touch()
@@ -131,7 +132,8 @@ ADAPTERS: dict[str, Callable[[], dict[str, Tensor]]] = {
 
 def clip_vision() -> CLIPVisionModelWithProjection:
     torch.manual_seed(7)
-    return CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP))
+    model = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP))
+    return model.half() if FULL_CLIP else model
 
 
 def t2i_adapter() -> dict[str, Tensor]:
