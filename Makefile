@@ -38,14 +38,14 @@ live: .venv/dev.stamp ## the live suite: make live WEBUI_DIR=... [CONTROLNET_DIR
 	WEBUI_DIR="$(WEBUI_DIR)" CONTROLNET_DIR="$(CONTROLNET_DIR)" $(BIN)/python -m pytest tests/live
 
 clean: ## remove the environments and what was made
-	rm -rf .venv .venv-webui outputs .live .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-webui outputs .pytest_cache .ruff_cache .hypothesis
 
 .venv/cli.stamp: requirements/torch.txt requirements/cli.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/$(PIP) -r requirements/cli.txt
 	touch $@
 
-.venv/dev.stamp: .venv/cli.stamp requirements/dev.txt requirements/nodeps.txt
+.venv/dev.stamp: .venv/cli.stamp requirements/train.txt requirements/dev.txt requirements/nodeps.txt
 	$(BIN)/$(PIP) -r requirements/dev.txt
 	$(BIN)/$(PIP) --no-deps -r requirements/nodeps.txt
 	touch $@

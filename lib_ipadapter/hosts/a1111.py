@@ -116,6 +116,13 @@ class DenoiserSteps:
         self.begin_step(self.progress, self.roles[:rows])
         self.roles = self.roles[rows:]
 
+    def after_model(self, *_: Any) -> None:
+        """The model has returned or failed: until it is called again, whoever calls the UNet gets no image tokens.
+
+        An exception may leave hooks behind until the processing object is collected; they do nothing until then.
+        """
+        self.begin_step(self.progress, [])
+
     def close(self) -> None:
         """Lets go of the model."""
         self._watched.close()
@@ -126,6 +133,7 @@ class DenoiserSteps:
         if model is not self._model:
             self.close()
             self._watched.callback(model.register_forward_pre_hook(self.before_model).remove)
+            self._watched.callback(model.register_forward_hook(self.after_model, always_call=True).remove)
             self._model = model
 
 

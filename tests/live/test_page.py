@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_ipadapter.cli.references import dusk
 from tests.live import models, pictures
 from tests.live.client import Client
 from tests.live.conftest import HOME
@@ -197,7 +198,8 @@ def test_the_panel_fits_its_place(theme: str, size: dict[str, int], open_page: O
     """Nothing sticks out to the side. Screenshots are kept to be looked at."""
     page = open_page(theme=theme, size=size)
     page.enable()
-    page.upload(pictures.reference(400, 300))
+    picture = dusk()
+    page.upload(picture.crop((0, picture.height // 8, picture.width, picture.height * 7 // 8)))
     page.choose_model(models.BASE)
     name = f"{theme} {size['width']}"
     page.shoot(SCREENSHOTS / f"{name}.png")

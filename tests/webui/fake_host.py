@@ -24,12 +24,15 @@ class FakeOptions:
 class FakeModel(nn.Module):
     """What wraps the UNet and is called by the denoiser, perhaps through tiles."""
 
-    def __init__(self, unet: nn.Module, tiles: int = 1) -> None:
+    def __init__(self, unet: nn.Module, tiles: int = 1, fail: bool = False) -> None:
         super().__init__()
+        self.fail = fail
         self.unet = [unet]
         self.tiles = tiles
 
     def forward(self, x: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        if self.fail:
+            raise ZeroDivisionError
         return torch.stack([self.unet[0](x, torch.tensor(500), text).sample for _ in range(self.tiles)]).mean(0)
 
 
@@ -90,14 +93,14 @@ class FakeWebUI:
         for name, module in self.modules().items():
             monkeypatch.setitem(sys.modules, name, module)
 
-    def sample(self, steps: int = 2, *, together: bool = True, tiles: int = 1) -> torch.Tensor:
+    def sample(self, steps: int = 2, *, together: bool = True, tiles: int = 1, fail: bool = False) -> torch.Tensor:
         """Conditional row, then unconditional row, in one call of the model or in two."""
         torch.manual_seed(0)
         x, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, TEXT_WIDTH)
         with torch.no_grad():
             for step in range(steps):
                 rows = torch.cat([x, x])
-                model = FakeModel(self.unet, tiles)
+                model = FakeModel(self.unet, tiles, fail)
                 denoiser = SimpleNamespace(step=step, total_steps=steps, inner_model=model)
                 for callback in list(self.callbacks):
                     callback(SimpleNamespace(x=rows, text_cond=text[:1], denoiser=denoiser))

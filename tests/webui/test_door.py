@@ -14,7 +14,7 @@ from PIL import Image
 
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import LIBRARY
-from tests.models import save_adapter, tiny_adapter, tiny_encoder, tiny_unet
+from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, tiny_unet
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
 
 
@@ -135,6 +135,21 @@ def test_what_an_exception_left_open_is_closed_by_the_next_job(webui: FakeWebUI,
     door.before_sampling(broken, [UNIT])
     door.process(following, [])
     assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+def test_hooks_that_an_exception_left_behind_do_nothing(webui: FakeWebUI, door: Any) -> None:
+    """The WebUI's own frames keep a failed job alive until the next garbage collection."""
+    broken = FakeProcessing()
+    door.before_sampling(broken, [UNIT])
+    with pytest.raises(ZeroDivisionError):
+        webui.sample(fail=True)
+    sample, text = torch.ones(1, 4, 16, 16), torch.ones(1, 77, TEXT_WIDTH)
+    with torch.no_grad():
+        left = webui.unet(sample, torch.tensor(5), text).sample
+        hooks = webui.hooks
+        door.close()
+        assert torch.equal(left, webui.unet(sample, torch.tensor(5), text).sample)
+    assert hooks > 0
 
 
 def test_the_end_of_an_older_job_does_not_close_a_newer_one(webui: FakeWebUI, door: Any) -> None:
