@@ -37,9 +37,6 @@ PLACES = {
 
 LIMITS = {"file": 300, "script": 80, "function": 40, "positional": 5}
 
-SHARED = ("lib_ipadapter.webui.infotext",)
-"""Beginnings of what a room may import from another of its floor: text that the page and the command line write."""
-
 STATE = {("lib_ipadapter/session/library.py", "LIBRARY"), ("scripts/ip_adapter.py", "door")}
 """The only names at the top of a module or class that may stand for something that changes."""
 
@@ -110,8 +107,7 @@ def climbs(source: Source) -> list[str]:
         parts = name.split(".")
         if not source.room or parts[0] != PACKAGE or len(parts) < 2 or floor(parts[1]) < 0:
             continue
-        beside = floor(parts[1]) == floor(source.room) and name.startswith(SHARED)
-        if parts[1] != source.room and floor(parts[1]) >= floor(source.room) and not beside:
+        if parts[1] != source.room and floor(parts[1]) >= floor(source.room):
             found.append(source.at(line, f"{source.room} imports {name}"))
     return found
 

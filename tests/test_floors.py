@@ -87,7 +87,7 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (climbs, PATCH, "from ..session import unit"),
     (climbs, PATCH, "if TYPE_CHECKING:\n    from lib_ipadapter import session"),
     (climbs, WEBUI, "from lib_ipadapter.cli import app"),
-    (climbs, PATCH, "from lib_ipadapter.webui import infotext"),
+    (climbs, PATCH, "from lib_ipadapter.webui import panel"),
     (strangers, MATHS, "import numpy as np"),
     (strangers, MATHS, "from jaxtyping import Float"),
     (strangers, PATCH, "import transformers"),

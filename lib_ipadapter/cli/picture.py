@@ -18,9 +18,9 @@ from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_
 from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.variant import detect
 from lib_ipadapter.model.vision import read_sizes
+from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui import infotext
 
 
 @dataclass(frozen=True)

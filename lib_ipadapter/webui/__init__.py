@@ -1,1 +1,1 @@
-"""Door to the WebUI: panel, API, infotext, settings."""
+"""Door to the WebUI: panel, API, settings."""

@@ -13,9 +13,10 @@ from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders
+from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui import infotext, models, settings
+from lib_ipadapter.webui import models, settings
 from lib_ipadapter.webui.api import parse_units
 
 LOG = logging.getLogger("IP-Adapter")

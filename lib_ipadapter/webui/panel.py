@@ -10,8 +10,9 @@ import gradio as gr
 from PIL import Image
 
 from lib_ipadapter.model.picture import content_hash, encoder_view
+from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
-from lib_ipadapter.webui import compat, infotext
+from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.models import NONE
 
 TITLE = "IP-Adapter"

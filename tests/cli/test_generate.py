@@ -19,7 +19,7 @@ from lib_ipadapter.cli.app import app
 from lib_ipadapter.cli.references import references
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline, use_sampler
 from lib_ipadapter.model.picture import content_hash
-from lib_ipadapter.webui import infotext
+from lib_ipadapter.session import infotext
 from tests.hosts.originals import NUMPY
 
 

@@ -6,8 +6,9 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.webui import infotext, panel
+from lib_ipadapter.webui import panel
 
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 

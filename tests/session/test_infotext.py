@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui import infotext
 
 PICTURE = Image.new("RGB", (8, 8), "red")
 
