@@ -88,7 +88,8 @@ def _open(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # each of Pillow's formats fails in a way of its own
         raise UnitError(
-            "IP-Adapter: image is not a picture that can be read; send the content of a PNG, JPEG or WebP in base64, not a path."
+            "IP-Adapter: image is not a picture that can be read;"
+            " send the content of a PNG, JPEG or WebP in base64, not a path."
         ) from None
     if image.width * image.height > MAX_PIXELS:
         raise UnitError(
