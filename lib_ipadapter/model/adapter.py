@@ -33,7 +33,7 @@ class IPAdapter(nn.Module):
     """One adapter file, as modules whose state dict has the published key names.
 
     Weights may rest on the CPU in half precision: `project` and `key_values` compute on the device and in the
-    dtype of what they are given, one layer's weights at a time, so that no more than one layer is ever on the GPU.
+    dtype of what they are given, first the projection's weights, then one layer's K/V maps at a time.
     In training, where everything is in one place already, the same code moves nothing and carries gradients.
     """
 
