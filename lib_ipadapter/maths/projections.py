@@ -25,6 +25,22 @@ class LinearProjection(nn.Module):
         return self.norm(self.proj(embeds).unflatten(-1, (self.tokens, -1)))
 
 
+class MLPProjection(nn.Module):
+    """Full adapters: each place of the encoder's last-but-one layer by itself -> one token, so there are as many.
+
+    As MLPProjModel in tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py, where the first map is square too.
+    """
+
+    def __init__(self, *, features: int, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            nn.Linear(features, features), nn.GELU(), nn.Linear(features, width), nn.LayerNorm(width)
+        )
+
+    def forward(self, features: Float[Tensor, "rows grid features"]) -> Float[Tensor, "rows grid width"]:
+        return self.proj(features)
+
+
 class PerceiverAttention(nn.Module):
     """Latents attend to the image features and to themselves.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProjection
+from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
 from torch import Tensor, nn
 
-from lib_ipadapter.maths.projections import LinearProjection, Resampler
+from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Resampler
 from lib_ipadapter.model.adapter import build_projection
 from lib_ipadapter.model.variant import Kind
 from tests.models import variant
@@ -69,6 +69,30 @@ def test_resampler_equals_diffusers(depth: int, heads: int, head_dim: int) -> No
     torch.testing.assert_close(ours(features), theirs(features), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("features", "width"), [(20, 24), (7, 5)])
+@pytest.mark.parametrize("grid", [1, 17, 257])
+def test_mlp_projection_equals_diffusers(features: int, width: int, grid: int) -> None:
+    torch.manual_seed(0)
+    ours = MLPProjection(features=features, width=width)
+    shake(ours)
+    theirs = IPAdapterFullImageProjection(image_embed_dim=features, cross_attention_dim=width)
+    names = {"proj.0": "ff.net.0.proj", "proj.2": "ff.net.2", "proj.3": "norm"}
+    state = {f"{names[key[:6]]}{key[6:]}": tensor for key, tensor in ours.state_dict().items()}
+    theirs.load_state_dict(state)
+    hidden = torch.randn(2, grid, features)
+    found = ours(hidden)
+    assert found.shape == (2, grid, width)
+    torch.testing.assert_close(found, theirs(hidden))
+
+
+def test_each_place_of_the_grid_becomes_a_token_that_no_other_place_touches() -> None:
+    projection, hidden = MLPProjection(features=6, width=4), torch.randn(1, 5, 6)
+    changed = hidden.clone()
+    changed[:, 2] += 1.0
+    moved = (projection(hidden) != projection(changed)).any(dim=-1)
+    assert moved.tolist() == [[False, False, True, False, False]]
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_rows_are_projected_independently(kind: Kind) -> None:
     about = variant(kind)
@@ -84,6 +108,7 @@ def test_gradients_reach_every_weight(kind: Kind) -> None:
     about = variant(kind)
     projection = build_projection(about)
     shape = (1, about.features) if kind is Kind.BASE else (1, 17, about.features)
-    (projection(torch.randn(shape)) * torch.randn(about.tokens, about.width)).sum().backward()
+    tokens = projection(torch.randn(shape))
+    (tokens * torch.randn_like(tokens)).sum().backward()
     silent = [name for name, p in projection.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
