@@ -46,20 +46,30 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class EncoderSizes:
-    """The widths by which an encoder is matched to an adapter."""
+    """What an encoder's configuration tells an adapter."""
 
     hidden_size: int
     projection_dim: int
+    grid: int
+    """Places of the hidden states: one for the whole picture, and one for each patch."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> EncoderSizes:
+        """Those of a CLIP vision tower with this configuration."""
+        patches = (config["image_size"] // config["patch_size"]) ** 2
+        return cls(config["hidden_size"], config["projection_dim"], 1 + patches)
+
+    def width(self, feature: Feature) -> int:
+        """Of what the encoder gives as `feature`."""
+        return {Feature.IMAGE_EMBEDS: self.projection_dim, Feature.HIDDEN_STATES: self.hidden_size}[feature]
 
     def fits(self, variant: Variant) -> bool:
         """Whether the encoder gives features as wide as the adapter was trained on."""
-        return (
-            variant.features
-            == {
-                Feature.IMAGE_EMBEDS: self.projection_dim,
-                Feature.HIDDEN_STATES: self.hidden_size,
-            }[variant.feature]
-        )
+        return variant.features == self.width(variant.feature)
+
+    def tokens(self, variant: Variant) -> int:
+        """Image tokens per picture that an adapter makes of this encoder's features."""
+        return self.grid if variant.tokens is None else variant.tokens
 
 
 class ImageEncoder:
@@ -71,9 +81,9 @@ class ImageEncoder:
 
     def __init__(self, model: CLIPVisionModelWithProjection) -> None:
         self.model: nn.Module = model.requires_grad_(False).eval()
-        config: Any = model.config
-        self.sizes = EncoderSizes(config.hidden_size, config.projection_dim)
-        self.image_size: int = config.image_size
+        config = model.config.to_dict()
+        self.sizes = EncoderSizes.of(config)
+        self.image_size: int = config["image_size"]
 
     @classmethod
     def read(cls, path: Path) -> ImageEncoder:
@@ -113,14 +123,13 @@ class ImageEncoder:
 
 
 def read_sizes(path: Path) -> EncoderSizes:
-    """The widths of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
+    """The sizes of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
     try:
-        config = _folder_config(path) if path.is_dir() else _file_config(path)
+        return EncoderSizes.of(_folder_config(path) if path.is_dir() else _file_config(path))
     except CheckpointError:
         raise
-    except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
-    return EncoderSizes(config["hidden_size"], config["projection_dim"])
 
 
 def is_encoder_folder(path: Path) -> bool:
@@ -165,7 +174,7 @@ def _folder_config(path: Path) -> Mapping[str, Any]:
     config = config.get("vision_config", config)
     if "hidden_size" not in config or "patch_size" not in config:
         raise CheckpointError(f"{path.name} is not a CLIP image encoder: its config.json is for another model.")
-    return {"projection_dim": CLIPVisionConfig().projection_dim, **config}
+    return {**{name: getattr(CLIPVisionConfig(), name) for name in ("projection_dim", "image_size")}, **config}
 
 
 def _file_config(path: Path) -> Mapping[str, Any]:

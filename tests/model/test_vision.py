@@ -16,7 +16,7 @@ from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, is_encoder_folder, read_sizes
-from tests.models import EMBED, HIDDEN, tiny_encoder, variant
+from tests.models import EMBED, HIDDEN, tiny_adapter, tiny_encoder, variant
 
 CPU, FULL = torch.device("cpu"), torch.float32
 
@@ -91,7 +91,7 @@ def test_an_encoder_in_a_folder_and_in_a_single_file_is_the_same(
     wide.save_pretrained(tmp_path / "folder", safe_serialization=True)
     save_file(wide.state_dict(), tmp_path / "file.safetensors")
     folder, file = (ImageEncoder.read(tmp_path / name) for name in ("folder", "file.safetensors"))
-    assert folder.sizes == file.sizes == EncoderSizes(1024, 768) == read_sizes(tmp_path / "folder")
+    assert folder.sizes == file.sizes == EncoderSizes(1024, 768, 5) == read_sizes(tmp_path / "folder")
     assert read_sizes(tmp_path / "file.safetensors") == folder.sizes
     assert (folder.image_size, folder.nbytes) == (file.image_size, file.nbytes)
     one, other = (encoder.encode(picture(), CPU, FULL) for encoder in (folder, file))
@@ -108,14 +108,21 @@ def test_older_files_with_position_ids_are_read(wide: CLIPVisionModelWithProject
 def test_a_folder_with_the_configuration_of_a_whole_clip_tells_its_vision_part(tmp_path: Path) -> None:
     vision = {"hidden_size": 1280, "patch_size": 14, "projection_dim": 1024}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": vision}))
-    assert read_sizes(tmp_path) == EncoderSizes(1280, 1024)
+    assert read_sizes(tmp_path) == EncoderSizes(1280, 1024, 257)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_an_encoder_fits_where_the_width_that_is_fed_agrees(kind: Kind) -> None:
     about = variant(kind)
-    assert EncoderSizes(hidden_size=HIDDEN, projection_dim=EMBED).fits(about)
-    assert not EncoderSizes(hidden_size=about.features + 1, projection_dim=about.features + 1).fits(about)
+    assert EncoderSizes(hidden_size=HIDDEN, projection_dim=EMBED, grid=17).fits(about)
+    assert not EncoderSizes(hidden_size=about.features + 1, projection_dim=about.features + 1, grid=17).fits(about)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_adapter_and_encoder_together_tell_how_many_tokens_come_out(kind: Kind) -> None:
+    adapter, encoder = tiny_adapter(kind), ImageEncoder(tiny_encoder())
+    seen = encoder.encode(picture(), torch.device("cpu"), torch.float32).get(adapter.variant.feature)
+    assert encoder.sizes.tokens(adapter.variant) == adapter.project(seen).shape[1]
 
 
 def test_a_folder_counts_with_configuration_and_weights_only(tmp_path: Path) -> None:
@@ -154,6 +161,10 @@ NO_ENCODERS = {
     "nothing": lambda _: None,
     "folder of text model": lambda path: (path.mkdir(), (path / "config.json").write_text('{"hidden_size": 768}')),
     "folder of junk": lambda path: (path.mkdir(), (path / "config.json").write_text("{")),
+    "folder of patches of no size": lambda path: (
+        path.mkdir(),
+        (path / "config.json").write_text('{"hidden_size": 768, "patch_size": 0}'),
+    ),
     "folder of a list": lambda path: (path.mkdir(), (path / "config.json").write_text("[1]")),
     "empty folder": lambda path: path.mkdir(),
 }
