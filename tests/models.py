@@ -38,6 +38,8 @@ def variant(kind: Kind) -> Variant:
     common = {"kind": kind, "base": Base.SD15, "width": TEXT_WIDTH, "layers": WIDTHS}
     if kind is Kind.BASE:
         return Variant(**common, tokens=4, feature=Feature.IMAGE_EMBEDS, features=EMBED)
+    if kind is Kind.FULL:
+        return Variant(**common, tokens=None, feature=Feature.HIDDEN_STATES, features=HIDDEN)
     return Variant(
         **common, tokens=16, feature=Feature.HIDDEN_STATES, features=HIDDEN,
         dim=128, depth=4, heads=2, ff_mult=4,

@@ -37,15 +37,19 @@ def inspect(
     """Say what an adapter file is: variant, checkpoint family, encoder. Reads its header only."""
     if file.is_dir():
         raise CheckpointError(f"{file} is a folder; give the adapter file in it.")
-    facts = described(detect(read_shapes(file)), sha256(file) if with_hash else None)
+    variant = detect(read_shapes(file))
+    facts = described(variant, sha256(file) if with_hash else None)
     if as_json:
         typer.echo(json.dumps(facts))
     else:
-        show_card(file, facts)
+        show_card(file, facts | {"tokens": variant.tokens_label})
 
 
 def described(variant: Variant, digest: str | None) -> dict[str, Any]:
-    """What ``--json`` prints. Scripts read these keys: add to them, never rename."""
+    """What ``--json`` prints. Scripts read these keys: add to them, never rename.
+
+    ``tokens`` is null where only the encoder tells how many there are.
+    """
     return {
         "variant": variant.kind.value,
         "base": variant.base.value,

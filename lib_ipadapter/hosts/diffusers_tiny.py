@@ -92,6 +92,8 @@ def tiny_variant(kind: Kind, unet: nn.Module) -> Variant:
     layers = tuple(layer.width for layer in cross_attentions(unet))
     if kind is Kind.BASE:
         return Variant(kind, Base.SD15, 4, TEXT_WIDTH, Feature.IMAGE_EMBEDS, EMBED, layers)
+    if kind is Kind.FULL:
+        return Variant(kind, Base.SD15, None, TEXT_WIDTH, Feature.HIDDEN_STATES, HIDDEN, layers)
     return Variant(
         kind, Base.SD15, 16, TEXT_WIDTH, Feature.HIDDEN_STATES, HIDDEN, layers, dim=128, depth=4, heads=2, ff_mult=4
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
-from lib_ipadapter.maths.projections import LinearProjection, Resampler
+from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Resampler
 from lib_ipadapter.model.checkpoint import read
 from lib_ipadapter.model.variant import Kind, Variant, detect
 
@@ -94,6 +94,9 @@ class IPAdapter(nn.Module):
 
 def build_projection(variant: Variant) -> nn.Module:
     """The image projection that `variant` describes, with fresh weights."""
+    if variant.kind is Kind.FULL:
+        return MLPProjection(features=variant.features, width=variant.width)
+    assert variant.tokens is not None, "only a full adapter leaves the number of tokens to the encoder"
     if variant.kind is Kind.BASE:
         return LinearProjection(features=variant.features, tokens=variant.tokens, width=variant.width)
     return Resampler(

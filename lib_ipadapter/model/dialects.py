@@ -17,7 +17,16 @@ from torch import Tensor
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.variant import Base
 
-Rule = tuple[str, tuple[str, ...]]
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a table."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    beside: str = ""
+    """A key of theirs that must be there too, where one name of theirs stands for several of ours."""
+
 
 BLOCKS: dict[Base, Sequence[tuple[str, int, int]]] = {
     Base.SD15: (
@@ -35,33 +44,36 @@ BLOCKS: dict[Base, Sequence[tuple[str, int, int]]] = {
 }
 """Block, its attentions, and the transformer blocks in each, in the order of an adapter's numbering."""
 
-_RAW_PROJECTION: Rule = ("image_proj.{rest}", ("image_proj_model.{rest}",))
+_RAW_PROJECTION = Rule("image_proj.{rest}", ("image_proj_model.{rest}",))
 _HID = "encoder_hid_proj.image_projection_layers.{adapter}."
 
 DIALECTS: dict[str, tuple[Rule, ...]] = {
-    "published": (("image_proj.{rest}", ("image_proj.{rest}",)), ("ip_adapter.{rest}", ("ip_adapter.{rest}",))),
-    "raw": (_RAW_PROJECTION, ("ip_adapter.{rest}", ("adapter_modules.{rest}",))),
-    "raw-unet": (_RAW_PROJECTION, ("ip_adapter.{place}.{rest}", ("unet.{place}.processor.{rest}",))),
+    "published": (Rule("image_proj.{rest}", ("image_proj.{rest}",)), Rule("ip_adapter.{rest}", ("ip_adapter.{rest}",))),
+    "raw": (_RAW_PROJECTION, Rule("ip_adapter.{rest}", ("adapter_modules.{rest}",))),
+    "raw-unet": (_RAW_PROJECTION, Rule("ip_adapter.{place}.{rest}", ("unet.{place}.processor.{rest}",))),
     "diffusers": (
-        ("image_proj.proj.{part}", (_HID + "image_embeds.{part}",)),
-        ("image_proj.norm.{part}", (_HID + "norm.{part}",)),
-        ("image_proj.latents", (_HID + "latents",)),
-        ("image_proj.proj_in.{part}", (_HID + "proj_in.{part}",)),
-        ("image_proj.proj_out.{part}", (_HID + "proj_out.{part}",)),
-        ("image_proj.norm_out.{part}", (_HID + "norm_out.{part}",)),
-        ("image_proj.layers.{i}.0.norm1.{part}", (_HID + "layers.{i}.ln0.{part}",)),
-        ("image_proj.layers.{i}.0.norm2.{part}", (_HID + "layers.{i}.ln1.{part}",)),
-        ("image_proj.layers.{i}.0.to_q.weight", (_HID + "layers.{i}.attn.to_q.weight",)),
-        (
+        Rule("image_proj.proj.{part}", (_HID + "image_embeds.{part}",)),
+        Rule("image_proj.norm.{part}", (_HID + "norm.{part}",), beside=_HID + "image_embeds.weight"),
+        Rule("image_proj.proj.0.{part}", (_HID + "ff.net.0.proj.{part}",)),
+        Rule("image_proj.proj.2.{part}", (_HID + "ff.net.2.{part}",)),
+        Rule("image_proj.proj.3.{part}", (_HID + "norm.{part}",), beside=_HID + "ff.net.2.weight"),
+        Rule("image_proj.latents", (_HID + "latents",)),
+        Rule("image_proj.proj_in.{part}", (_HID + "proj_in.{part}",)),
+        Rule("image_proj.proj_out.{part}", (_HID + "proj_out.{part}",)),
+        Rule("image_proj.norm_out.{part}", (_HID + "norm_out.{part}",)),
+        Rule("image_proj.layers.{i}.0.norm1.{part}", (_HID + "layers.{i}.ln0.{part}",)),
+        Rule("image_proj.layers.{i}.0.norm2.{part}", (_HID + "layers.{i}.ln1.{part}",)),
+        Rule("image_proj.layers.{i}.0.to_q.weight", (_HID + "layers.{i}.attn.to_q.weight",)),
+        Rule(
             "image_proj.layers.{i}.0.to_kv.weight",
             (_HID + "layers.{i}.attn.to_k.weight", _HID + "layers.{i}.attn.to_v.weight"),
         ),
-        ("image_proj.layers.{i}.0.to_out.weight", (_HID + "layers.{i}.attn.to_out.0.weight",)),
-        ("image_proj.layers.{i}.1.0.{part}", (_HID + "layers.{i}.ff.0.{part}",)),
-        ("image_proj.layers.{i}.1.1.weight", (_HID + "layers.{i}.ff.1.net.0.proj.weight",)),
-        ("image_proj.layers.{i}.1.3.weight", (_HID + "layers.{i}.ff.1.net.2.weight",)),
-        ("ip_adapter.{place}.to_k_ip.weight", ("{place}.processor.to_k_ip.{adapter}.weight",)),
-        ("ip_adapter.{place}.to_v_ip.weight", ("{place}.processor.to_v_ip.{adapter}.weight",)),
+        Rule("image_proj.layers.{i}.0.to_out.weight", (_HID + "layers.{i}.attn.to_out.0.weight",)),
+        Rule("image_proj.layers.{i}.1.0.{part}", (_HID + "layers.{i}.ff.0.{part}",)),
+        Rule("image_proj.layers.{i}.1.1.weight", (_HID + "layers.{i}.ff.1.net.0.proj.weight",)),
+        Rule("image_proj.layers.{i}.1.3.weight", (_HID + "layers.{i}.ff.1.net.2.weight",)),
+        Rule("ip_adapter.{place}.to_k_ip.weight", ("{place}.processor.to_k_ip.{adapter}.weight",)),
+        Rule("ip_adapter.{place}.to_v_ip.weight", ("{place}.processor.to_v_ip.{adapter}.weight",)),
     ),
 }
 """Name -> rules. ``raw`` is the reference trainer's whole state, ``raw-unet`` what is left of it when safetensors has
@@ -83,11 +95,13 @@ class Dialect:
     def read(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What `tensors` hold in this layout, under published keys; nothing is checked to be there."""
         found: dict[str, Tensor] = {}
-        for ours, theirs in self.rules():
-            matches = map(_pattern(theirs[0]).fullmatch, tensors)
+        for rule in self.rules():
+            if rule.beside and rule.beside not in tensors:
+                continue
+            matches = map(_pattern(rule.theirs[0]).fullmatch, tensors)
             for marks in (match.groupdict() for match in matches if match):
-                keys = [_fill(their, marks) for their in theirs]
-                name = self._numbered(ours, marks)
+                keys = [_fill(their, marks) for their in rule.theirs]
+                name = self._numbered(rule.ours, marks)
                 if name and all(k in tensors for k in keys):
                     found.setdefault(name, torch.cat([tensors[k] for k in keys]) if keys[1:] else tensors[keys[0]])
         return found
@@ -98,20 +112,22 @@ class Dialect:
 
     def rules(self) -> Iterator[Rule]:
         """The table with this adapter's number in it."""
-        for ours, theirs in DIALECTS[self.name]:
-            yield ours, tuple(their.replace("{adapter}", str(self.adapter)) for their in theirs)
+        number = str(self.adapter)
+        for rule in DIALECTS[self.name]:
+            theirs = tuple(their.replace("{adapter}", number) for their in rule.theirs)
+            yield Rule(rule.ours, theirs, rule.beside.replace("{adapter}", number))
 
     def _named(self, key: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-        for ours, theirs in self.rules():
-            match = _pattern(ours.replace("{place}", "{number}")).fullmatch(key)
+        for rule in self.rules():
+            match = _pattern(rule.ours.replace("{place}", "{number}")).fullmatch(key)
             if not match:
                 continue
             marks = match.groupdict()
             if "number" in marks:
                 marks["place"] = places(self.base)[int(marks["number"])]
             # A part of a larger storage would be written with all of it.
-            parts = [part.clone() for part in tensor.chunk(len(theirs))] if theirs[1:] else [tensor]
-            yield from zip((_fill(their, marks) for their in theirs), parts, strict=True)
+            parts = [part.clone() for part in tensor.chunk(len(rule.theirs))] if rule.theirs[1:] else [tensor]
+            yield from zip((_fill(their, marks) for their in rule.theirs), parts, strict=True)
             return
         raise CheckpointError(f"{key} has no name in the layout {self.name!r}; choose another with --to.")
 

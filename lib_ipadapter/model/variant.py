@@ -23,6 +23,7 @@ class Kind(str, Enum):
 
     BASE = "base"
     PLUS = "plus"
+    FULL = "full"
 
 
 class Feature(str, Enum):
@@ -62,8 +63,8 @@ class Variant:
 
     kind: Kind
     base: Base
-    tokens: int
-    """Image tokens per picture."""
+    tokens: int | None
+    """Image tokens per picture; None for a full adapter, which has one for each place of the encoder's grid."""
     width: int
     """Width of the image tokens; the checkpoint's text width (768 for SD1.5, 2048 for SDXL)."""
     feature: Feature
@@ -76,15 +77,20 @@ class Variant:
     heads: int = 0
     head_dim: int = HEAD_DIM
     ff_mult: int = 0
-    """Sizes of the Resampler; zero for a linear projection."""
+    """Sizes of the Resampler; zero for other projections."""
 
     @property
     def encoder(self) -> str:
         """Name of the image encoder: a published one, or what is known of another."""
         return ENCODERS[self.feature].get(self.features, f"unknown ({self.features} wide)")
 
+    @property
+    def tokens_label(self) -> str:
+        """Image tokens per picture, as far as the adapter alone tells."""
+        return "1 + patches" if self.tokens is None else str(self.tokens)
+
     def __str__(self) -> str:
-        return f"{self.base.value} {self.kind.value}, {self.tokens} tokens, encoder {self.encoder}"
+        return f"{self.base.value} {self.kind.value}, {self.tokens_label} tokens, encoder {self.encoder}"
 
 
 def detect(shapes: Shapes) -> Variant:
@@ -106,13 +112,15 @@ def detect(shapes: Shapes) -> Variant:
 def _recognised(projection: Shapes, shapes: Shapes) -> Variant:
     for name, refuses in REFUSED.items():
         if refuses(projection):
-            raise CheckpointError(f"This file is {name}, which cannot be used here yet; choose a base or plus adapter.")
+            raise CheckpointError(
+                f"This file is {name}, which cannot be used here yet; choose a base, plus or full adapter."
+            )
     for kind, recognises in RECOGNISED.items():
         if recognises(projection):
             return BUILDERS[kind](projection, *key_value_shapes(shapes))
     raise CheckpointError(
         "This file is not an IP-Adapter that is known here: its image projection has none of the expected keys"
-        f" (proj.weight, or latents and proj_in.weight); it has {some(projection)}."
+        f" (proj.weight, or latents and proj_in.weight, or proj.0.weight to proj.3.weight); it has {some(projection)}."
     )
 
 
@@ -168,12 +176,26 @@ def plus_variant(projection: Shapes, width: int, layers: tuple[int, ...]) -> Var
     )
 
 
+def full_variant(projection: Shapes, width: int, layers: tuple[int, ...]) -> Variant:
+    """An MLP over each place of the last-but-one layer's grid; the encoder decides how many there are."""
+    _, features = projection["proj.0.weight"]
+    return Variant(
+        kind=Kind.FULL,
+        base=LAYERS[len(layers)],
+        tokens=None,
+        width=width,
+        feature=Feature.HIDDEN_STATES,
+        features=features,
+        layers=layers,
+    )
+
+
 Rule = Callable[[Shapes], bool]
 
 REFUSED: dict[str, Rule] = {
-    "a full-face adapter": lambda p: "proj.3.weight" in p,
     "a FaceID-plus adapter": lambda p: any(k.startswith("perceiver_resampler.") for k in p),
-    "a FaceID adapter": lambda p: "proj.0.weight" in p and p["proj.0.weight"][1] == 512,
+    # The first map of a full adapter is square, however wide its encoder is.
+    "a FaceID adapter": lambda p: "proj.0.weight" in p and p["proj.0.weight"][1] == 512 != p["proj.0.weight"][0],
     "a face adapter (FaceID portrait unnorm or InstantID)": (
         lambda p: "proj_in.weight" in p and p["proj_in.weight"][1] == 512
     ),
@@ -185,11 +207,13 @@ REFUSED: dict[str, Rule] = {
 RECOGNISED: dict[Kind, Rule] = {
     Kind.BASE: lambda p: "proj.weight" in p and "norm.weight" in p,
     Kind.PLUS: lambda p: {"latents", "proj_in.weight", "layers.0.0.to_q.weight", "layers.0.1.1.weight"} <= p.keys(),
+    Kind.FULL: lambda p: {"proj.0.weight", "proj.2.weight", "proj.3.weight"} <= p.keys(),
 }
 
 BUILDERS: dict[Kind, Callable[[Shapes, int, tuple[int, ...]], Variant]] = {
     Kind.BASE: base_variant,
     Kind.PLUS: plus_variant,
+    Kind.FULL: full_variant,
 }
 
 

@@ -129,8 +129,8 @@ class Library:
     def encode(self, unit: Unit, variant: Variant, path: Path, host: Host) -> tuple[Tensor, Tensor]:
         """A picture's features as the adapter wants them, and those of no picture, as in training.
 
-        `path`: the encoder. No picture is a zero embedding for a base adapter, and for a plus adapter the hidden
-        states of a zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
+        `path`: the encoder. No picture is a zero embedding for a base adapter, and for plus and full adapters the
+        hidden states of a zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
         """
         assert unit.image is not None
         image = unit.image

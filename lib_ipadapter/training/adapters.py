@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,9 @@ from lib_ipadapter.training.config import TrainConfig
 
 WIDEST = 1280
 """Of a published resampler's inside; narrower texts keep their own width."""
+
+TOKENS = {Kind.BASE: 4, Kind.PLUS: 16, Kind.FULL: None}
+"""Of the published adapters; a full one has the encoder's grid."""
 
 
 def prepare(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:
@@ -63,23 +67,21 @@ def describe(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> Varia
         raise TrainingError(
             f"The checkpoint's UNet has {len(layers)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL)."
         )
-    base, width = LAYERS[len(layers)], layers[0].context
-    widths = tuple(layer.width for layer in layers)
-    if config.kind is not Kind.PLUS:
-        tokens, feature = config.tokens or 4, Feature.IMAGE_EMBEDS
-        return Variant(Kind.BASE, base, tokens, width, feature, sizes.projection_dim, widths)
-    dim = config.resampler_dim or min(width, WIDEST)
-    return Variant(
-        kind=Kind.PLUS,
-        base=base,
-        tokens=config.tokens or 16,
-        width=width,
-        feature=Feature.HIDDEN_STATES,
-        features=sizes.hidden_size,
-        layers=widths,
-        dim=dim,
-        depth=4,
-        heads=max(1, dim // HEAD_DIM),
-        head_dim=min(HEAD_DIM, dim),
-        ff_mult=4,
+    kind = config.kind or Kind.BASE
+    feature = Feature.IMAGE_EMBEDS if kind is Kind.BASE else Feature.HIDDEN_STATES
+    about = Variant(
+        kind=kind,
+        base=LAYERS[len(layers)],
+        tokens=config.tokens or TOKENS[kind],
+        width=layers[0].context,
+        feature=feature,
+        features=sizes.width(feature),
+        layers=tuple(layer.width for layer in layers),
     )
+    return with_resampler(about, config.resampler_dim) if kind is Kind.PLUS else about
+
+
+def with_resampler(about: Variant, dim: int | None) -> Variant:
+    """The same with the published resampler's depth, heads and feed-forward, `dim` wide inside."""
+    dim = dim or min(about.width, WIDEST)
+    return replace(about, dim=dim, depth=4, heads=max(1, dim // HEAD_DIM), head_dim=min(HEAD_DIM, dim), ff_mult=4)

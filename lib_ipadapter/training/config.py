@@ -38,10 +38,11 @@ class TrainConfig:
     encoder: Annotated[Path | None, "Image encoder: its folder, or a single file."] = None
     output: Annotated[Path, "Folder for adapters, states and curves."] = Path("outputs/training")
 
-    kind: Annotated[Kind | None, "base: linear projection of the global embedding; plus: resampler over the grid."] = (
-        None
-    )
-    tokens: Annotated[int | None, "Image tokens; 4 for base, 16 for plus, if not given."] = None
+    kind: Annotated[
+        Kind | None,
+        "base: linear projection of the global embedding; plus: resampler over the grid; full: MLP over the grid.",
+    ] = None
+    tokens: Annotated[int | None, "Image tokens; 4 for base, 16 for plus, if not given. full has the grid's."] = None
     resampler_dim: Annotated[int | None, "Width inside plus; the text's, at most 1280, if not given."] = None
     warm_start: Annotated[Path | None, "A published adapter to go on from."] = None
     resume: Annotated[bool, "Go on from the newest state in the output folder."] = False
@@ -106,6 +107,8 @@ class TrainConfig:
             *((name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1") for name in probabilities),
             ("resolution", self.resolution >= 64 and self.resolution % 8 == 0, "a multiple of 8, 64 or more"),
             ("tokens", self.tokens is None or self.tokens >= 1, "at least 1"),
+            ("tokens", self.tokens is None or self.kind is not Kind.FULL, _LEFT_OUT),
+            ("resampler_dim", self.resampler_dim is None or self.kind is not Kind.FULL, _LEFT_OUT),
             ("sample_scales", all(map(_is_number, self.sample_scales.split(","))), "numbers with commas between"),
         ]
 
@@ -130,6 +133,9 @@ class TrainConfig:
     def write(self, path: Path) -> None:
         """As JSON, for people to look up."""
         path.write_text(json.dumps(asdict(self), indent=1, default=_plain) + "\n", encoding="utf-8")
+
+
+_LEFT_OUT = "left out with --kind full, which has no resampler and one token for each place of the encoder's grid"
 
 
 def _plain(value: Any) -> str:

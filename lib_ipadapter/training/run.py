@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 
 from lib_ipadapter import __version__
 from lib_ipadapter.errors import TrainingError
-from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.cache import Cache, Filler
 from lib_ipadapter.training.check import Example, Report, examine
@@ -101,7 +101,7 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
         held_out=Batches(held, cache, held_stream, frozen),
         samples=Samples(held[: config.sample_count], cache, frozen, config),
         position=Position(seed=config.seed, data_hash=report.data_hash),
-        metadata=facts(config, adapter, report),
+        metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
     )
 
 
@@ -139,15 +139,14 @@ def check_output(config: TrainConfig) -> None:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
 
 
-def facts(config: TrainConfig, adapter: IPAdapter, report: Report) -> dict[str, str]:
+def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Report) -> dict[str, str]:
     """What a saved adapter says of itself, besides steps."""
-    variant = adapter.variant
     assert config.checkpoint
     assert config.encoder
     return {
         "base": variant.base.value,
         "variant": variant.kind.value,
-        "tokens": str(variant.tokens),
+        "tokens": str(sizes.tokens(variant)),
         "encoder": f"{config.encoder.name}: {variant.encoder}",
         "checkpoint": config.checkpoint.name,
         "resolution": str(config.resolution),

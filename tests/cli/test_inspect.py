@@ -60,6 +60,7 @@ PUBLISHED = [
     ("ip-adapter_sd15_vit-G", ("base", "sd15", 4, "vit-bigg", "image_embeds", 16)),
     ("ip-adapter-plus_sd15", ("plus", "sd15", 16, "vit-h", "hidden_states", 16)),
     ("ip-adapter-plus-face_sd15", ("plus", "sd15", 16, "vit-h", "hidden_states", 16)),
+    ("ip-adapter-full-face_sd15", ("full", "sd15", None, "vit-h", "hidden_states", 16)),
     ("ip-adapter_sdxl", ("base", "sdxl", 4, "vit-bigg", "image_embeds", 70)),
     ("ip-adapter_sdxl_vit-h", ("base", "sdxl", 4, "vit-h", "image_embeds", 70)),
     ("ip-adapter-plus_sdxl_vit-h", ("plus", "sdxl", 16, "vit-h", "hidden_states", 70)),
@@ -83,6 +84,14 @@ def test_the_json_has_the_promised_keys_and_the_card_shows_each(tmp_path: Path) 
     assert status == 0
     assert all(str(value) in card for value in found.values())
     assert path.name in card
+
+
+def test_the_card_of_a_full_adapter_says_what_its_number_of_tokens_depends_on(tmp_path: Path) -> None:
+    path = save_adapter(tiny_adapter(Kind.FULL), tmp_path / "full.safetensors")
+    status, card, _ = run(path)
+    assert status == 0
+    assert "1 + patches" in card
+    assert "None" not in card
 
 
 @pytest.mark.parametrize("kind", Kind)

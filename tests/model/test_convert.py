@@ -103,29 +103,45 @@ def test_what_is_written_for_diffusers_are_the_keys_of_diffusers_own_unet(kind: 
 
 
 def test_of_several_adapters_in_one_unet_one_must_be_said(tmp_path: Path) -> None:
-    adapters = tiny_adapter(Kind.BASE, seed=1), tiny_adapter(Kind.PLUS, seed=2)
+    adapters = [tiny_adapter(kind, seed) for seed, kind in enumerate(Kind)]
     save_file(diffusers_state(*adapters), tmp_path / "unet.safetensors")
-    with pytest.raises(CheckpointError, match="holds 2 adapters; say which with --adapter 0 to 1"):
+    with pytest.raises(CheckpointError, match="holds 3 adapters; say which with --adapter 0 to 2"):
         read_foreign(tmp_path / "unet.safetensors")
     for number, adapter in enumerate(adapters):
         assert same(read_foreign(tmp_path / "unet.safetensors", number)[0], adapter.state_dict())
-    with pytest.raises(CheckpointError, match="no adapter 2; it has 0, 1"):
-        read_foreign(tmp_path / "unet.safetensors", 2)
+    with pytest.raises(CheckpointError, match="no adapter 3; it has 0, 1, 2"):
+        read_foreign(tmp_path / "unet.safetensors", 3)
+
+
+def test_a_unet_of_diffusers_with_a_faceid_adapter_is_refused_as_that(tmp_path: Path) -> None:
+    """There its keys are those of a full adapter."""
+    adapter = tiny_adapter(Kind.BASE)
+    shapes = {"0.weight": (1024, 512), "0.bias": (1024,), "2.weight": (4 * 48, 1024), "2.bias": (4 * 48,)}
+    projection = {f"proj.{name}": torch.zeros(shape) for name, shape in shapes.items()}
+    projection |= {"norm.weight": torch.ones(48), "norm.bias": torch.zeros(48)}
+    unet: Any = tiny_unet()
+    state = {"image_proj": projection, "ip_adapter": adapter.ip_adapter.state_dict()}
+    unet._load_ip_adapter_weights([state], low_cpu_mem_usage=False)
+    save_file(unet.state_dict(), tmp_path / "unet.safetensors")
+    with pytest.raises(CheckpointError, match="is a FaceID adapter, which cannot be used here yet"):
+        convert_file(tmp_path / "unet.safetensors", tmp_path / "out.safetensors")
 
 
 @pytest.mark.parametrize("wrapper", ["", "module."])
-def test_the_reference_trainers_pickle_becomes_an_adapter(wrapper: str, tmp_path: Path) -> None:
-    adapter = tiny_adapter(Kind.PLUS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_reference_trainers_pickle_becomes_an_adapter(kind: Kind, wrapper: str, tmp_path: Path) -> None:
+    adapter = tiny_adapter(kind)
     state = {wrapper + key: tensor for key, tensor in ReferenceTrainer(adapter).state_dict().items()}
     torch.save(state, tmp_path / "pytorch_model.bin")
     assert convert_file(tmp_path, tmp_path / "out.safetensors")[0] == "raw"
     assert same(read(tmp_path / "out.safetensors"), adapter.state_dict())
 
 
-def test_the_reference_trainers_safetensors_lost_names_and_become_an_adapter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_reference_trainers_safetensors_lost_names_and_become_an_adapter(kind: Kind, tmp_path: Path) -> None:
     accelerate = pytest.importorskip("accelerate")  # not among the WebUI's pins
     accelerate.PartialState(cpu=True)  # it logs which names it drops
-    adapter = tiny_adapter(Kind.BASE)
+    adapter = tiny_adapter(kind)
     left = accelerate.utils.other.clean_state_dict_for_safetensors(ReferenceTrainer(adapter).state_dict())
     assert not any(key.startswith("adapter_modules.") for key in left)
     save_file(left, tmp_path / "model.safetensors")

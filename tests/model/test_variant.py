@@ -23,7 +23,7 @@ SD15_WIDTHS = (320, 320, 640, 640, *[1280] * 5, 640, 640, 640, 320, 320, 320, 12
 SDXL_WIDTHS = (*[640] * 4, *[1280] * 50, *[640] * 6, *[1280] * 10)
 
 
-def sd15(kind: Kind, feature: Feature, features: int, tokens: int, **resampler: int) -> Variant:
+def sd15(kind: Kind, feature: Feature, features: int, tokens: int | None, **resampler: int) -> Variant:
     about = {"kind": kind, "feature": feature, "features": features, "tokens": tokens}
     return Variant(**about, base=Base.SD15, width=768, layers=SD15_WIDTHS, **resampler)
 
@@ -43,13 +43,13 @@ SUPPORTED = {
     "ip-adapter-plus_sd15": (SD15_PLUS, "vit-h"),
     "ip-adapter-plus-face_sd15": (SD15_PLUS, "vit-h"),
     "ip_plus_composition_sd15": (SD15_PLUS, "vit-h"),
+    "ip-adapter-full-face_sd15": (sd15(Kind.FULL, Feature.HIDDEN_STATES, 1280, None), "vit-h"),
     "ip-adapter_sdxl": (sdxl(Kind.BASE, Feature.IMAGE_EMBEDS, 1280, 4), "vit-bigg"),
     "ip-adapter_sdxl_vit-h": (sdxl(Kind.BASE, Feature.IMAGE_EMBEDS, 1024, 4), "vit-h"),
     "ip-adapter-plus_sdxl_vit-h": (SDXL_PLUS, "vit-h"),
 }
 
 REFUSED = {
-    "ip-adapter-full-face_sd15": "full-face",
     "ip-adapter-faceid_sd15": "FaceID adapter",
     "ip-adapter-faceid_sdxl": "FaceID adapter",
     "ip-adapter-faceid-plusv2_sd15": "FaceID-plus",
@@ -101,6 +101,17 @@ def test_any_number_of_tokens_is_read_off_the_shapes(tokens: int) -> None:
     assert (detect(base).tokens, detect(plus).tokens) == (tokens, tokens)
 
 
+def test_a_full_adapter_leaves_the_number_of_tokens_to_the_encoder_and_says_so() -> None:
+    assert str(detect(recorded("ip-adapter-full-face_sd15"))) == "sd15 full, 1 + patches tokens, encoder vit-h"
+
+
+@pytest.mark.parametrize("width", [512, 1024])
+def test_a_full_adapter_for_an_encoder_as_wide_as_a_face_embedding_is_no_faceid(width: int) -> None:
+    shapes = recorded("ip-adapter-full-face_sd15")
+    shapes |= {"image_proj.proj.0.weight": (width, width), "image_proj.proj.2.weight": (768, width)}
+    assert (detect(shapes).kind, detect(shapes).features) == (Kind.FULL, width)
+
+
 def test_an_encoder_that_nobody_published_is_described_by_its_width() -> None:
     shapes = recorded("ip-adapter_sd15") | {"image_proj.proj.weight": (3072, 333)}
     assert detect(shapes).encoder == "unknown (333 wide)"
@@ -115,7 +126,7 @@ def test_a_file_without_maps_or_with_too_few_is_refused() -> None:
         detect(shapes)
 
 
-@given(data=st.data(), name=st.sampled_from(["ip-adapter_sd15", "ip-adapter-plus_sd15"]))
+@given(data=st.data(), name=st.sampled_from(["ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"]))
 def test_spoiled_shapes_give_a_variant_or_a_sentence_and_never_a_traceback(data: st.DataObject, name: str) -> None:
     shapes = recorded(name)
     key = data.draw(st.sampled_from(sorted(shapes)))

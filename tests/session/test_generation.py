@@ -38,7 +38,7 @@ def by_hand(host: FakeHost, model: str, scale: float) -> Tensor:
     encoder = ImageEncoder.read(host.folder / "encoders" / "tiny")
     seen = encoder.encode(picture(), host.device, host.dtype).get(adapter.variant.feature)
     zeros = encoder.encode_zeros(host.device, host.dtype).hidden_states
-    nothing = zeros if adapter.variant.kind is Kind.PLUS else torch.zeros_like(seen)
+    nothing = torch.zeros_like(seen) if adapter.variant.kind is Kind.BASE else zeros
     moment = Moment()
     branch = ImageBranch(adapter.key_values(adapter.image_prompt(seen, nothing).stacked()), scale)
     with attach(host.loaded, [branch], moment):
@@ -46,7 +46,7 @@ def by_hand(host: FakeHost, model: str, scale: float) -> Tensor:
         return run(host.loaded)
 
 
-@pytest.mark.parametrize("model", ["base", "plus"])
+@pytest.mark.parametrize("model", ["base", "plus", "full"])
 @pytest.mark.parametrize("scale", [0.3, 1.0])
 def test_from_a_picture_to_the_unets_output_is_what_the_floors_below_give(
     model: str, scale: float, host: FakeHost
@@ -164,7 +164,7 @@ def no_encoder(host: FakeHost) -> Unit:
 FAILURES = {
     without_image: "without a reference picture",
     without_model: "without a model",
-    unknown_model: "no IP-Adapter model called 'nowhere'; found base, plus",
+    unknown_model: "no IP-Adapter model called 'nowhere'; found base, full, plus",
     damaged_model: "web.safetensors is a web page",
     other_checkpoint: "base does not fit the loaded checkpoint: .* choose another model or checkpoint",
     no_checkpoint: "has no cross-attention layers that IP-Adapter knows; load an SD1.5 or SDXL checkpoint",

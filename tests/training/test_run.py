@@ -85,6 +85,7 @@ def test_every_save_is_an_adapter_that_says_what_it_is(kind: Kind, world: Path, 
     assert (metadata["steps"], metadata["rows"], metadata["variant"]) == ("2", "8", kind.value)
     assert len(metadata["data_hash"]) == 64
     assert metadata["encoder"].startswith("encoder: ")
+    assert metadata["tokens"] == {Kind.BASE: "4", Kind.PLUS: "16", Kind.FULL: "17"}[kind]
 
 
 def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path: Path) -> None:
@@ -168,12 +169,30 @@ def arguments(given: TrainConfig) -> list[str]:
     return options
 
 
-def test_warm_start_begins_where_the_adapter_ended(world: Path, tmp_path: Path) -> None:
-    adapter = tiny_adapter(Kind.PLUS)
+@pytest.mark.parametrize("kind", list(Kind))
+def test_warm_start_begins_where_the_adapter_ended(kind: Kind, world: Path, tmp_path: Path) -> None:
+    adapter = tiny_adapter(kind)
     path = save_adapter(adapter, tmp_path / "published.safetensors")
     found = run(world, tmp_path / "out", warm_start=path, steps=1, learning_rate=0.0, full_precision=True)
     assert equal(found, adapter.state_dict())
     assert read_metadata(tmp_path / "out" / "adapter.safetensors")["warm_start"] == "published.safetensors"
+
+
+def test_a_full_adapter_takes_its_tokens_from_the_encoder_and_no_number_from_the_user(
+    world: Path, tmp_path: Path
+) -> None:
+    for option in ("tokens", "resampler_dim"):
+        with pytest.raises(TrainingError, match=rf"--{option.replace('_', '-')} must be left out with --kind full"):
+            config(world, tmp_path, kind=Kind.FULL, **{option: 17})
+    path = save_adapter(tiny_adapter(Kind.FULL), tmp_path / "full.safetensors")
+    with pytest.raises(TrainingError, match=r"is a sd15 full, 1 \+ patches tokens, .* cannot go on as tokens 17"):
+        run(world, tmp_path / "out", warm_start=path, tokens=17)
+
+
+def test_samples_are_drawn_with_as_many_tokens_as_the_encoder_gives(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, kind=Kind.FULL, sample_every=2, sample_steps=2)
+    with Image.open(tmp_path / "samples" / "00000002.png") as sheet:
+        assert sheet.size == (4 * 64, 4 * 64 + 16)
 
 
 def test_warm_start_is_refused_where_it_does_not_fit(world: Path, tmp_path: Path) -> None:
