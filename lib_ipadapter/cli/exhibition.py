@@ -13,8 +13,7 @@ from tqdm import tqdm
 from lib_ipadapter.cli.facts import Evidence, Fact, measure
 from lib_ipadapter.cli.references import references
 from lib_ipadapter.cli.sheet import contact_sheet
-from lib_ipadapter.cli.studio import Shot, Studio, unit_of
-from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.cli.studio import KINDS, Shot, Studio, unit_of
 
 SCALES = (0.0, 0.5, 1.0)
 
@@ -24,7 +23,7 @@ def exhibit() -> tuple[Image.Image, list[Fact]]:
     with TemporaryDirectory() as folder:
         studio, images = Studio(Path(folder)), references()
         plain = studio.plain()
-        shots = [Shot(name, kind, scale) for name in images for kind in Kind for scale in SCALES]
+        shots = [Shot(name, kind, scale) for name in images for kind in KINDS for scale in SCALES]
         drawn = {shot: studio.draw(unit_of(shot, images)) for shot in tqdm(shots, desc="drawing", unit="picture")}
         facts = list(measure(Evidence(studio, images, plain, drawn)))
     sheet = contact_sheet(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lib_ipadapter.cli.studio import Shot
+from lib_ipadapter.cli.studio import KINDS, Shot
 from lib_ipadapter.model.variant import Kind
 
 TILE, GAP, MARGIN, HEAD, FOOT = 224, 14, 48, 168, 76
@@ -43,7 +43,7 @@ def contact_sheet(
 
 def columns_of(scales: Sequence[float]) -> list[Column]:
     """The reference, then scale 0 once (it is the same for every adapter), then each adapter's scales."""
-    shots = [Shot("", kind, scale) for kind in Kind for scale in scales if scale]
+    shots = [Shot("", kind, scale) for kind in KINDS for scale in scales if scale]
     adapters: list[Column] = [(f"{shot.kind.value} adapter", f"scale {shot.scale:g}", shot) for shot in shots]
     return [("reference", "", None), ("no adapter", "scale 0", Shot("", Kind.BASE, 0.0)), *adapters]
 

@@ -27,6 +27,8 @@ from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
 from lib_ipadapter.session.unit import Unit
 
+KINDS = (Kind.BASE, Kind.PLUS)
+"""That are shown."""
 STEPS = 8
 
 
@@ -44,7 +46,7 @@ class Studio:
 
     def __init__(self, folder: Path) -> None:
         self.pipeline = tiny_pipeline()
-        self.adapters = {kind: tiny_adapter(kind, self.pipeline.unet, seed=1) for kind in Kind}
+        self.adapters = {kind: tiny_adapter(kind, self.pipeline.unet, seed=1) for kind in KINDS}
         for kind, adapter in self.adapters.items():
             save_adapter(adapter, folder / "adapters" / f"{kind.value}.safetensors")
         tiny_encoder().save_pretrained(folder / "encoder")

@@ -1,0 +1,126 @@
+"""The UNet and CLIP's text tower, trained together: noise loss over latents of scenes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor, nn
+from tqdm import trange
+from transformers import CLIPTokenizer
+
+from pocket.captions import caption
+from pocket.draw import draw_array
+from pocket.scenes import SIZE, Scene, sample_scene, sample_thing
+from pocket.stage import Loss
+from pocket.text import WIDTH, make_text, tokens_of
+from pocket.vae import SCALE, as_pixels
+
+CHANNELS = (64, 64, 128, 128)
+HEADS = 4
+DROP_TEXT = 0.1
+GAMMA = 5.0
+NOISE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+"""SD1.5's."""
+
+
+def make_unet() -> UNet2DConditionModel:
+    """SD1.5's structure: 12 blocks in, a middle, 12 out, 16 cross-attention layers."""
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        block_out_channels=CHANNELS,
+        layers_per_block=2,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=HEADS,
+    )
+
+
+class Diffusion(nn.Module):
+    """Both as something with one forward pass."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.text = make_text(tokenizer)
+        self.unet = make_unet().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def forward(self, latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
+        """Noised latents ``[n, 4, h, w]``, token numbers ``[n, 77]`` -> the noise."""
+        return self.unet(latents, timesteps, self.text(tokens).last_hidden_state, return_dict=False)[0]
+
+
+@dataclass(frozen=True)
+class World:
+    """Scenes and their latents' means and deviations, ``[n, 8, h, w]``."""
+
+    scenes: list[Scene]
+    moments: Tensor
+    places: bool
+    """Whether captions may name sizes and places."""
+
+
+def close_up(lot: random.Random) -> Scene:
+    """One small thing in the middle: what the first half of the training sees, cut out at half the size."""
+    thing = sample_thing(lot, size="small", place="centre")
+    return Scene((thing,), *_look(lot))
+
+
+def _look(lot: random.Random) -> tuple[str, str, int]:
+    other = sample_scene(lot)
+    return other.background, other.style, other.grain
+
+
+@torch.no_grad()
+def make_world(vae: AutoencoderKL, count: int, seed: int, half: bool, path: Path) -> World:
+    """`count` scenes, encoded once and kept at `path`."""
+    lot = random.Random(seed)
+    scenes = [close_up(lot) if half else sample_scene(lot) for _ in range(count)]
+    if path.is_file():
+        return World(scenes, torch.from_numpy(np.load(path)), not half)
+    device = next(vae.parameters()).device
+    cut = slice(SIZE // 4, SIZE - SIZE // 4) if half else slice(None)
+    rows: list[Tensor] = []
+    for start in trange(0, count, 8, desc=f"latents {path.stem}"):
+        pixels = torch.stack([as_pixels(draw_array(scene)[cut, cut]) for scene in scenes[start : start + 8]])
+        found: Any = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
+        rows.append(torch.cat([found.mean, found.std], dim=1).cpu() * SCALE)
+    moments = torch.cat(rows)
+    np.save(path, moments.numpy())
+    return World(scenes, moments, not half)
+
+
+def diffusion_loss(world: World, tokenizer: CLIPTokenizer, batch: int) -> Loss:
+    """Squared error of the noise, weighted by `weights`."""
+    alphas = DDIMScheduler(**NOISE).alphas_cumprod
+
+    def loss(model: nn.Module, lot: random.Random) -> tuple[Tensor, dict[str, float]]:
+        device = next(model.parameters()).device
+        rows = [lot.randrange(len(world.scenes)) for _ in range(batch)]
+        texts = [
+            "" if lot.random() < DROP_TEXT else caption(world.scenes[row], lot, places=world.places) for row in rows
+        ]
+        tokens = tokens_of(tokenizer, texts)
+        mean, deviation = world.moments[rows].float().chunk(2, dim=1)
+        timesteps = torch.randint(0, len(alphas), (batch,))
+        alpha = alphas[timesteps][:, None, None, None]
+        noise = torch.randn_like(mean)
+        noised = alpha.sqrt() * (mean + deviation * torch.randn_like(mean)) + (1 - alpha).sqrt() * noise
+        answer = model(noised.to(device, memory_format=torch.channels_last), timesteps.to(device), tokens.to(device))
+        error = (answer - noise.to(device)).square().mean(dim=(1, 2, 3))
+        value = (error * weights(alpha / (1 - alpha)).flatten().to(device)).mean()
+        return value, {"noise": float(error.detach().mean())}
+
+    return loss
+
+
+def weights(signal: Tensor) -> Tensor:
+    """Of rows by their signal to noise ratio: less where little noise is left (Hang et al. 2023, equation 4), and more
+    where there is almost only noise: there colours and places are decided, by differences that are small in the loss.
+    """
+    return torch.where(signal > 1, signal.clamp(max=GAMMA) / signal, signal**-0.5)

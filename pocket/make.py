@@ -1,0 +1,121 @@
+"""`make pocket`: everything from nothing, each part resumable, in the order in which the parts need each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from lib_ipadapter.model.variant import Kind
+from pocket import plots, ship
+from pocket.adapters import train_adapter
+from pocket.diffusion import Diffusion, diffusion_loss, make_world
+from pocket.stage import Plan, train
+from pocket.text import Listener, text_loss
+from pocket.vae import Reconstruction, vae_loss
+from pocket.vision import Reader, vision_loss
+
+WORK = Path("outputs/pocket/work")
+VISION = Plan("vision", 2000, 1e-3, warmup=200)
+VAE = Plan("vae", 1400, 2e-3)
+TEXT = Plan("text", 500, 2e-3)
+HALF = Plan("diffusion-half", 900, 1e-3, seed=4)
+WHOLE = Plan("diffusion", 2400, 7e-4, seed=5)
+SCENES = 6000
+BATCHES = {True: 128, False: 64}
+"""Close-ups or not -> pictures per step, over all processes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, run in a process of its own."""
+
+    run: Callable[[], None]
+    needs: tuple[str, ...] = ()
+    shared: bool = False
+    """Whether several processes train it together."""
+
+
+def vision() -> None:
+    """The image encoder."""
+    accelerator = _start(2)
+    ship.vision(train(Reader(), vision_loss, VISION, WORK, accelerator).vision)  # pyright: ignore
+
+
+def vae() -> None:
+    """The autoencoder."""
+    accelerator = _start(1)
+    average = train(Reconstruction(), vae_loss(64, 8), VAE, WORK, accelerator)
+    ship.finish_vae(average.vae, WORK / "vae.safetensors")  # pyright: ignore
+
+
+def text() -> None:
+    """The text tower, as far as it can learn without pictures."""
+    accelerator, tokenizer = _start(4), ship.tokenizer()
+    average = train(Listener(tokenizer), text_loss(tokenizer), TEXT, WORK, accelerator)
+    torch.save(average.text.state_dict(), WORK / "text-tower.pt")  # pyright: ignore
+
+
+def diffusion() -> None:
+    """UNet and text tower: on close-ups of half the size first, then on whole scenes."""
+    accelerator, tokenizer = _start(3), ship.tokenizer()
+    model = Diffusion(tokenizer)
+    model.text.load_state_dict(torch.load(WORK / "text-tower.pt", weights_only=True))
+    frozen = ship.read_vae(WORK / "vae.safetensors").to(accelerator.device)
+    for plan, half in ((HALF, True), (WHOLE, False)):
+        with accelerator.main_process_first():  # one encodes, the others read
+            world = make_world(frozen, SCENES, plan.seed, half, WORK / f"{plan.name}.npy")
+        loss = diffusion_loss(world, tokenizer, BATCHES[half] // accelerator.num_processes)
+        model.load_state_dict(train(model, loss, plan, WORK, accelerator).state_dict())
+    if accelerator.is_main_process:
+        ship.checkpoint(model.unet, frozen, model.text)
+
+
+def _start(seed: int) -> Accelerator:
+    torch.manual_seed(seed)
+    return Accelerator(cpu=not torch.cuda.is_available())
+
+
+PARTS = {
+    "vision": Part(vision),
+    "vae": Part(vae),
+    "text": Part(text),
+    "diffusion": Part(diffusion, needs=("vae", "text"), shared=True),
+    "base": Part(lambda: train_adapter(Kind.BASE, WORK), needs=("vision", "diffusion")),
+    "plus": Part(lambda: train_adapter(Kind.PLUS, WORK), needs=("vision", "diffusion")),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the part that is named, or all of them: two side by side where neither needs the other."""
+    if arguments:
+        PARTS[arguments[0]].run()
+        return 0
+    for together in (("vision", "vae"), ("text",), ("diffusion",), ("base", "plus")):
+        running = [subprocess.Popen(_command(name), env=_environment()) for name in together]
+        if any(process.wait() for process in running):
+            return 1
+    plots.CURVES.write_text(json.dumps(plots.collect(WORK)) + "\n", encoding="utf-8")
+    return 0
+
+
+def _command(name: str) -> list[str]:
+    alone = [sys.executable, "-m", "pocket.make", name]
+    if not PARTS[name].shared or torch.cuda.is_available():
+        return alone
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *alone[1:]]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

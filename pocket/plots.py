@@ -1,0 +1,107 @@
+"""``python -m pocket.plots``: the curves of the training and of the scale, as pictures for the documentation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from pocket import ship
+
+DOCS = Path("docs")
+CURVES = ship.WEIGHTS.parent / "curves.json"
+RESULTS = ship.WEIGHTS.parent / "results.json"
+INK, COLOURS = "#1f2328", ("#2a7f8e", "#e4572e", "#6a4c93", "#8a8578")
+
+STAGES = (
+    ("vae.jsonl", "pixel", "autoencoder: mean absolute error, range 2"),
+    ("vision.jsonl", "right", "vision tower: attributes read rightly"),
+    ("diffusion-half.jsonl", "noise", "UNet and text, 64 x 64: noise loss"),
+    ("diffusion.jsonl", "noise", "UNet and text, 128 x 128: noise loss"),
+)
+"""File of a stage's curve, what is drawn of it, and its heading."""
+ADAPTERS = ("base-half", "base", "plus-half", "plus")
+
+
+def collect(work: Path) -> dict[str, Any]:
+    """Every stage's curve, thinned to what a picture can show."""
+    found = {name: _thin(_read(work / name), "step", value) for name, value, _ in STAGES}
+    for name in ADAPTERS:
+        found[name] = _thin(
+            [row for row in _read(work / name / "metrics.jsonl") if "loss/all" in row], "step", "loss/all"
+        )
+    return found
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _thin(rows: Sequence[dict[str, float]], across: str, up: str, points: int = 80) -> list[list[float]]:
+    kept = rows[:: max(1, len(rows) // points)]
+    return [[row[across] for row in kept], [round(row[up], 5) for row in kept]]
+
+
+def training(curves: dict[str, Any]) -> Figure:
+    """One panel per stage, one for the adapters."""
+    figure = Figure(figsize=(13, 6.4), layout="constrained")
+    panels: Any = figure.subplots(2, 3)
+    for panel, (name, _, heading) in zip(panels.flat, STAGES, strict=False):
+        _line(panel, curves[name], heading)
+    for panel, kind in zip(panels.flat[4:], ("base", "plus"), strict=True):
+        for colour, stage in zip(COLOURS, ("-half", ""), strict=False):
+            panel.plot(*curves[kind + stage], color=colour, label="128 x 128" if not stage else "64 x 64")
+        panel.set_title(f"{kind} adapter: noise loss", loc="left", fontsize=11)
+        panel.legend(frameon=False)
+    for panel in panels.flat:
+        panel.set_xlabel("step")
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _line(panel: Any, curve: list[list[float]], heading: str) -> None:
+    panel.plot(*curve, color=COLOURS[0])
+    panel.set_title(heading, loc="left", fontsize=11)
+    if np.max(curve[1]) > 4 * np.min(curve[1]) > 0:
+        panel.set_yscale("log")
+
+
+def scale(results: dict[str, Any]) -> Figure:
+    """How far text and picture are followed, over the scale."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    panels: Any = figure.subplots(1, 2, sharey=True)
+    for panel, (kind, found) in zip(panels, results["text and image"].items(), strict=True):
+        across = [float(value) for value in found]
+        for colour, name in zip(COLOURS, ("shape", "colour", "texture", "together"), strict=True):
+            label = {"shape": "the text's shape", "together": "all three"}.get(name, f"the picture's {name}")
+            width = 3 if name == "together" else 1.6
+            panel.plot(
+                across, [found[key][name] * 100 for key in found], color=colour, label=label, lw=width, marker="o"
+            )
+        panel.set_title(f"{kind} adapter", loc="left")
+        panel.set_xlabel("scale")
+        panel.set_ylim(0, 102)
+        panel.grid(axis="y", color="#e6e2d8")
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("% of pictures")
+    panels[0].legend(frameon=False)
+    return figure
+
+
+def main() -> None:
+    """Writes the pictures."""
+    mpl.rcParams.update({"font.size": 10, "axes.edgecolor": INK, "svg.hashsalt": "pocket"})
+    DOCS.mkdir(exist_ok=True)
+    curves = json.loads(CURVES.read_text(encoding="utf-8"))
+    training(curves).savefig(DOCS / "pocket-training.png", dpi=110)
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    scale(results).savefig(DOCS / "scale-curve.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()

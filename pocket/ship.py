@@ -1,0 +1,83 @@
+"""Where the weights are, and how they are written: half precision, layouts that everybody reads."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import torch
+import yaml
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from lib_ipadapter.model.variant import Kind
+from pocket import original
+from pocket.draw import draw_array
+from pocket.scenes import sample_scene
+from pocket.vae import as_pixels, harden, make_vae, settle
+
+WEIGHTS = Path(__file__).parent / "weights"
+CHECKPOINT = WEIGHTS / "pocket.safetensors"
+TOKENIZER = WEIGHTS / "tokenizer"
+ENCODER = WEIGHTS / "encoder"
+
+
+def adapter_path(kind: Kind) -> Path:
+    """Of a trained adapter."""
+    return WEIGHTS / f"ip-adapter_pocket_{kind.value}.safetensors"
+
+
+def adapter(kind: Kind, trained: Path) -> Path:
+    """The trainer's file as it is."""
+    return Path(shutil.copyfile(trained, adapter_path(kind)))
+
+
+def tokenizer() -> CLIPTokenizer:
+    """CLIP's own."""
+    return CLIPTokenizer.from_pretrained(str(TOKENIZER), local_files_only=True)
+
+
+def finish_vae(vae: AutoencoderKL, path: Path) -> None:
+    """As ldm runs it: its eps, its scale."""
+    lot = random.Random(0)
+    harden(vae)
+    pixels = torch.stack([as_pixels(draw_array(sample_scene(lot))) for _ in range(64)])
+    settle(vae, pixels.to(next(vae.parameters()).device))
+    save_file({key: value.cpu().contiguous() for key, value in vae.state_dict().items()}, path)
+
+
+def read_vae(path: Path) -> AutoencoderKL:
+    """What `finish_vae` wrote."""
+    vae = make_vae()
+    vae.load_state_dict(load_file(path))
+    return vae.requires_grad_(False).eval()
+
+
+def vision(model: CLIPVisionModelWithProjection) -> None:
+    """A folder in transformers' layout."""
+    ENCODER.mkdir(parents=True, exist_ok=True)
+    config = model.config.to_dict() | {"architectures": ["CLIPVisionModelWithProjection"]}
+    kept = {key: value for key, value in config.items() if key not in ("dtype", "transformers_version")}
+    (ENCODER / "config.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
+    save_file(half(dict(model.state_dict())), ENCODER / "model.safetensors", {"format": "pt"})
+
+
+def checkpoint(unet: nn.Module, vae: nn.Module, text: CLIPTextModel) -> None:
+    """The single file, its YAML, and the text tower's sizes beside the tokenizer."""
+    WEIGHTS.mkdir(exist_ok=True)
+    save_file(half(original.to_original(unet, vae, text)), CHECKPOINT, {"format": "pt"})
+    CHECKPOINT.with_suffix(".yaml").write_text(
+        yaml.safe_dump(original.config("tokenizer"), sort_keys=False), encoding="utf-8"
+    )
+    config = text.config.to_dict() | {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model"}
+    kept = {key: value for key, value in config.items() if key not in ("dtype", "transformers_version")}
+    (TOKENIZER / "config.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous, on the CPU, in float16."""
+    return {key: value.detach().cpu().contiguous().to(torch.float16) for key, value in tensors.items()}

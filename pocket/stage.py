@@ -1,0 +1,112 @@
+"""The one loop behind the VAE, the vision tower and the diffusion model: seeded by step, so that resuming is exact."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+Loss = Callable[[nn.Module, random.Random], tuple[Tensor, dict[str, float]]]
+"""Of one batch, drawn by the lot that it is given; with numbers for the curve."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one stage is trained."""
+
+    name: str
+    steps: int
+    learning_rate: float
+    warmup: int = 100
+    ema: float = 0.998
+    seed: int = 0
+    save_seconds: float = 120.0
+    log_every: int = 25
+
+    def rate(self, step: int) -> float:
+        """Rises over the warm-up, then falls as a cosine."""
+        rise = min(1.0, (step + 1) / self.warmup)
+        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Accelerator) -> nn.Module:
+    """`module`'s moving average after `plan.steps`; goes on from the newest state in `work`."""
+    work.mkdir(parents=True, exist_ok=True)
+    state = work / f"{plan.name}.pt"
+    module = module.to(accelerator.device)
+    average = deepcopy(module).requires_grad_(False).eval()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=0.01, fused=True)
+    done = _read(state, module, average, optimiser)
+    model: Any = accelerator.prepare(module) if accelerator.num_processes > 1 else module
+    saved = time.monotonic()
+    progress = tqdm(
+        range(done, plan.steps), plan.name, plan.steps, initial=done, disable=not accelerator.is_main_process
+    )
+    for step in progress:
+        numbers = _step(model, loss, optimiser, plan, step, process=accelerator.process_index)
+        _follow(average, module, min(plan.ema, (step + 1) / (step + 10)))
+        if not accelerator.is_main_process:
+            continue
+        if step % plan.log_every == 0:
+            _log(work / f"{plan.name}.jsonl", {"step": step, **numbers})
+            progress.set_postfix({name: f"{value:.4f}" for name, value in numbers.items()})
+        if time.monotonic() - saved > plan.save_seconds or step + 1 == plan.steps:
+            _write(state, module, average, optimiser, step + 1)
+            saved = time.monotonic()
+    return average
+
+
+def _step(
+    model: nn.Module, loss: Loss, optimiser: torch.optim.Optimizer, plan: Plan, step: int, *, process: int
+) -> dict[str, float]:
+    """One step; everything random in it comes from its number."""
+    seed = (plan.seed * 1_000_003 + step) * 64 + process
+    torch.manual_seed(seed)
+    for group in optimiser.param_groups:
+        group["lr"] = plan.rate(step)
+    value, numbers = loss(model, random.Random(seed))
+    value.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    optimiser.zero_grad()
+    return {"loss": float(value.detach()), **numbers}
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, module: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+
+
+def _read(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    if not state.is_file():
+        return 0
+    found = torch.load(state, weights_only=True)
+    module.load_state_dict(found["module"])
+    average.load_state_dict(found["average"])
+    optimiser.load_state_dict(found["optimiser"])
+    return found["step"]
+
+
+def _write(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    found = {"module": module, "average": average, "optimiser": optimiser}
+    temporary = state.with_suffix(".tmp")
+    torch.save({name: part.state_dict() for name, part in found.items()} | {"step": step}, temporary)
+    os.replace(temporary, state)
+
+
+def _log(path: Path, numbers: dict[str, float]) -> None:
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({name: round(float(np.float32(value)), 6) for name, value in numbers.items()}) + "\n")

@@ -1,0 +1,61 @@
+"""The pocket model on a diffusers pipeline: the product's own way from a picture and a prompt to a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+
+from lib_ipadapter.hosts.diffusers import DiffusersHost
+from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.generation import Generation
+from lib_ipadapter.session.library import Library
+from lib_ipadapter.session.unit import Unit
+from pocket import ship
+from pocket.scenes import SIZE
+
+KINDS = (Kind.BASE, Kind.PLUS)
+"""That the pocket model has adapters for."""
+STEPS, GUIDANCE, SAMPLER = 16, 3.0, "dpm++2m"
+
+
+class Studio:
+    """Nothing here knows that the model is a small one."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        place = torch.device(device)
+        self.pipeline: Any = read_pipeline(ship.CHECKPOINT, place, torch.float32, Beside(tokenizer=ship.TOKENIZER))
+        self.pipeline.set_progress_bar_config(disable=True)
+        use_sampler(self.pipeline, SAMPLER)
+        self.host = DiffusersHost(
+            self.pipeline, adapter_folders=[ship.WEIGHTS], encoder_folders=[ship.WEIGHTS / "encoder"]
+        )
+        self.library = Library()
+
+    def draw(self, prompt: str, seed: int, *units: Unit) -> Image.Image:
+        """SIZE x SIZE, by `units` and a prompt."""
+        with Generation(self.host, units, self.library):
+            return self._sample(prompt, seed, output_type="pil")[0]
+
+    def latents(self, prompt: str, seed: int, *units: Unit, **more: Any) -> torch.Tensor:
+        """Before decoding, ``[1, 4, SIZE / 8, SIZE / 8]``. `more`: for the pipeline."""
+        with Generation(self.host, units, self.library):
+            return self._sample(prompt, seed, output_type="latent", **more)
+
+    def _sample(self, prompt: str, seed: int, **more: Any) -> Any:
+        return self.pipeline(
+            prompt=prompt,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            width=SIZE,
+            height=SIZE,
+            generator=torch.Generator().manual_seed(seed),
+            **more,
+        ).images
+
+
+def unit(kind: Kind, reference: Image.Image, scale: float) -> Unit:
+    """What a user would set."""
+    return Unit(image=reference, model=ship.adapter_path(kind).stem, scale=scale)
