@@ -14,7 +14,7 @@ SIZE = "In pixels; what the checkpoint says, if not given."
 
 
 def generate(
-    checkpoint: Annotated[Path, typer.Argument(help="A diffusers folder, or a single SD1.5 file.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A diffusers folder, or a single file, of SD1.5 or SDXL.")],
     *,
     adapter: Annotated[Path, typer.Option(help="The adapter file.")],
     encoder: Annotated[Path, typer.Option(help="The image encoder: its folder, or a single safetensors file.")],

@@ -1,6 +1,6 @@
 """Checkpoints on disk as diffusers pipelines, without asking any hub for anything.
 
-Two kinds: a folder in diffusers' layout (SD1.5 or SDXL), and a single file with the original keys (SD1.5).
+Two kinds, each of SD1.5 or SDXL: a folder in diffusers' layout, and a single file with the original keys.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Beside:
     """Files that a single-file checkpoint lacks, where the user names them."""
 
     config: Path | None = None
-    """Original configuration, YAML; else the file of the checkpoint's name beside it; else SD1.5's own."""
+    """Original configuration, YAML; else the file of the checkpoint's name beside it; else the family's own."""
     tokenizer: Path | None = None
     """CLIP tokenizer folder (vocab.json, merges.txt)."""
 
@@ -67,7 +67,7 @@ def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: 
         reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"The checkpoint {path.name} cannot be read ({reason}); download it again, or, where a single file has"
-            " other sizes than SD1.5, put its YAML beside it."
+            " other sizes than SD1.5 or SDXL, put its YAML beside it."
         ) from error
 
 

@@ -32,6 +32,17 @@ def single_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sdxl_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of SDXL's structure."""
+    from tests.hosts.originals import write_tokenizer
+    from tests.hosts.originals_sdxl import write_sdxl
+
+    path = write_sdxl(tmp_path_factory.mktemp("sdxl") / "tiny.safetensors")
+    write_tokenizer(path.parent / "tokenizer")
+    return path
+
+
+@pytest.fixture(scope="session")
 def folder(single_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in diffusers' layout."""
     home = tmp_path_factory.mktemp("folder") / "tiny"

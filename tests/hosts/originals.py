@@ -7,6 +7,8 @@ import string
 import sys
 import types
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -49,22 +51,33 @@ VAE: dict[str, Any] = {
 
 def original_unet() -> nn.Module:
     """ldm's UNet, every weight random: some begin at zero, which would hide a mistake."""
+    with without_omegaconf():
+        return randomised(UNetModel(image_size=32, use_spatial_transformer=True, legacy=False, **UNET))
+
+
+@contextmanager
+def without_omegaconf() -> Iterator[None]:
+    """ldm's UNet asks for a class of it, to compare types."""
     config = types.ModuleType("omegaconf.listconfig")
     config.ListConfig = type("ListConfig", (), {})  # pyright: ignore[reportAttributeAccessIssue]
     with mock.patch.dict(sys.modules, {"omegaconf": types.ModuleType("omegaconf"), "omegaconf.listconfig": config}):
-        return randomised(UNetModel(image_size=32, use_spatial_transformer=True, legacy=False, **UNET))
+        yield
 
 
 def original_vae() -> nn.Module:
     """The parts of ldm's autoencoder, under its names."""
-    given = {**VAE, "attn_resolutions": [], "resolution": 64}
+    return randomised(ldm_vae(VAE))
+
+
+def ldm_vae(sizes: dict[str, Any]) -> nn.ModuleDict:
+    given = {**sizes, "attn_resolutions": [], "resolution": 64}
     parts = {
         "encoder": Encoder(double_z=True, **given),
         "decoder": Decoder(**given),
         "quant_conv": nn.Conv2d(8, 8, 1),
         "post_quant_conv": nn.Conv2d(4, 4, 1),
     }
-    return randomised(nn.ModuleDict(parts))
+    return nn.ModuleDict(parts)
 
 
 def original_text_encoder() -> CLIPTextModel:
@@ -86,24 +99,34 @@ def randomised(module: Any) -> Any:
 
 def original_tensors() -> dict[str, Tensor]:
     """Everything under the keys of the original files."""
-    text = {key.removeprefix("text_model."): value for key, value in original_text_encoder().state_dict().items()}
     return {
         **{f"model.diffusion_model.{key}": value for key, value in original_unet().state_dict().items()},
         **{f"first_stage_model.{key}": value for key, value in original_vae().state_dict().items()},
-        **{f"cond_stage_model.transformer.text_model.{key}": value for key, value in text.items()},
-        "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None],
+        **text_tensors(original_text_encoder(), "cond_stage_model.transformer."),
     }
+
+
+def text_tensors(tower: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """As the transformers of that time named them, with what it kept besides."""
+    own = {key.removeprefix("text_model."): value for key, value in tower.state_dict().items()}
+    named = {f"{prefix}text_model.{key}": value for key, value in own.items()}
+    return named | {f"{prefix}text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
 def write_original(path: Path) -> Path:
     """The checkpoint with its YAML beside it."""
+    return write_tensors(path, original_tensors(), params())
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> Path:
+    """A file of either format, and its YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {key: value.clone().contiguous() for key, value in original_tensors().items()}
+    tensors = {key: value.clone().contiguous() for key, value in tensors.items()}
     if path.suffix == ".safetensors":
         save_file(tensors, path)
     else:
         torch.save({"state_dict": tensors, "global_step": 1}, path)
-    path.with_suffix(".yaml").write_text(yaml.safe_dump({"model": {"params": params()}}), encoding="utf-8")
+    path.with_suffix(".yaml").write_text(yaml.safe_dump({"model": {"params": config}}), encoding="utf-8")
     return path
 
 
@@ -121,9 +144,9 @@ def params() -> dict[str, Any]:
 
 
 def write_tokenizer(folder: Path) -> Path:
-    """Lower-case letters, each by itself."""
-    letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
-    words = [*letters, "<|startoftext|>", "<|endoftext|>"]
+    """Lower-case letters, each by itself, and before them "!", which is CLIP's token 0."""
+    letters = ["!", *string.ascii_lowercase]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")

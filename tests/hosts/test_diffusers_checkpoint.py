@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.hosts.diffusers_checkpoint import SAMPLERS, Beside, read_pipeline, use_sampler
-from lib_ipadapter.hosts.diffusers_single_file import SD15
+from lib_ipadapter.hosts.diffusers_single_file.config import SD15
 from tests.hosts.originals import (
     NUMPY,
     TEXT_WIDTH,
@@ -121,12 +121,11 @@ def test_a_single_file_of_other_sizes_without_its_configuration_is_a_sentence(
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        pytest.param({"conditioner.embedders.0.w": 1}, "SDXL", id="sdxl"),
         pytest.param({"cond_stage_model.model.w": 1}, "SD2", id="sd2"),
         pytest.param({"model.diffusion_model.double_blocks.0.w": 1}, "Flux", id="flux"),
         pytest.param({"model.diffusion_model.joint_blocks.0.w": 1}, "SD3", id="sd3"),
         pytest.param({"down_blocks.0.w": 1}, "diffusers folder", id="a diffusers unet"),
-        pytest.param({"lora_unet_w": 1}, "not a whole SD1.5 checkpoint", id="lora"),
+        pytest.param({"lora_unet_w": 1}, "not a whole SD1.5 or SDXL checkpoint", id="lora"),
     ],
 )
 def test_other_kinds_of_files_are_named(keys: dict[str, int], said: str, tmp_path: Path) -> None:

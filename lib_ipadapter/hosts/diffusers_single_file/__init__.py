@@ -1,0 +1,46 @@
+"""A single-file checkpoint of SD1.5 or SDXL (original keys) as a pipeline, from local files alone.
+
+diffusers' own ``from_single_file`` of a pipeline asks the hub for configuration and tokenizers.
+The configuration is the family's own, or a YAML beside the file; the tokenizer is the one thing that must be there.
+
+::
+
+    family.py      which family a file is of, and what is refused by name
+    config.py      the sizes: a YAML's, or those of SD1.5 and SDXL
+    tokenizer.py   where the CLIP vocabulary is
+    parts.py       UNet and autoencoder          text.py       CLIP's and OpenCLIP's text towers
+    scheduler.py   the noise levels              sd15.py, sdxl.py    all of it put together
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib_ipadapter.hosts.diffusers import Pipeline
+from lib_ipadapter.hosts.diffusers_single_file import sd15, sdxl
+from lib_ipadapter.hosts.diffusers_single_file.config import read_config
+from lib_ipadapter.hosts.diffusers_single_file.family import detect
+from lib_ipadapter.hosts.diffusers_single_file.parts import Original
+from lib_ipadapter.hosts.diffusers_single_file.tokenizer import find_tokenizer
+from lib_ipadapter.model.checkpoint import read_any, read_any_shapes
+from lib_ipadapter.model.variant import Base
+
+READERS = {Base.SD15: sd15.read, Base.SDXL: sdxl.read}
+
+
+def read_single_file(
+    path: Path, dtype: torch.dtype, config: Path | None = None, tokenizer: Path | None = None
+) -> Pipeline:
+    """The pipeline in one file. Raises `CheckpointError`, wherever it can before gigabytes are read."""
+    base = detect(path.name, _plain(read_any_shapes(path)))
+    params = read_config(path, config, base)
+    vocabulary = find_tokenizer(path, tokenizer, params)
+    return READERS[base](Original(path.name, params, _plain(read_any(path)), dtype), vocabulary)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Without the level that pickled checkpoints have above their keys."""
+    return {key.removeprefix("state_dict."): value for key, value in values.items()}
