@@ -138,7 +138,7 @@ def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.I
     with Generation(host, [unit]):
         made: Any = pipeline(
             prompt=request.prompt,
-            negative_prompt=request.negative,
+            negative_prompt=request.negative or None,  # to SDXL an empty text is a text, and none is all zeros
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             width=request.width,
