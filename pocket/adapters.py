@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.training.config import Decay, TrainConfig
+from lib_ipadapter.training.config import Decay, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
 from pocket import ship
 from pocket.captions import caption
@@ -16,7 +16,7 @@ from pocket.diffusion import close_up
 from pocket.draw import draw
 from pocket.scenes import SIZE, Scene, sample_scene, with_other_shape
 
-COUNT = 3000
+COUNT = 6000
 OTHER_SHAPE = 0.5
 """Share of entries whose reference has the look, but another shape: there the text names the shape, and wins."""
 
@@ -25,11 +25,12 @@ RUN = TrainConfig(
     checkpoint=ship.CHECKPOINT,
     tokenizer=ship.TOKENIZER,
     encoder=ship.ENCODER,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     warmup=50,
     decay=Decay.COSINE,
     max_grad_norm=1.0,
-    drop_text=0.15,
+    weighting=Weighting.EARLY,
+    drop_text=0.25,
     eval_every=200,
     save_every=200,
     keep=1,
@@ -47,17 +48,17 @@ def train_adapter(kind: Kind, work: Path) -> Path:
         kind=kind,
         resolution=SIZE // 2,
         batch_size=32,
-        steps=500,
+        steps=1500,
     )
     whole = replace(
         RUN,
         data=write_data(work / "data", half=False, seed=12),
         output=work / kind.value,
         warm_start=_finish(half),
-        learning_rate=7e-4,
+        learning_rate=2e-3,
         resolution=SIZE,
         batch_size=32,
-        steps=400,
+        steps=1200,
         full_precision=False,
     )
     return ship.adapter(kind, _finish(whole))

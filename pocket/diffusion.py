@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from tqdm import trange
 from transformers import CLIPTokenizer
 
+from lib_ipadapter.training.config import Weighting
+from lib_ipadapter.training.objective import row_weights
 from pocket.captions import caption
 from pocket.draw import draw_array
 from pocket.scenes import SIZE, Scene, sample_scene, sample_thing
@@ -26,7 +28,6 @@ from pocket.vae import SCALE, as_pixels
 CHANNELS = (64, 64, 128, 128)
 HEADS = 4
 DROP_TEXT = 0.1
-GAMMA = 5.0
 NOISE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 """SD1.5's."""
 
@@ -96,7 +97,7 @@ def make_world(vae: AutoencoderKL, count: int, seed: int, half: bool, path: Path
 
 
 def diffusion_loss(world: World, tokenizer: CLIPTokenizer, batch: int) -> Loss:
-    """Squared error of the noise, weighted by `weights`."""
+    """Squared error of the noise, early rows, of little signal, counting more."""
     alphas = DDIMScheduler(**NOISE).alphas_cumprod
 
     def loss(model: nn.Module, lot: random.Random) -> tuple[Tensor, dict[str, float]]:
@@ -113,14 +114,7 @@ def diffusion_loss(world: World, tokenizer: CLIPTokenizer, batch: int) -> Loss:
         noised = alpha.sqrt() * (mean + deviation * torch.randn_like(mean)) + (1 - alpha).sqrt() * noise
         answer = model(noised.to(device, memory_format=torch.channels_last), timesteps.to(device), tokens.to(device))
         error = (answer - noise.to(device)).square().mean(dim=(1, 2, 3))
-        value = (error * weights(alpha / (1 - alpha)).flatten().to(device)).mean()
+        value = (error * row_weights(Weighting.EARLY, "epsilon", alpha).flatten().to(device)).mean()
         return value, {"noise": float(error.detach().mean())}
 
     return loss
-
-
-def weights(signal: Tensor) -> Tensor:
-    """Of rows by their signal to noise ratio: less where little noise is left (Hang et al. 2023, equation 4), and more
-    where there is almost only noise: there colours and places are decided, by differences that are small in the loss.
-    """
-    return torch.where(signal > 1, signal.clamp(max=GAMMA) / signal, signal**-0.5)

@@ -29,6 +29,14 @@ class Decay(str, Enum):
     COSINE = "cosine"
 
 
+class Weighting(str, Enum):
+    """How much a row counts in the loss, by its signal to noise ratio."""
+
+    NONE = "none"
+    MIN_SNR = "min-snr"
+    EARLY = "early"
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One run. The annotation of each field says what it means; the command line is made from them."""
@@ -65,6 +73,10 @@ class TrainConfig:
     decay: Annotated[Decay, "What it does afterwards."] = Decay.CONSTANT
     weight_decay: Annotated[float, "Of AdamW."] = 0.01
     max_grad_norm: Annotated[float, "Longer gradients are shortened to this; 0 leaves them."] = 0.0
+    weighting: Annotated[
+        Weighting,
+        "none; min-snr: less for rows with little noise; early: also more for rows that are almost only noise.",
+    ] = Weighting.NONE
     drop_text: Annotated[float, "Probability that only the caption is dropped."] = 0.05
     drop_image: Annotated[float, "Probability that only the picture is dropped."] = 0.05
     drop_both: Annotated[float, "Probability that both are dropped."] = 0.05

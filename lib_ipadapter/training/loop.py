@@ -21,7 +21,7 @@ from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.evaluate import measure
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.logs import Curves, Window, check_finite
-from lib_ipadapter.training.objective import Batch, Batches, losses
+from lib_ipadapter.training.objective import Batch, Batches, losses, row_weights
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves
 
@@ -159,7 +159,7 @@ class Loop:
         for batch in parts:
             with self.accelerator.accumulate(self.conditioner):
                 rows = self._losses(self.conditioner, batch)
-                self.accelerator.backward(rows.mean())
+                self.accelerator.backward((rows * self._weights(batch)).mean())
                 if self.accelerator.sync_gradients:
                     norm = self._norm()
                 self.optimizer.step()
@@ -169,6 +169,12 @@ class Loop:
 
     def _losses(self, conditioner: Callable[[Tensor], Any], batch: Batch) -> Tensor:
         return losses(self.source.frozen, self.injection, conditioner(batch.given["features"].float()), batch)
+
+    def _weights(self, batch: Batch) -> Tensor:
+        """Of the rows in what is minimised; the curves show the plain loss."""
+        frozen = self.source.frozen
+        alphas = frozen.alphas.to(batch.timesteps.device)[batch.timesteps]
+        return row_weights(self.config.weighting, frozen.prediction, alphas)
 
     def _norm(self) -> Tensor:
         """Of the gradient, before it is shortened."""

@@ -11,9 +11,13 @@ from torch import Tensor
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.training.cache import Cache, stacked
 from lib_ipadapter.training.check import Example
+from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.inject import Injection
 from lib_ipadapter.training.stream import Draw, Drop, Stream
+
+GAMMA = 5.0
+"""Signal to noise ratio from which on rows count less."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,21 @@ def losses(frozen: Frozen, injection: Injection, key_values: Sequence[KeyValue],
     injection.set(key_values)
     answer = frozen.predict(batch.latents, batch.timesteps, batch.given)
     return (answer - batch.target).square().mean(dim=(1, 2, 3))
+
+
+def row_weights(weighting: Weighting, prediction: str, alphas: Tensor) -> Tensor:
+    """What each row counts, of the shape of the cumulated `alphas`.
+
+    ``min-snr``: Hang et al. 2023, section 3.4, gamma 5. ``early``: below a signal to noise ratio of 1 its inverse
+    square root besides; composition and colour are decided there, by differences that are small in the loss.
+    """
+    if weighting is Weighting.NONE:
+        return torch.ones_like(alphas)
+    signal = alphas / (1 - alphas)
+    weights = signal.clamp(max=GAMMA) / signal
+    if weighting is Weighting.EARLY:
+        weights = torch.where(signal < 1, signal**-0.5, weights)
+    return weights if prediction == "epsilon" else weights * alphas  # an error of the velocity is 1 / alpha as large
 
 
 def noised(clean: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:

@@ -17,10 +17,11 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.training.adapters import fresh
+from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.evaluate import others_of, spread
 from lib_ipadapter.training.frozen import Frozen, square, to_pixels
 from lib_ipadapter.training.inject import Conditioner, Injection
-from lib_ipadapter.training.objective import noised, target
+from lib_ipadapter.training.objective import noised, row_weights, target
 from lib_ipadapter.training.samples import scaled
 from tests.hooks import hook_count
 from tests.models import TEXT_WIDTH, tiny_adapter, tiny_encoder, tiny_pipeline, tiny_unet, variant
@@ -168,3 +169,27 @@ def test_shuffled_references_are_never_ones_own() -> None:
 
 def test_evaluation_covers_all_timesteps_evenly() -> None:
     assert [draw.timestep for draw in spread(4, 1000)] == [125, 375, 625, 875]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_rows_count_by_their_signal(prediction: str) -> None:
+    alphas = torch.tensor([0.999, 0.9, 0.5, 0.1, 0.005])
+    signal = alphas / (1 - alphas)
+    assert torch.equal(row_weights(Weighting.NONE, prediction, alphas), torch.ones(5))
+    published = signal.clamp(max=5) / (signal if prediction == "epsilon" else signal + 1)
+    torch.testing.assert_close(row_weights(Weighting.MIN_SNR, prediction, alphas), published)
+    early = row_weights(Weighting.EARLY, prediction, alphas)
+    torch.testing.assert_close(early[:3], published[:3])
+    torch.testing.assert_close(early[3:], published[3:] * signal[3:].rsqrt())
+
+
+def test_an_error_of_the_noise_counts_the_same_as_velocity() -> None:
+    alphas, clean, noise = torch.tensor([0.2]), torch.randn(1, 4), torch.randn(1, 4)
+    noisy, guess = noised(clean, noise, alphas), noise + 0.1
+    believed = (noisy - (1 - alphas).sqrt() * guess) / alphas.sqrt()
+    off = {
+        kind: (target(kind, believed, guess, alphas) - target(kind, clean, noise, alphas)).square().mean()
+        * row_weights(Weighting.MIN_SNR, kind, alphas)
+        for kind in ("epsilon", "v_prediction")
+    }
+    torch.testing.assert_close(off["epsilon"], off["v_prediction"])
