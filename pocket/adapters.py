@@ -13,8 +13,8 @@ from lib_ipadapter.training.run import train
 from pocket import ship
 from pocket.captions import caption
 from pocket.diffusion import close_up
-from pocket.draw import draw
-from pocket.scenes import SIZE, Scene, sample_scene, with_other_shape
+from pocket.draw import close_up_of, draw
+from pocket.scenes import SIZE, sample_scene, with_other_shape
 
 COUNT = 6000
 OTHER_SHAPE = 0.5
@@ -86,18 +86,10 @@ def _entry(folder: Path, name: str, half: bool, lot: random.Random) -> dict[str,
     """Drawn, with a caption; every other one with a reference of its own."""
     scene = close_up(lot) if half else sample_scene(lot)
     other = lot.random() < OTHER_SHAPE
-    _save(scene, folder / f"{name}.png", half)
+    (close_up_of if half else draw)(scene).save(folder / f"{name}.png")
     text = caption(scene, lot, shape=1.0 if other else 0.5, places=not half)
     found = {"image_file": f"{name}.png", "text": text}
     if other or half:  # a close-up's reference is a whole picture all the same
-        _save(with_other_shape(scene, lot) if other else scene, folder / f"{name}-reference.png", half=False)
+        draw(with_other_shape(scene, lot) if other else scene).save(folder / f"{name}-reference.png")
         found["cond_image"] = f"{name}-reference.png"
     return found
-
-
-def _save(scene: Scene, path: Path, half: bool) -> None:
-    picture = draw(scene)
-    if half:
-        cut = SIZE // 4
-        picture = picture.crop((cut, cut, SIZE - cut, SIZE - cut))
-    picture.save(path)

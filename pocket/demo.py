@@ -1,4 +1,4 @@
-"""``make demo``: three references, four prompts, three scales, on the model that ships with the project."""
+"""``python -m pocket.demo``: three references, four prompts, three scales, on the weights that `make pocket` trains."""
 
 from __future__ import annotations
 

@@ -17,13 +17,14 @@ from tqdm import trange
 from transformers import CLIPTokenizer
 
 from lib_ipadapter.training.config import Weighting
-from lib_ipadapter.training.objective import row_weights
+from lib_ipadapter.training.frozen import to_pixels
+from lib_ipadapter.training.objective import noised, row_weights
 from pocket.captions import caption
-from pocket.draw import draw_array
+from pocket.draw import close_up_of, draw
 from pocket.scenes import SIZE, Scene, sample_scene, sample_thing
 from pocket.stage import Loss
 from pocket.text import WIDTH, make_text, tokens_of
-from pocket.vae import SCALE, as_pixels
+from pocket.vae import SCALE
 
 CHANNELS = (64, 64, 128, 128)
 HEADS = 4
@@ -85,10 +86,10 @@ def make_world(vae: AutoencoderKL, count: int, seed: int, half: bool, path: Path
     if path.is_file():
         return World(scenes, torch.from_numpy(np.load(path)), not half)
     device = next(vae.parameters()).device
-    cut = slice(SIZE // 4, SIZE - SIZE // 4) if half else slice(None)
+    picture = close_up_of if half else draw
     rows: list[Tensor] = []
     for start in trange(0, count, 8, desc=f"latents {path.stem}"):
-        pixels = torch.stack([as_pixels(draw_array(scene)[cut, cut]) for scene in scenes[start : start + 8]])
+        pixels = torch.cat([to_pixels(picture(scene)) for scene in scenes[start : start + 8]])
         found: Any = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
         rows.append(torch.cat([found.mean, found.std], dim=1).cpu() * SCALE)
     moments = torch.cat(rows)
@@ -111,8 +112,8 @@ def diffusion_loss(world: World, tokenizer: CLIPTokenizer, batch: int) -> Loss:
         timesteps = torch.randint(0, len(alphas), (batch,))
         alpha = alphas[timesteps][:, None, None, None]
         noise = torch.randn_like(mean)
-        noised = alpha.sqrt() * (mean + deviation * torch.randn_like(mean)) + (1 - alpha).sqrt() * noise
-        answer = model(noised.to(device, memory_format=torch.channels_last), timesteps.to(device), tokens.to(device))
+        latents = noised(mean + deviation * torch.randn_like(mean), noise, alpha)
+        answer = model(latents.to(device, memory_format=torch.channels_last), timesteps.to(device), tokens.to(device))
         error = (answer - noise.to(device)).square().mean(dim=(1, 2, 3))
         value = (error * row_weights(Weighting.EARLY, "epsilon", alpha).flatten().to(device)).mean()
         return value, {"noise": float(error.detach().mean())}

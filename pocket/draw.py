@@ -26,6 +26,12 @@ def draw(scene: Scene) -> Image.Image:
     return Image.fromarray(draw_array(scene))
 
 
+def close_up_of(scene: Scene) -> Image.Image:
+    """The middle of its picture, half as wide."""
+    cut = SIZE // 4
+    return draw(scene).crop((cut, cut, SIZE - cut, SIZE - cut))
+
+
 def draw_array(scene: Scene) -> NDArray[np.uint8]:
     """``[SIZE, SIZE, 3]``"""
     picture = np.tile(np.array(BACKGROUNDS[scene.background], np.float32), (SIZE, SIZE, 1))

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -44,7 +44,7 @@ class Task:
     kind: Kind | None = None
     scale: float = 0.0
     reference: Scene | None = None
-    asked: tuple[str, ...] = field(default=READ)
+    asked: tuple[str, ...] = READ
 
 
 def tasks(count: int) -> list[Task]:

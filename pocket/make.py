@@ -38,7 +38,6 @@ class Part:
     """One part, run in a process of its own."""
 
     run: Callable[[], None]
-    needs: tuple[str, ...] = ()
     shared: bool = False
     """Whether several processes train it together."""
 
@@ -87,9 +86,9 @@ PARTS = {
     "vision": Part(vision),
     "vae": Part(vae),
     "text": Part(text),
-    "diffusion": Part(diffusion, needs=("vae", "text"), shared=True),
-    "base": Part(lambda: train_adapter(Kind.BASE, WORK), needs=("vision", "diffusion")),
-    "plus": Part(lambda: train_adapter(Kind.PLUS, WORK), needs=("vision", "diffusion")),
+    "diffusion": Part(diffusion, shared=True),
+    "base": Part(lambda: train_adapter(Kind.BASE, WORK)),
+    "plus": Part(lambda: train_adapter(Kind.PLUS, WORK)),
 }
 
 

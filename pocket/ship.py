@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.training.frozen import to_pixels
 from pocket import original
-from pocket.draw import draw_array
+from pocket.draw import draw
 from pocket.scenes import sample_scene
-from pocket.vae import as_pixels, harden, make_vae, settle
+from pocket.vae import harden, make_vae, settle
 
 WEIGHTS = Path(__file__).parent / "weights"
 CHECKPOINT = WEIGHTS / "pocket.safetensors"
@@ -45,7 +46,7 @@ def finish_vae(vae: AutoencoderKL, path: Path) -> None:
     """As ldm runs it: its eps, its scale."""
     lot = random.Random(0)
     harden(vae)
-    pixels = torch.stack([as_pixels(draw_array(sample_scene(lot))) for _ in range(64)])
+    pixels = torch.cat([to_pixels(draw(sample_scene(lot))) for _ in range(64)])
     settle(vae, pixels.to(next(vae.parameters()).device))
     save_file({key: value.cpu().contiguous() for key, value in vae.state_dict().items()}, path)
 
@@ -60,9 +61,7 @@ def read_vae(path: Path) -> AutoencoderKL:
 def vision(model: CLIPVisionModelWithProjection) -> None:
     """A folder in transformers' layout."""
     ENCODER.mkdir(parents=True, exist_ok=True)
-    config = model.config.to_dict() | {"architectures": ["CLIPVisionModelWithProjection"]}
-    kept = {key: value for key, value in config.items() if key not in ("dtype", "transformers_version")}
-    (ENCODER / "config.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
+    _write_config(model, ENCODER)
     save_file(half(dict(model.state_dict())), ENCODER / "model.safetensors", {"format": "pt"})
 
 
@@ -73,9 +72,14 @@ def checkpoint(unet: nn.Module, vae: nn.Module, text: CLIPTextModel) -> None:
     CHECKPOINT.with_suffix(".yaml").write_text(
         yaml.safe_dump(original.config("tokenizer"), sort_keys=False), encoding="utf-8"
     )
-    config = text.config.to_dict() | {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model"}
+    _write_config(text, TOKENIZER)
+
+
+def _write_config(model: CLIPVisionModelWithProjection | CLIPTextModel, folder: Path) -> None:
+    """Without what says only which transformers wrote it."""
+    config = model.config.to_dict() | {"architectures": [type(model).__name__]}
     kept = {key: value for key, value in config.items() if key not in ("dtype", "transformers_version")}
-    (TOKENIZER / "config.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

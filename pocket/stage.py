@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -109,4 +108,4 @@ def _write(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.
 
 def _log(path: Path, numbers: dict[str, float]) -> None:
     with path.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps({name: round(float(np.float32(value)), 6) for name, value in numbers.items()}) + "\n")
+        lines.write(json.dumps({name: round(value, 6) for name, value in numbers.items()}) + "\n")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
-from pocket.draw import draw_array
+from lib_ipadapter.training.frozen import to_pixels
+from pocket.draw import draw
 from pocket.scenes import SIZE, sample_scene
 from pocket.stage import Loss
 
@@ -100,14 +100,9 @@ def vae_loss(crop: int, count: int) -> Loss:
 
 def _crop(lot: random.Random, crop: int) -> Tensor:
     """A square of a scene."""
-    pixels = as_pixels(draw_array(sample_scene(lot, pair_share=0.4)))
+    pixels = to_pixels(draw(sample_scene(lot, pair_share=0.4)))[0]
     y, x = (8 * lot.randint(0, (SIZE - crop) // 8) for _ in range(2))
     return pixels[:, y : y + crop, x : x + crop]
-
-
-def as_pixels(picture: np.ndarray) -> Tensor:
-    """``[h, w, 3]`` of bytes -> ``[3, h, w]``, -1 to 1."""
-    return torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
 
 
 @torch.no_grad()

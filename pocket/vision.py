@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from pocket.draw import draw_array
+from lib_ipadapter.model.picture import pixel_values
+from pocket.draw import draw
 from pocket.scenes import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZE, SIZES, STYLES, TEXTURES, Scene, sample_scene
 
 BATCH = 48
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-"""CLIP's own normalisation."""
 
 THING = {"shape": SHAPES, "colour": tuple(COLOURS), "texture": TEXTURES, "size": SIZES, "place": PLACES}
 WHOLE = {"background": tuple(BACKGROUNDS), "style": STYLES}
@@ -65,7 +63,7 @@ def vision_loss(model: nn.Module, lot: random.Random) -> tuple[Tensor, dict[str,
     """Cross-entropy over all attributes; `right` is the share read rightly."""
     device = next(model.parameters()).device
     scenes = [sample_scene(lot) for _ in range(BATCH)]
-    pixels = torch.stack([as_clip(draw_array(scene)) for scene in scenes]).to(device)
+    pixels = torch.cat([pixel_values(draw(scene)) for scene in scenes]).to(device)
     pixels = pixels + 0.1 * torch.rand(BATCH, 1, 1, 1, device=device) * torch.randn_like(pixels)
     wanted = torch.tensor([labels(scene) for scene in scenes], device=device)
     scores = model(pixels)
@@ -73,9 +71,3 @@ def vision_loss(model: nn.Module, lot: random.Random) -> tuple[Tensor, dict[str,
     right = torch.stack([(score.argmax(-1) == wanted[:, place]).float().mean() for place, score in enumerate(scores)])
     numbers = {"right": float(right.mean()), "shape": float(right[0]), "texture": float(right[2])}
     return torch.stack(losses).mean(), numbers
-
-
-def as_clip(picture: object) -> Tensor:
-    """``[h, w, 3]`` of bytes -> ``[3, h, w]`` as CLIP wants it."""
-    pixels = torch.as_tensor(picture).permute(2, 0, 1).float() / 255
-    return (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
