@@ -14,7 +14,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.hosts.diffusers_checkpoint import SAMPLERS, Beside, read_pipeline, use_sampler
+from lib_ipadapter.hosts.diffusers_checkpoint import SAMPLERS, use_sampler
 from lib_ipadapter.hosts.diffusers_single_file.config import SD15
 from tests.hosts.originals import (
     NUMPY,
@@ -26,19 +26,7 @@ from tests.hosts.originals import (
     write_original,
     write_tokenizer,
 )
-
-CPU = torch.device("cpu")
-
-
-def read(path: Path, **beside: Path) -> Any:
-    return read_pipeline(path, CPU, torch.float32, Beside(**beside))
-
-
-def refusal(path: Path, **beside: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        read(path, **beside)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+from tests.hosts.reading import read, refusal
 
 
 @pytest.fixture(scope="module")

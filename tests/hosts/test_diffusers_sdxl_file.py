@@ -15,8 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline
 from lib_ipadapter.hosts.diffusers_single_file import sdxl
 from lib_ipadapter.hosts.diffusers_single_file.config import SDXL
 from lib_ipadapter.hosts.diffusers_single_file.parts import Original
@@ -42,20 +40,9 @@ from tests.hosts.originals_sdxl import (
     sgm_unet,
     write_sdxl,
 )
+from tests.hosts.reading import CPU, read, refusal
 
-CPU = torch.device("cpu")
 UNET, OPEN_CLIP = "model.diffusion_model.", "conditioner.embedders.1.model."
-
-
-def read(path: Path, dtype: torch.dtype = torch.float32, **beside: Path) -> Any:
-    return read_pipeline(path, CPU, dtype, Beside(**beside))
-
-
-def refusal(path: Path, **beside: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        read(path, **beside)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
