@@ -36,6 +36,8 @@ class Frozen:
     def __init__(self, pipeline: Pipeline, encoder: ImageEncoder, device: torch.device, dtype: torch.dtype) -> None:
         self.pipeline: Any = pipeline
         self.encoder = encoder
+        if device.type == "cpu":
+            encoder.model.float()  # half precision is many times slower there
         self.device = device
         self.dtype = dtype
         self.unet: Any = pipeline.unet.requires_grad_(False).eval().to(device)
