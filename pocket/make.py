@@ -27,7 +27,7 @@ VISION = Plan("vision", 2000, 1e-3, warmup=200)
 VAE = Plan("vae", 1400, 2e-3)
 TEXT = Plan("text", 500, 2e-3)
 HALF = Plan("diffusion-half", 1400, 1e-3, seed=4)
-WHOLE = Plan("diffusion", 2100, 7e-4, seed=5)
+WHOLE = Plan("diffusion", 1500, 7e-4, seed=5)
 SCENES = 6000
 BATCHES = {True: 128, False: 64}
 """Close-ups or not -> pictures per step, over all processes."""
