@@ -17,7 +17,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | expand -t 18
 
 demo: .venv/cli.stamp ## the main job on what ships with the project -> outputs/demo.png
-	$(BIN)/python -m lib_ipadapter demo
+	$(BIN)/python -m pocket.demo
 
 test: .venv/dev.stamp ## the whole test suite, with today's versions
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

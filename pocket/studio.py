@@ -34,26 +34,20 @@ class Studio:
         )
         self.library = Library()
 
-    def draw(self, prompt: str, seed: int, *units: Unit) -> Image.Image:
-        """SIZE x SIZE, by `units` and a prompt."""
+    def draw(self, prompt: str, seed: int, *units: Unit, **more: Any) -> Image.Image:
+        """SIZE x SIZE, by `units` and a prompt. `more`: for the pipeline, in place of what is usual here."""
         with Generation(self.host, units, self.library):
-            return self._sample(prompt, seed, output_type="pil")[0]
+            return self._sample(prompt, seed, {"output_type": "pil", **more})[0]
 
     def latents(self, prompt: str, seed: int, *units: Unit, **more: Any) -> torch.Tensor:
-        """Before decoding, ``[1, 4, SIZE / 8, SIZE / 8]``. `more`: for the pipeline."""
+        """The same before decoding, ``[1, 4, SIZE / 8, SIZE / 8]``."""
         with Generation(self.host, units, self.library):
-            return self._sample(prompt, seed, output_type="latent", **more)
+            return self._sample(prompt, seed, {"output_type": "latent", **more})
 
-    def _sample(self, prompt: str, seed: int, **more: Any) -> Any:
-        return self.pipeline(
-            prompt=prompt,
-            num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE,
-            width=SIZE,
-            height=SIZE,
-            generator=torch.Generator().manual_seed(seed),
-            **more,
-        ).images
+    def _sample(self, prompt: str, seed: int, more: dict[str, Any]) -> Any:
+        usual = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "width": SIZE, "height": SIZE}
+        generator = torch.Generator().manual_seed(seed)
+        return self.pipeline(prompt=prompt, generator=generator, **{**usual, **more}).images
 
 
 def unit(kind: Kind, reference: Image.Image, scale: float) -> Unit:

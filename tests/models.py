@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Base, Feature, Kind, Variant
+from lib_ipadapter.patch.layers import cross_attentions
 
 TEXT_WIDTH = 48
 WIDTHS = (32, 32, 64, 64, 128, 128, 128, 128, 128, 64, 64, 64, 32, 32, 32, 128)
@@ -33,9 +35,15 @@ def tiny_unet(seed: int = 0) -> UNet2DConditionModel:
     ).eval()
 
 
-def variant(kind: Kind) -> Variant:
-    """An adapter for `tiny_unet` and `tiny_encoder`."""
-    common = {"kind": kind, "base": Base.SD15, "width": TEXT_WIDTH, "layers": WIDTHS}
+def variant(kind: Kind, unet: nn.Module | None = None) -> Variant:
+    """An adapter for `unet`, or for `tiny_unet`, and `tiny_encoder`."""
+    layers = cross_attentions(unet) if unet else ()
+    common = {
+        "kind": kind,
+        "base": Base.SD15,
+        "width": layers[0].context if layers else TEXT_WIDTH,
+        "layers": tuple(layer.width for layer in layers) or WIDTHS,
+    }
     if kind is Kind.BASE:
         return Variant(**common, tokens=4, feature=Feature.IMAGE_EMBEDS, features=EMBED)
     if kind is Kind.FULL:
@@ -46,10 +54,10 @@ def variant(kind: Kind) -> Variant:
     )  # fmt: skip
 
 
-def tiny_adapter(kind: Kind, seed: int = 0) -> IPAdapter:
+def tiny_adapter(kind: Kind, seed: int = 0, unet: nn.Module | None = None) -> IPAdapter:
     """Random weights, large enough to be seen in the output."""
     torch.manual_seed(seed)
-    adapter = IPAdapter(variant(kind))
+    adapter = IPAdapter(variant(kind, unet))
     for name, parameter in adapter.named_parameters():
         if "ip_adapter" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -63,14 +71,14 @@ def save_adapter(adapter: IPAdapter, path: Path) -> Path:
     return path
 
 
-def tiny_encoder(seed: int = 0) -> CLIPVisionModelWithProjection:
+def tiny_encoder(seed: int = 0, embed: int = EMBED) -> CLIPVisionModelWithProjection:
     """A CLIP vision tower, 64 wide."""
     torch.manual_seed(seed)
     return CLIPVisionModelWithProjection(
         CLIPVisionConfig(
             hidden_size=HIDDEN,
             intermediate_size=128,
-            projection_dim=EMBED,
+            projection_dim=embed,
             num_hidden_layers=3,
             num_attention_heads=4,
             image_size=56,

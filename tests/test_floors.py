@@ -134,7 +134,7 @@ KEPT: list[tuple[Rule, str, str]] = [
     (strangers, f"{PACKAGE}/maths/shapes.py", "from jaxtyping import Float"),
     (strangers, MATHS, "import math, torch.nn\nfrom __future__ import annotations"),
     (misplaced, SCRIPT, "from modules import scripts"),
-    (misplaced, f"{PACKAGE}/hosts/diffusers_tiny.py", "import diffusers"),
+    (misplaced, f"{PACKAGE}/hosts/diffusers_checkpoint.py", "import diffusers"),
     (too_long, MATHS, "\n" * 300),
     (too_long, MATHS, "def f():" + "\n    pass" * 39),
     (too_many_positional, MATHS, "class A:\n    def f(self, a, b, c, d, e, *, g, h): ..."),

@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperGroup
 
 from lib_ipadapter.cli.convert import convert
-from lib_ipadapter.cli.demo import demo
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.inspect import inspect
 from lib_ipadapter.cli.train import train
@@ -47,5 +46,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (inspect, generate, demo, convert, train):
+for command in (inspect, generate, convert, train):
     app.command()(command)

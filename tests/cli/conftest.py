@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline
-from lib_ipadapter.hosts.diffusers_tiny import save_adapter, tiny_adapter, tiny_encoder
 from lib_ipadapter.model.variant import Kind
 from tests.hosts.conftest import folder, single_file
+from tests.models import save_adapter, tiny_adapter, tiny_encoder
 
 __all__ = ["folder", "single_file"]
 
@@ -20,7 +20,7 @@ def adapters(single_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     home = tmp_path_factory.mktemp("adapters")
     unet = read_pipeline(single_file, torch.device("cpu"), torch.float32).unet
     for kind in Kind:
-        save_adapter(tiny_adapter(kind, unet), home / f"{kind.value}.safetensors")
+        save_adapter(tiny_adapter(kind, unet=unet), home / f"{kind.value}.safetensors")
     return home
 
 

@@ -16,11 +16,13 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from lib_ipadapter.cli.app import app
-from lib_ipadapter.cli.references import references
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline, use_sampler
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session import infotext
 from tests.hosts.originals import NUMPY
+from tests.models import EMBED, tiny_encoder
+
+REFERENCE = Image.radial_gradient("L").convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ class Bench:
 
 @pytest.fixture
 def bench(single_file: Path, adapters: Path, encoder: Path, tmp_path: Path) -> Bench:
-    references()["dusk"].save(tmp_path / "dusk.png")
-    return Bench(single_file, adapters / "base.safetensors", encoder, tmp_path / "dusk.png", tmp_path / "new" / "o.png")
+    REFERENCE.save(tmp_path / "reference.png")
+    return Bench(
+        single_file, adapters / "base.safetensors", encoder, tmp_path / "reference.png", tmp_path / "new" / "o.png"
+    )
 
 
 def plain(checkpoint: Path) -> np.ndarray:
@@ -107,7 +111,7 @@ def test_the_parameters_are_those_that_the_webui_pastes(bench: Bench) -> None:
     assert rest.startswith("Steps: 2, Sampler: DDIM, CFG scale: 4.0, Seed: 5, Size: 64x64, Model: tiny, IP-Adapter 1: ")
     unit = infotext.read({"IP-Adapter 1": re.findall(r'IP-Adapter 1: "(.*)"', rest)[0]}, 1)
     assert (unit["model"], unit["scale"], unit["start"], unit["end"]) == ("base", 0.75, 0.25, 1.0)
-    assert content_hash(references()["dusk"]).startswith(unit["image"])
+    assert content_hash(REFERENCE).startswith(unit["image"])
 
 
 def test_a_seed_that_was_drawn_is_said(bench: Bench) -> None:
@@ -125,7 +129,7 @@ def test_progress_is_shown_and_nothing_else_on_standard_error(bench: Bench) -> N
 
 def other_adapter(tmp_path: Path) -> Path:
     """As many layers as SDXL has."""
-    tensors = {"image_proj.proj.weight": torch.zeros(4 * 64, 48), "image_proj.proj.bias": torch.zeros(4 * 64)}
+    tensors = {"image_proj.proj.weight": torch.zeros(4 * 64, EMBED), "image_proj.proj.bias": torch.zeros(4 * 64)}
     tensors |= {f"image_proj.norm.{name}": torch.zeros(64) for name in ("weight", "bias")}
     names = [f"ip_adapter.{2 * n + 1}.to_{what}_ip.weight" for n in range(70) for what in "kv"]
     save_file(tensors | {name: torch.zeros(8, 64) for name in names}, tmp_path / "sdxl.safetensors")
@@ -168,10 +172,8 @@ def test_what_cannot_be_used_is_one_sentence_and_status_2(
 
 
 def test_an_encoder_of_another_size_is_a_sentence_that_says_both(bench: Bench, adapters: Path, tmp_path: Path) -> None:
-    from tests.models import tiny_encoder
-
-    tiny_encoder().save_pretrained(tmp_path / "other")
+    tiny_encoder(embed=48).save_pretrained(tmp_path / "other")
     status, _, err = bench.run(encoder=tmp_path / "other")
     assert status == 2
-    assert "expected unknown (48 wide)" in err
-    assert "got image_embeds 40" in err
+    assert "expected unknown (40 wide)" in err
+    assert "got image_embeds 48" in err

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_ipadapter.cli.references import dusk
+from pocket.demo import REFERENCES
+from pocket.draw import draw
 from tests.live import models, pictures
 from tests.live.client import Client
 from tests.live.conftest import HOME
@@ -198,8 +199,7 @@ def test_the_panel_fits_its_place(theme: str, size: dict[str, int], open_page: O
     """Nothing sticks out to the side. Screenshots are kept to be looked at."""
     page = open_page(theme=theme, size=size)
     page.enable()
-    picture = dusk()
-    page.upload(picture.crop((0, picture.height // 8, picture.width, picture.height * 7 // 8)))
+    page.upload(draw(REFERENCES[0]).resize((384, 384), Image.Resampling.LANCZOS))
     page.choose_model(models.BASE)
     name = f"{theme} {size['width']}"
     page.shoot(SCREENSHOTS / f"{name}.png")

@@ -1,0 +1,81 @@
+"""The pocket model in the WebUI: an ordinary checkpoint with ordinary adapters, and diffusers' picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from PIL import Image
+
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.unit import Unit
+from pocket import demo, ship
+from pocket.draw import draw
+from pocket.judge import judge
+from pocket.scenes import SIZE
+from pocket.studio import Studio, unit
+from pocket.webui import install
+from tests.hosts.originals import NUMPY
+from tests.live.client import Client, Json, difference, encode
+from tests.live.conftest import HOME, ROOT
+from tests.live.host import Installed, Setup, running
+
+STEPS = 28
+"""With 28 both hosts' samplers ask the UNet at the same whole timesteps, 37 apart."""
+GUIDANCE = 4.0
+SEED = 7
+REFERENCE = draw(demo.REFERENCES[1])
+
+
+@pytest.fixture(scope="module")
+def pocket(installed: Installed) -> Iterator[Client]:
+    models = HOME / "pocket-models"
+    install(models)
+    options = {"sd_model_checkpoint": ship.CHECKPOINT.name}
+    with running(installed, Setup(HOME / "pocket", models, {"ip-adapter": ROOT}, options)) as webui:
+        yield Client(webui.url)
+
+
+@pytest.fixture(scope="module")
+def studio() -> Studio:
+    """With the sampler that the WebUI calls Euler."""
+    made = Studio()
+    config = made.pipeline.scheduler.config
+    made.pipeline.scheduler = EulerDiscreteScheduler.from_config(config, timestep_spacing="linspace", steps_offset=0)
+    return made
+
+
+def by_webui(pocket: Client, prompt: str, *units: Json, **more: Any) -> np.ndarray:
+    usual = {"steps": STEPS, "cfg_scale": GUIDANCE, "width": SIZE, "height": SIZE, "seed": SEED}
+    return pocket.txt2img(list(units), prompt=prompt, negative_prompt="", **{**usual, **more}).picture
+
+
+def by_diffusers(studio: Studio, prompt: str, *units: Unit) -> np.ndarray:
+    picture = studio.draw(prompt, SEED, *units, num_inference_steps=STEPS, guidance_scale=GUIDANCE)
+    return np.asarray(picture)
+
+
+@pytest.mark.filterwarnings(NUMPY)
+@pytest.mark.parametrize("kind", [None, Kind.BASE, Kind.PLUS])
+@pytest.mark.parametrize("prompt", ["", "a star", "a small cross on the left, watercolour"])
+def test_both_hosts_make_the_same_picture(
+    pocket: Client, studio: Studio, kind: Kind | None, prompt: str, measured: Any
+) -> None:
+    units = [unit(kind, REFERENCE, 0.8)] if kind else []
+    asked = [{"image": encode(REFERENCE), "model": own.model, "scale": own.scale} for own in units]
+    theirs, ours = by_webui(pocket, prompt, *asked), by_diffusers(studio, prompt, *units)
+    measured(f"WebUI against diffusers, {kind.value if kind else 'no adapter'}, {prompt!r}", difference(theirs, ours))
+    assert difference(theirs, ours) <= 2
+    if units:
+        assert difference(theirs, by_webui(pocket, prompt)) > 50
+
+
+def test_a_picture_alone_is_followed(pocket: Client) -> None:
+    asked = {"image": encode(REFERENCE), "model": ship.adapter_path(Kind.PLUS).stem, "scale": 1.0}
+    picture = by_webui(pocket, "", asked, sampler_name="DPM++ 2M", steps=16)
+    found = judge(Image.fromarray(picture)).agrees(demo.REFERENCES[1])
+    assert found["colour"]
+    assert found["texture"]

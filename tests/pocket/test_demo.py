@@ -1,0 +1,113 @@
+"""The demo: its claims hold on the weights that ship, and each of them can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib_ipadapter.model.variant import Kind
+from pocket import demo, facts
+from pocket.draw import draw
+from pocket.facts import FACTS, Evidence, Fact
+from pocket.sheet import Cell
+from pocket.studio import Studio, unit
+
+SEED, SCALES = 4, (0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def found() -> Evidence:
+    """A small sheet."""
+    studio = Studio()
+    plain = studio.draw("", SEED)
+    references = [draw(scene) for scene in demo.REFERENCES[:2]]
+    drawn = {
+        ("", number, scale): studio.draw("", SEED, unit(Kind.PLUS, picture, scale))
+        for number, picture in enumerate(references)
+        for scale in SCALES
+    }
+    return Evidence(studio, plain, drawn, SEED)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "TRIALS", 4)
+
+
+def spoiled(found: Evidence, change: Callable[[Cell, Image.Image], Image.Image]) -> Evidence:
+    return replace(found, drawn={cell: change(cell, picture) for cell, picture in found.drawn.items()})
+
+
+class Unmoved(Studio):
+    """Draws as if there were no reference."""
+
+    def draw(self, prompt: str, seed: int, *units: object) -> Image.Image:
+        return super().draw(prompt, seed)
+
+    def latents(self, prompt: str, seed: int, *units: object, **more: object) -> object:
+        return super().latents(prompt, seed, **more)
+
+
+def unmoved(found: Evidence) -> Evidence:
+    return replace(found, studio=Unmoved())
+
+
+SPOILS: dict[str, Callable[[Evidence], Evidence]] = {
+    "nothing_at_zero": lambda found: spoiled(
+        found, lambda cell, picture: picture.rotate(90) if not cell[2] else picture
+    ),
+    "nothing_left": lambda found: replace(found, plain=found.plain.rotate(90)),
+    "agrees_with_diffusers": unmoved,
+    "image_alone": unmoved,
+    "text_and_image": unmoved,
+}
+
+
+def test_every_claim_has_its_counterexample() -> None:
+    assert list(SPOILS) == [fact.__name__ for fact in FACTS]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("name", SPOILS)
+def test_a_claim_holds_and_notices_when_it_is_false(found: Evidence, name: str) -> None:
+    claim = getattr(facts, name)
+    assert claim(found).holds
+    assert not claim(SPOILS[name](found)).holds
+
+
+def test_a_hook_that_was_left_is_noticed(found: Evidence) -> None:
+    handle = found.studio.pipeline.unet.register_forward_hook(lambda *_: None)
+    try:
+        assert not facts.nothing_left(found).holds
+    finally:
+        handle.remove()
+
+
+def made(*facts: Fact) -> Callable[[], tuple[Image.Image, list[Fact]]]:
+    return lambda: (Image.fromarray(np.zeros((8, 8, 3), np.uint8)), list(facts))
+
+
+def test_the_sheet_is_written_and_every_claim_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "exhibit", made(Fact("water is wet", "very", holds=True)))
+    demo.main(tmp_path / "new" / "demo.png")
+    assert (tmp_path / "new" / "demo.png").is_file()
+    assert "water is wet" in capsys.readouterr().out
+
+
+def test_a_claim_that_fails_is_said_and_the_status_is_not_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "exhibit", made(Fact("the moon is cheese", "rock", holds=False)))
+    with pytest.raises(SystemExit) as stopped:
+        demo.main(tmp_path / "demo.png")
+    said = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert "NO" in said.out
+    assert "the moon is cheese" in said.err
