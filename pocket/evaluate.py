@@ -20,14 +20,25 @@ from rich.table import Table
 from tqdm import tqdm
 
 from lib_ipadapter.model.variant import Kind
+from pocket import ship
 from pocket.draw import draw
 from pocket.judge import accuracy, judge
+from pocket.memory import Memory
 from pocket.scenes import COLOURS, SHAPES, TEXTURES, Scene, sample_scene
-from pocket.studio import KINDS, Studio, unit
+from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, Studio, unit
 
+MEMORY = Path("outputs/pocket/judged.jsonl")
+"""Goes by weights and questions; to be deleted when the judge itself has changed."""
+PART = 0.4
 SCALES = (0.2, 0.4, 0.6, 0.8, 1.0)
 LOOK = ("colour", "texture")
+SAID = ("shape", *LOOK)
 READ = ("colour", "texture", "shape", "size", "place", "background")
+WHEN: dict[str, dict[str, float]] = {
+    f"until {PART:.0%} of the steps": {"end": PART},
+    f"from {PART:.0%} of the steps on": {"start": PART},
+}
+"""Name -> when the picture acts."""
 HELD_OUT = 1_000_003
 """Seed of scenes that no training has drawn."""
 
@@ -45,6 +56,8 @@ class Task:
     scale: float = 0.0
     reference: Scene | None = None
     asked: tuple[str, ...] = READ
+    start: float = 0.0
+    end: float = 1.0
 
 
 def tasks(count: int) -> list[Task]:
@@ -53,22 +66,15 @@ def tasks(count: int) -> list[Task]:
     scenes = [sample_scene(lot, pair_share=0.0) for _ in range(count)]
     found: list[Task] = []
     for number, scene in enumerate(scenes):
+        thing, named = scene.things[0], renamed(scene, lot)
+        text = f"a {thing.colour} {thing.texture} {thing.shape}"
+        both = Task("text and image", named, f"a {named.things[0].shape}", number, reference=scene, asked=SAID)
         found.append(Task("no picture", scene, "", number))
         found += [Task("image alone", scene, "", number, kind, 1.0, scene) for kind in KINDS]
-        found.append(_text(scene, number, lot))
-        named = renamed(scene, lot)
-        found += [
-            Task("text and image", named, f"a {named.things[0].shape}", number, kind, scale, scene, ("shape", *LOOK))
-            for kind in KINDS
-            for scale in SCALES
-        ]
+        found.append(Task("text alone", scene, text, number, asked=SAID))
+        found += [replace(both, kind=kind, scale=scale) for kind in KINDS for scale in SCALES]
+        found += [replace(both, group=group, kind=Kind.PLUS, scale=1.0, **when) for group, when in WHEN.items()]
     return found
-
-
-def _text(scene: Scene, number: int, lot: random.Random) -> Task:
-    """A prompt that names shape, colour and texture."""
-    thing = scene.things[0]
-    return Task("text alone", scene, f"a {thing.colour} {thing.texture} {thing.shape}", number, asked=("shape", *LOOK))
 
 
 def renamed(scene: Scene, lot: random.Random) -> Scene:
@@ -84,16 +90,36 @@ def _studio() -> Studio:
 
 def perform(task: Task) -> dict[str, bool]:
     """Draws and judges; runs in a process of its own."""
-    units = [unit(task.kind, draw(task.reference), task.scale)] if task.kind and task.reference else []
+    units = []
+    if task.kind and task.reference:
+        own = unit(task.kind, draw(task.reference), task.scale)
+        units.append(replace(own, start=task.start, end=task.end))
     return judge(_studio().draw(task.prompt, task.seed, *units)).agrees(task.scene)
+
+
+def perform_all(wanted: Sequence[Task], processes: int) -> list[tuple[Task, dict[str, bool]]]:
+    """Each with what came of it; what `MEMORY` knows is not drawn again."""
+    memory = Memory(MEMORY)
+    keys = {task: memory.key(_question(task), _files(task)) for task in wanted}
+    new = [task for task in wanted if memory.get(keys[task]) is None]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
+        list(memory.follow((keys[task] for task in new), drawn))
+    return [(task, memory.get(keys[task]) or {}) for task in wanted]
+
+
+def _question(task: Task) -> tuple[Task, Any]:
+    return task, (STEPS, GUIDANCE, SAMPLER)
+
+
+def _files(task: Task) -> list[Path]:
+    own = [ship.adapter_path(task.kind), ship.ENCODER / "model.safetensors"] if task.kind else []
+    return [ship.CHECKPOINT, *own]
 
 
 def measure(count: int, processes: int) -> dict[str, Any]:
     """All numbers, as shares from 0 to 1."""
-    wanted = tasks(count)
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        found = list(tqdm(pool.map(perform, wanted, chunksize=4), "drawing", len(wanted), unit="picture"))
-    rows = list(zip(wanted, found, strict=True))
+    rows = perform_all(tasks(count), processes)
     lot = random.Random(HELD_OUT + 1)
     both = {kind.value: {f"{s:g}": _shares(rows, "text and image", kind, s) for s in SCALES} for kind in KINDS}
     return {
@@ -104,6 +130,7 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         "no picture": _shares(rows, "no picture"),
         "image alone": {kind.value: _shares(rows, "image alone", kind, 1.0) for kind in KINDS},
         "text and image": both,
+        "when": {group: _shares(rows, group, Kind.PLUS, 1.0) for group in WHEN},
     }
 
 
@@ -113,32 +140,34 @@ def _shares(
     """Of each attribute that was asked for, and of all of shape, colour and texture together."""
     own = [(task, found) for task, found in rows if (task.group, task.kind, task.scale) == (group, kind, scale)]
     shares = {name: float(np.mean([found[name] for _, found in own])) for name in own[0][0].asked}
-    together = [all(found[name] for name in ("shape", *LOOK)) for _, found in own]
+    together = [all(found[name] for name in SAID) for _, found in own]
     return shares | {"together": float(np.mean(together))}
 
 
 def tables(numbers: Mapping[str, Any]) -> list[Table]:
     """For people."""
-    alone = Table(title=f"Image alone, scale 1, {numbers['references']} held-out references", title_justify="left")
-    rows = {"no adapter": numbers["no picture"], **numbers["image alone"]}
-    _fill(alone, "adapter", rows, READ)
-    both = Table(title="Shape from the text, colour and texture from the image", title_justify="left")
-    rows = {
+    alone = {"no adapter": numbers["no picture"], **numbers["image alone"]}
+    both = {
         f"{kind} {scale}": found
         for kind, scales in numbers["text and image"].items()
         for scale, found in scales.items()
     }
-    _fill(both, "adapter, scale", rows, ("shape", *LOOK, "together"))
-    text = Table(title="Text alone", title_justify="left")
-    _fill(text, "", {"no adapter": numbers["text alone"]}, ("shape", *LOOK, "together"))
-    return [alone, both, text]
+    both |= {f"plus 1, {when}": found for when, found in numbers["when"].items()}
+    count = numbers["references"]
+    return [
+        _filled(f"Image alone, scale 1, {count} held-out references", "adapter", alone, (*READ, "together")),
+        _filled("Shape from the text, colour and texture from the image", "adapter, scale", both, (*SAID, "together")),
+        _filled("Text alone", "", {"no adapter": numbers["text alone"]}, (*SAID, "together")),
+    ]
 
 
-def _fill(table: Table, first: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> None:
+def _filled(title: str, first: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
     for heading in (first, *columns):
         table.add_column(heading)
     for name, found in rows.items():
         table.add_row(name, *(f"{found[column]:.1%}" for column in columns))
+    return table
 
 
 def main(

@@ -1,7 +1,8 @@
-"""``python -m pocket.plots``: the curves of the training and of the scale, as pictures for the documentation."""
+"""The curves of the training and of the scale, as pictures for the documentation."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pocket import ship
+from pocket.adapters import ROUNDS
 
-DOCS = Path("docs")
+DOCS = Path(__file__).parents[1] / "docs"
 CURVES = ship.WEIGHTS.parent / "curves.json"
 RESULTS = ship.WEIGHTS.parent / "results.json"
 INK, COLOURS = "#1f2328", ("#2a7f8e", "#e4572e", "#6a4c93", "#8a8578")
@@ -25,21 +27,23 @@ STAGES = (
     ("diffusion.jsonl", "noise", "UNet and text, 128 x 128: noise loss"),
 )
 """File of a stage's curve, what is drawn of it, and its heading."""
-ADAPTERS = ("base-half", "base", "plus-half", "plus")
+GAP = "reference/gap"
+"""Of an adapter's curves: what a shuffled reference costs more than the right one."""
 
 
 def collect(work: Path) -> dict[str, Any]:
-    """Every stage's curve, thinned to what a picture can show."""
-    found = {name: _thin(_read(work / name), "step", value) for name, value, _ in STAGES}
-    for name in ADAPTERS:
-        found[name] = _thin(
-            [row for row in _read(work / name / "metrics.jsonl") if "loss/all" in row], "step", "loss/all"
-        )
-    return found
+    """Every stage's curve, thinned to what a picture can show; of a stage that left none in `work`, the known one."""
+    logs = {name: (work / name, value) for name, value, _ in STAGES}
+    logs |= {part.name: (work / part.name / "metrics.jsonl", GAP) for part in itertools.chain(*ROUNDS.values())}
+    new = {name: _thin(_read(path, value), "step", value) for name, (path, value) in logs.items() if path.is_file()}
+    known = json.loads(CURVES.read_text(encoding="utf-8")) if CURVES.is_file() else {}
+    return {name: new.get(name) or known[name] for name in logs}
 
 
-def _read(path: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def _read(path: Path, value: str) -> list[dict[str, float]]:
+    """The rows that hold `value`."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if value in row]
 
 
 def _thin(rows: Sequence[dict[str, float]], across: str, up: str, points: int = 80) -> list[list[float]]:
@@ -53,10 +57,10 @@ def training(curves: dict[str, Any]) -> Figure:
     panels: Any = figure.subplots(2, 3)
     for panel, (name, _, heading) in zip(panels.flat, STAGES, strict=False):
         _line(panel, curves[name], heading)
-    for panel, kind in zip(panels.flat[4:], ("base", "plus"), strict=True):
-        for colour, stage in zip(COLOURS, ("-half", ""), strict=False):
-            panel.plot(*curves[kind + stage], color=colour, label="128 x 128" if not stage else "64 x 64")
-        panel.set_title(f"{kind} adapter: noise loss", loc="left", fontsize=11)
+    for panel, (kind, rounds) in zip(panels.flat[4:], ROUNDS.items(), strict=True):
+        for colour, part in zip(COLOURS, rounds, strict=False):
+            panel.plot(*curves[part.name], color=colour, marker=".", label="64 x 64" if part.half else "128 x 128")
+        panel.set_title(f"{kind} adapter: loss, shuffled less right reference", loc="left", fontsize=11)
         panel.legend(frameon=False)
     for panel in panels.flat:
         panel.set_xlabel("step")
@@ -93,15 +97,8 @@ def scale(results: dict[str, Any]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Writes the pictures."""
-    mpl.rcParams.update({"font.size": 10, "axes.edgecolor": INK, "svg.hashsalt": "pocket"})
-    DOCS.mkdir(exist_ok=True)
-    curves = json.loads(CURVES.read_text(encoding="utf-8"))
+def write(curves: dict[str, Any], results: dict[str, Any]) -> None:
+    """Writes both pictures."""
+    mpl.rcParams.update({"font.size": 10, "axes.edgecolor": INK})
     training(curves).savefig(DOCS / "pocket-training.png", dpi=110)
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
     scale(results).savefig(DOCS / "scale-curve.png", dpi=110)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,6 +16,9 @@ from pocket.draw import draw
 from pocket.facts import FACTS, Evidence, Fact
 from pocket.sheet import Cell
 from pocket.studio import Studio, unit
+from tests.hosts.originals import NUMPY
+
+pytestmark = pytest.mark.filterwarnings(NUMPY)
 
 SEED, SCALES = 4, (0.0, 1.0)
 

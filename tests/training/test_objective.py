@@ -132,6 +132,12 @@ def test_features_in_batches_are_those_of_inference(feature: Feature, frozen: Fr
         torch.testing.assert_close(mine["features"], theirs.get(feature)[0])
 
 
+def test_on_the_cpu_an_encoder_stored_in_half_precision_computes_in_full() -> None:
+    encoder = ImageEncoder(tiny_encoder().half())
+    made = Frozen(tiny_pipeline(), encoder, torch.device("cpu"), torch.float32)
+    assert {parameter.dtype for parameter in made.encoder.model.parameters()} == {torch.float32}
+
+
 def test_no_picture_is_what_inference_takes_for_none(frozen: Frozen) -> None:
     assert not frozen.nothing(Feature.IMAGE_EMBEDS)["features"].any()
     zeros = frozen.encoder.encode_zeros(torch.device("cpu"), torch.float32).hidden_states[0]

@@ -1,0 +1,44 @@
+"""The README's numbers are those that were measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pocket import plots, report
+from pocket.evaluate import SAID, SCALES
+from pocket.studio import KINDS
+
+SHARES = dict.fromkeys((*SAID, "together"), 0.5)
+
+
+@pytest.fixture
+def numbers() -> dict:
+    return json.loads(plots.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_readme_shows_what_was_measured(numbers: dict) -> None:
+    readme = report.README.read_text(encoding="utf-8")
+    assert report.table(numbers) in readme
+    assert report.written(readme, numbers) == readme
+
+
+def test_all_that_is_promised_was_measured(numbers: dict) -> None:
+    assert numbers["references"] >= 200
+    assert min(numbers["judge"].values()) >= 0.98
+    kinds = [kind.value for kind in KINDS]
+    assert list(numbers["image alone"]) == kinds
+    assert {kind: list(scales) for kind, scales in numbers["text and image"].items()} == {
+        kind: [f"{scale:g}" for scale in SCALES] for kind in kinds
+    }
+
+
+def test_the_best_scale_is_the_lowest_of_the_best() -> None:
+    scales = {"0.4": SHARES, "0.6": SHARES | {"together": 0.9}, "0.8": SHARES | {"together": 0.9}}
+    assert report.best_scale(scales) == "0.6"
+
+
+def test_only_what_is_between_the_marks_is_written_anew(numbers: dict) -> None:
+    readme = f"before\n{report.BEGIN}\nold\n{report.END}\nafter"
+    assert report.written(readme, numbers) == f"before\n{report.BEGIN}\n{report.table(numbers)}\n{report.END}\nafter"
