@@ -30,7 +30,7 @@ from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, Studio, unit
 MEMORY = Path("outputs/pocket/judged.jsonl")
 """Goes by weights and questions; to be deleted when the judge itself has changed."""
 PART = 0.4
-SCALES = (0.2, 0.4, 0.6, 0.8, 1.0)
+SCALES = (0.25, 0.5, 0.75, 1.0)
 LOOK = ("colour", "texture")
 SAID = ("shape", *LOOK)
 READ = ("colour", "texture", "shape", "size", "place", "background")

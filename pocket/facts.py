@@ -25,7 +25,7 @@ from pocket.studio import KINDS, Studio, unit
 ROUNDING = 1e-3
 """Of the latents' spread: what float32 may differ by after all steps."""
 TRIALS = 12
-BEST_SCALE = 0.6
+BEST_SCALE = 0.75
 """Where text and image are both followed; `pocket.evaluate` has the whole curve."""
 
 

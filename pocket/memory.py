@@ -37,7 +37,7 @@ class Memory:
         with self.path.open("a", encoding="utf-8") as lines:
             for key, answer in zip(keys, answers, strict=True):
                 self._known[key] = answer
-                lines.write(json.dumps([key, answer]) + "\n")
+                lines.write("\n" + json.dumps([key, answer]))  # what was cut off before stays a line of its own
                 lines.flush()
                 yield answer
 

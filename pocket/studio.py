@@ -18,7 +18,7 @@ from pocket.scenes import SIZE
 
 KINDS = (Kind.BASE, Kind.PLUS)
 """That the pocket model has adapters for."""
-STEPS, GUIDANCE, SAMPLER = 16, 3.0, "dpm++2m"
+STEPS, GUIDANCE, SAMPLER = 16, 6.0, "dpm++2m"
 
 
 class Studio:

@@ -39,7 +39,7 @@ def main(webui: Annotated[Path, typer.Argument(help="Folder of an installed WebU
         raise typer.BadParameter(f"There is no folder {webui}; give the one that holds the WebUI's models folder.")
     for path in install(webui / "models"):
         typer.echo(f"wrote {path}")
-    typer.echo("Choose the checkpoint 'pocket' and 128 x 128, CFG scale 3.")
+    typer.echo("Choose the checkpoint 'pocket' and 128 x 128, CFG scale 6.")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_line_that_was_cut_off_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "judged.jsonl"
     path.write_text('["a", {"shape": true}]\n["b", {"sha', encoding="utf-8")
-    assert (Memory(path).get("a"), Memory(path).get("b")) == ({"shape": True}, None)
+    memory = Memory(path)
+    assert (memory.get("a"), memory.get("b")) == ({"shape": True}, None)
+    list(memory.follow(["c"], [{"shape": False}]))
+    assert (Memory(path).get("a"), Memory(path).get("c")) == ({"shape": True}, {"shape": False})
 
 
 def test_other_weights_are_another_question(tmp_path: Path) -> None:
