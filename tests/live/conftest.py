@@ -25,6 +25,11 @@ No folder on the way has a name with a dot in front: gradio would refuse to serv
 
 PROBE = Path(__file__).with_name("probe")
 
+OPTIONS = {
+    "sd_model_checkpoint": models.TINY,
+    "show_progress_type": "Approx cheap",  # the default's model for SDXL would be downloaded
+}
+
 MEASURED = pytest.StashKey[list[str]]()
 
 
@@ -53,7 +58,7 @@ def make_setup(models_dir: Path) -> Callable[..., Setup]:
     """``make_setup(name, extensions, ...)``."""
 
     def setup(name: str, extensions: dict[str, Path], **more: object) -> Setup:
-        options = {"sd_model_checkpoint": models.TINY, **more.pop("options", {})}
+        options = {**OPTIONS, **more.pop("options", {})}
         return Setup(HOME / name, models_dir, extensions, options, **more)
 
     return setup

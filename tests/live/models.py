@@ -23,16 +23,28 @@ CHANNELS = 32
 WIDTHS = tuple(CHANNELS * m for m in (1, 1, 2, 2, 4, 4, 4, 4, 4, 2, 2, 2, 1, 1, 1, 4))
 """K/V widths in checkpoint order: SD1.5's 320, 640, 1280 divided by ten."""
 
+SDXL_TEXT = TEXT + 256
+"""CLIP-L's and OpenCLIP's text side by side."""
+SDXL_WIDTHS = (2 * CHANNELS,) * 4 + (4 * CHANNELS,) * 50 + (2 * CHANNELS,) * 6 + (4 * CHANNELS,) * 10
+"""K/V widths in checkpoint order: 4 and 20 layers in the input blocks, 30 and 6 in the output blocks, 10 in the middle;
+SDXL's 640 and 1280 divided by ten."""
+
+SD15_CONFIG, EDIT_CONFIG = "configs/v1-inference.yaml", "configs/instruct-pix2pix.yaml"
+SDXL_CONFIG, REFINER_CONFIG = (
+    f"repositories/generative-models/configs/inference/sd_xl_{kind}.yaml" for kind in ("base", "refiner")
+)
 RECIPES = {
-    "tiny.safetensors": {"config": "v1-inference.yaml", "text_width": TEXT, "seed": 1},
-    "tiny.ckpt": {"config": "v1-inference.yaml", "text_width": TEXT, "seed": 2},
-    "sibling.safetensors": {"config": "v1-inference.yaml", "text_width": TEXT, "seed": 3},
-    "other.safetensors": {"config": "v1-inference.yaml", "text_width": OTHER_TEXT, "seed": 4},
-    "edit.safetensors": {"config": "instruct-pix2pix.yaml", "text_width": TEXT, "seed": 5, "latents": 8},
+    "tiny.safetensors": {"config": SD15_CONFIG, "text_width": TEXT, "seed": 1},
+    "tiny.ckpt": {"config": SD15_CONFIG, "text_width": TEXT, "seed": 2},
+    "sibling.safetensors": {"config": SD15_CONFIG, "text_width": TEXT, "seed": 3},
+    "other.safetensors": {"config": SD15_CONFIG, "text_width": OTHER_TEXT, "seed": 4},
+    "edit.safetensors": {"config": EDIT_CONFIG, "text_width": TEXT, "seed": 5, "latents": 8},
+    "sdxl.safetensors": {"config": SDXL_CONFIG, "text_width": TEXT, "seed": 6},
+    "sdxl-refiner.safetensors": {"config": REFINER_CONFIG, "text_width": TEXT, "seed": 7},
 }
-TINY, TWIN, SIBLING, OTHER, EDIT = RECIPES
+TINY, TWIN, SIBLING, OTHER, EDIT, SDXL, SDXL_REFINER = RECIPES
 """The usual one; the same structure and config file; the same structure but another config file; another structure;
-InstructPix2Pix's structure."""
+InstructPix2Pix's structure; SDXL's, and that of its refiner."""
 
 BASE, PLUS, WRONG_WIDTH, WRONG_FAMILY, NO_ENCODER = (
     "ip-adapter_sd15_live",
@@ -41,6 +53,8 @@ BASE, PLUS, WRONG_WIDTH, WRONG_FAMILY, NO_ENCODER = (
     "ip-adapter_sdxl_live",
     "ip-adapter_sd15_odd",
 )
+FULL = "ip-adapter-full-face_sd15_live"
+SDXL_BASE, SDXL_PLUS, COUNTING = "ip-adapter_sdxl_vit-h", "ip-adapter-plus_sdxl_vit-h", "ip-adapter_sdxl_counting"
 
 FULL_CLIP = os.environ.get("LIVE_FULL_CLIP") == "1"
 """Whether the encoder has ViT-H's real depth; slow, and only for the comparison with ControlNet."""
@@ -87,7 +101,7 @@ def make_rest(folder: Path) -> None:
         path.mkdir(parents=True)
     for name, make in ADAPTERS.items():
         save_file(make(), adapters / f"{name}.safetensors")
-    for name in (BASE, PLUS):
+    for name in (BASE, PLUS, FULL, SDXL_BASE):
         shutil.copy(adapters / f"{name}.safetensors", controlnet / f"{name}.safetensors")
     save_file(t2i_adapter(), controlnet / "t2iadapter_canny_sd15_live.safetensors")
     encoder = clip_vision()
@@ -102,18 +116,36 @@ def base_adapter(*, width: int = TEXT, layers: tuple[int, ...] = WIDTHS, feature
     )
 
 
-def plus_adapter() -> dict[str, Tensor]:
+def plus_adapter(*, width: int = TEXT, layers: tuple[int, ...] = WIDTHS) -> dict[str, Tensor]:
     """Twelve heads, as every published SD1.5 plus adapter and as ControlNet takes for granted."""
+    family = Base.SD15 if len(layers) == 16 else Base.SDXL
     return adapter(
         Variant(
-            Kind.PLUS, Base.SD15, 16, TEXT, Feature.HIDDEN_STATES, 1280, WIDTHS, dim=TEXT, depth=4, heads=12, ff_mult=4
+            Kind.PLUS, family, 16, width, Feature.HIDDEN_STATES, 1280, layers, dim=TEXT, depth=4, heads=12, ff_mult=4
         )
     )
 
 
+def full_adapter() -> dict[str, Tensor]:
+    """A token for each of the 257 places of the encoder's grid."""
+    return adapter(Variant(Kind.FULL, Base.SD15, None, TEXT, Feature.HIDDEN_STATES, 1280, WIDTHS))
+
+
+def counting_adapter() -> dict[str, Tensor]:
+    """For SDXL. Whatever the picture, the keys of the checkpoint's map N are N everywhere, the values -N."""
+    tensors = base_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS)
+    tensors["image_proj.norm.weight"] = torch.zeros(SDXL_TEXT)
+    tensors["image_proj.norm.bias"] = torch.ones(SDXL_TEXT)
+    for name, weight in tensors.items():
+        if name.startswith("ip_adapter."):
+            number = int(name.split(".")[1])
+            tensors[name] = torch.full_like(weight, (number if "to_k" in name else -number) / SDXL_TEXT)
+    return tensors
+
+
 def adapter(variant: Variant) -> dict[str, Tensor]:
     """Random weights, strong enough to be seen."""
-    torch.manual_seed(len(variant.layers) + variant.tokens)
+    torch.manual_seed(len(variant.layers) + (variant.tokens or 0))
     model = IPAdapter(variant)
     for name, parameter in model.named_parameters():
         if name.startswith("ip_adapter"):
@@ -127,6 +159,10 @@ ADAPTERS: dict[str, Callable[[], dict[str, Tensor]]] = {
     WRONG_WIDTH: lambda: base_adapter(width=OTHER_TEXT),
     WRONG_FAMILY: lambda: base_adapter(layers=(CHANNELS,) * 70),
     NO_ENCODER: lambda: base_adapter(features=999),
+    FULL: full_adapter,
+    SDXL_BASE: lambda: base_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
+    SDXL_PLUS: lambda: plus_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
+    COUNTING: counting_adapter,
 }
 
 

@@ -27,6 +27,8 @@ class Call:
     """The same from the keys and values that image branches used: each different answer; none when none acted."""
     outputs: int
     """How many times a branch added to a layer."""
+    layers: list[tuple[str, float, float]]
+    """For each of these times, in order: the layer that was running, the mean of the keys and that of the values."""
     seconds: float
     """Processor time of the WebUI when the call began."""
 
@@ -68,12 +70,16 @@ class Probe:
             recording.calls = [Call(**call) for call in self.client.get(f"{ROUTE}/calls")]
 
     def state(self) -> dict[str, Any]:
-        """Hooks and attributes of the live UNet, sizes of the cache; after a garbage collection."""
+        """Hooks on every loaded UNet, attributes of the live one, sizes of the cache; after a garbage collection."""
         return self.client.get(f"{ROUTE}/state")
 
     def hooks(self) -> list[str]:
-        """The hooks on the live UNet."""
+        """The hooks on every UNet that is loaded."""
         return self.state()["hooks"]
+
+    def digest(self) -> str:
+        """A hash of the live UNet's weights."""
+        return self.client.get(f"{ROUTE}/digest")
 
     def remember_unet(self) -> None:
         self.client.post(f"{ROUTE}/remember")

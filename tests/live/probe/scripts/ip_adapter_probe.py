@@ -5,17 +5,20 @@ text that the row is given, and nothing from the extension under test.
 """
 
 import gc
+import hashlib
 import importlib
 import json
 import os
 import sys
 import time
 import weakref
+from functools import partial
 
 import torch
-from modules import script_callbacks, shared
+from modules import script_callbacks, sd_models, shared
 
 ROUTE = "/ip-adapter-probe"
+SDXL_LAYERS = 70
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -26,8 +29,9 @@ class Recorder:
         self.calls = []
         self.watching = False
         self.trip = None
-        self._handle = None
+        self._handles = []
         self._unet = None
+        self._layer = None
         self._step = None
         self._raise = False
 
@@ -70,6 +74,7 @@ class Recorder:
                 "text": "".join(self._text_role(row) for row in args[0]),
                 "image": [],
                 "outputs": 0,
+                "layers": [],
                 "seconds": time.process_time(),
             }
         )
@@ -81,25 +86,37 @@ class Recorder:
         call, source = self.calls[-1], branch.key_values[layer.index]
         roles = "".join(image_role(source, kv, row) for row in range(len(kv.key)))
         call["outputs"] += 1
+        call["layers"].append([self._layer, float(kv.key.mean()), float(kv.value.mean())])
         if roles not in call["image"]:
             call["image"].append(roles)
 
     def _text_role(self, row):
-        given = {"c": self._step.text_cond, "u": self._step.text_uncond}
+        given = {"c": crossattn(self._step.text_cond), "u": crossattn(self._step.text_uncond)}
         found = [role for role, rows in given.items() if any(same_text(row, other) for other in rows)]
         return found[0] if len(found) == 1 else "?"
 
     def _watch(self, unet):
         if unet is not self._unet:
             self._unwatch()
-            first = next(m for name, m in unet.named_modules() if name.endswith(".attn2"))
-            self._handle = first.to_k.register_forward_pre_hook(self.on_text)
+            layers = {name: m for name, m in unet.named_modules() if name.endswith(".attn2")}
+            for name, layer in layers.items():
+                self._handles.append(layer.register_forward_pre_hook(partial(self._enter, name)))
+            self._handles.append(next(iter(layers.values())).to_k.register_forward_pre_hook(self.on_text))
             self._unet = unet
 
+    def _enter(self, name, *_):
+        self._layer = name
+
     def _unwatch(self):
-        if self._handle:
-            self._handle.remove()
-        self._handle = self._unet = None
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self._unet = None
+
+
+def crossattn(text):
+    """SDXL's text comes with the vector that conditions it."""
+    return text["crossattn"] if isinstance(text, dict) else text
 
 
 CHUNK = 77
@@ -135,17 +152,25 @@ def live_unet():
     return shared.sd_model.model.diffusion_model
 
 
+def loaded_unets():
+    """Of every checkpoint that the WebUI keeps, the live one too."""
+    return [model.model.diffusion_model for model in sd_models.model_data.loaded_sd_models]
+
+
 def state():
-    """What is on the live UNet, and in the extension's cache.
+    """What is on the UNets, and in the extension's cache.
 
     After an exception the job's frames hold each other until Python collects them, which it does when it likes.
     """
     RECORDER.stop()
     gc.collect()
+    unets = loaded_unets()
+    every = [(name, m) for unet in unets for name, m in unet.named_modules()]
     modules = dict(live_unet().named_modules())
     library = sys.modules["lib_ipadapter.session.library"].LIBRARY
     return {
-        "hooks": [f"{name}.{kind}" for name, m in modules.items() for kind in HOOKS for _ in getattr(m, kind)],
+        "unets": len(unets),
+        "hooks": [f"{name}.{kind}" for name, m in every for kind in HOOKS for _ in getattr(m, kind)],
         "attributes": {name: sorted(vars(m)) for name, m in modules.items()},
         "encoders": len(library.encoders),
         "adapters": len(library.adapters),
@@ -154,6 +179,15 @@ def state():
             "ipadapter" in c.callback.__module__ for c in script_callbacks.callback_map["callbacks_cfg_denoiser"]
         ),
     }
+
+
+def digest():
+    """Of the live UNet's weights."""
+    total = hashlib.sha256()
+    for name, tensor in live_unet().state_dict().items():
+        total.update(name.encode())
+        total.update(tensor.contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def remember():
@@ -197,9 +231,25 @@ def shrink_controlnet_encoder():
         importlib.import_module("annotator.clipvision").configs["clip_h"].update(json.loads(sizes))
 
 
+def tell_controlnet_sdxl_by_layers():
+    """ControlNet takes an adapter for SDXL's when its text is 2048 wide; the suite's is narrower."""
+    module = sys.modules.get("scripts.ipadapter.ipadapter_model")
+    if not module:
+        return
+    load = module.IPAdapterModel.load
+
+    def by_layers(state_dict, name):
+        model = load(state_dict, name)
+        model.is_sdxl = len(state_dict["ip_adapter"]) == 2 * SDXL_LAYERS
+        return model
+
+    module.IPAdapterModel.load = staticmethod(by_layers)
+
+
 def serve(demo, app):
     look_into_branches()
     shrink_controlnet_encoder()
+    tell_controlnet_sdxl_by_layers()
 
     def record(trip: dict | None = None):
         RECORDER.start()
@@ -215,7 +265,7 @@ def serve(demo, app):
     def reload_ui():
         shared.state.request_restart()
 
-    for get in (state, calls, remembered):
+    for get in (state, calls, remembered, digest):
         app.get(f"{ROUTE}/{get.__name__}")(get)
     for post in (record, remember, forget, reload_ui):
         app.post(f"{ROUTE}/{post.__name__}")(post)
