@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.live import models
-from tests.live.client import HIRES, Client, Pixels, Refused, difference
+from tests.live.client import HIRES, Client, Refused, difference
 from tests.live.host import WebUI
 from tests.live.pictures import MakeUnit
-from tests.live.probe_client import Probe, Recording
+from tests.live.probe_client import Probe
 
 STEPS = 4
 HALFWAY = {"refiner_switch_at": 0.5}
@@ -120,31 +120,3 @@ def test_the_second_pass_may_have_its_own_checkpoint(client: Client, probe: Prob
     with probe.recording() as seen:
         client.txt2img([unit()], **on(models.TINY), **HIRES, hr_checkpoint_name=models.SIBLING)
     seen.check_roles()
-
-
-def test_reload_ui_leaves_one_extension_that_works(webui: WebUI, client: Client, probe: Probe, unit: MakeUnit) -> None:
-    """Its hooks are gone, its callbacks are there once, and pictures are the same."""
-    before = pictures_of(client, unit)
-    reload(webui, probe)
-    assert probe.hooks() == []
-    with probe.recording() as seen:
-        after = pictures_of(client, unit)
-    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    Recording([call for call in seen.calls if call.image]).check_roles()
-
-
-def test_reload_ui_removes_what_a_broken_run_left(webui: WebUI, client: Client, probe: Probe, unit: MakeUnit) -> None:
-    with probe.recording({"step": 1, "what": "raise"}), pytest.raises(Refused):
-        client.txt2img([unit()])
-    reload(webui, probe)
-    assert probe.hooks() == []
-
-
-def pictures_of(client: Client, unit: MakeUnit) -> list[Pixels]:
-    return [client.txt2img(units).picture for units in (None, [unit()])]
-
-
-def reload(webui: WebUI, probe: Probe) -> None:
-    times = webui.log.count("Startup time:")
-    probe.reload_ui()
-    webui.wait_until_ready(times + 1)

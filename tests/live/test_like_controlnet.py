@@ -55,9 +55,16 @@ def test_a_base_adapter_makes_controlnets_picture(
     assert apart <= 1
 
 
+@pytest.mark.parametrize("adapter", [models.PLUS, models.FULL])
 @pytest.mark.parametrize("case", ["plain", "batch of 2", "AND", "hires fix", "DPM++ 2M"])
-def test_a_plus_adapter_makes_controlnets_picture_of_conditional_rows(
-    case: str, *, beside_controlnet: Client, unit: MakeUnit, reference: Image.Image, measured: Callable[..., None]
+def test_plus_and_full_adapters_make_controlnets_picture_of_conditional_rows(
+    case: str,
+    adapter: str,
+    *,
+    beside_controlnet: Client,
+    unit: MakeUnit,
+    reference: Image.Image,
+    measured: Callable[..., None],
 ) -> None:
     """Unconditional rows are skipped: ControlNet gives them a constant, stored for the published encoder's weights.
 
@@ -65,9 +72,7 @@ def test_a_plus_adapter_makes_controlnets_picture_of_conditional_rows(
     Guidance then amplifies nothing, so the scale is high for the effect to be seen.
     """
     with beside_controlnet.settings(skip_early_cond=1.0):
-        apart, moved = differences(
-            beside_controlnet, unit, reference, adapter=models.PLUS, scale=2.0, request=CASES[case]
-        )
-    measured(f"plus, {case}: largest difference to ControlNet (to the plain picture)", f"{apart} ({moved})")
+        apart, moved = differences(beside_controlnet, unit, reference, adapter=adapter, scale=2.0, request=CASES[case])
+    measured(f"{adapter}, {case}: largest difference to ControlNet (to the plain picture)", f"{apart} ({moved})")
     assert moved > 10
     assert apart <= 1

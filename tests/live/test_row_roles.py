@@ -78,9 +78,9 @@ def test_rows_get_the_image_tokens_of_their_role(name: str, client: Client, prob
 
 def test_every_unit_follows_the_roles(client: Client, probe: Probe, unit: MakeUnit) -> None:
     with probe.recording() as seen:
-        client.txt2img([unit(), unit(model=models.PLUS)], prompt=LONG, batch_size=2)
+        client.txt2img([unit(), unit(model=models.PLUS), unit(model=models.FULL)], prompt=LONG, batch_size=2)
     assert seen.rows == ["cc", "uu"] * 3
-    seen.check_roles(units=2)
+    seen.check_roles(units=3)
 
 
 SAMPLERS = ["Euler a", "Heun", "DPM++ 2M", "DPM++ SDE", "DPM2", "LMS", "LCM", "DDIM", "PLMS", "UniPC"]
