@@ -16,6 +16,9 @@ CHECKPOINT_ORDER = ("input_blocks", "down_blocks", "output_blocks", "up_blocks",
 RUN_ORDER = ("input_blocks", "down_blocks", "middle_block", "mid_block", "output_blocks", "up_blocks")
 """The order in which a UNet runs its blocks."""
 
+CHECKPOINTS = {**{count: base.label for count, base in LAYERS.items()}, 44: "SDXL's refiner"}
+"""Number of cross-attention layers -> what a checkpoint is called. No adapter is published for the refiner."""
+
 
 @dataclass(frozen=True)
 class CrossAttention:
@@ -64,9 +67,9 @@ def why_not(variant: Variant, layers: Sequence[CrossAttention]) -> str:
     """Why an adapter does not fit these layers, in a few words; empty when it does."""
     widths = tuple(layer.width for layer in layers)
     if len(variant.layers) != len(widths):
-        family = LAYERS.get(len(widths))
-        loaded = f"the checkpoint is {family.label}" if family else f"the checkpoint has {len(widths)} layers"
-        return f"it is for {variant.base.label}, {loaded}"
+        loaded = CHECKPOINTS.get(len(widths))
+        known = f"the checkpoint is {loaded}" if loaded else f"the checkpoint has {len(widths)} layers"
+        return f"it is for {variant.base.label}, {known}"
     if variant.width != layers[0].context:
         return f"it was made for text {variant.width} wide, the checkpoint's is {layers[0].context} wide"
     if variant.layers != widths:

@@ -163,7 +163,7 @@ def test_a_base_adapter_makes_controlnets_picture(
         (models.SDXL, models.BASE, "it is for SD1.5, the checkpoint is SDXL"),
         (models.SDXL, models.PLUS, "it is for SD1.5, the checkpoint is SDXL"),
         (models.TINY, models.SDXL_BASE, "it is for SDXL, the checkpoint is SD1.5"),
-        (models.SDXL_REFINER, models.SDXL_BASE, "it is for SDXL, the checkpoint has 44 layers"),
+        (models.SDXL_REFINER, models.SDXL_BASE, "it is for SDXL, the checkpoint is SDXL's refiner"),
     ],
 )
 def test_an_adapter_of_another_family_is_refused_in_a_sentence(

@@ -157,6 +157,13 @@ def test_a_checkpoint_of_other_widths_or_of_another_depth_is_told_apart() -> Non
     assert "the checkpoint has 15 layers" in why_not(adapter("ip-adapter_sd15"), narrow[:15])
 
 
+def test_sdxls_refiner_is_called_by_its_name() -> None:
+    sides = {"inputs": dict.fromkeys((4, 5, 7, 8), (16, 4)), "outputs": dict.fromkeys(range(3, 9), (16, 4))}
+    refiner = cross_attentions(narrow_tree(Structure(**sides, middle=(16, 4), context=1280)))
+    reason = why_not(adapter("ip-adapter_sdxl_vit-h"), refiner)
+    assert reason == "it is for SDXL, the checkpoint is SDXL's refiner"
+
+
 @pytest.mark.parametrize("unet", [nn.Linear(2, 2), nn.ModuleDict({"odd": tiny_unet().mid_block.attentions[0]})])
 def test_a_unet_without_layers_in_known_places_is_one_sentence(unet: nn.Module) -> None:
     with pytest.raises(HostError, match="no cross-attention layers that IP-Adapter knows"):
