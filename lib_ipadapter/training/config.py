@@ -119,6 +119,8 @@ class TrainConfig:
             *((name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1") for name in probabilities),
             ("resolution", self.resolution >= 64 and self.resolution % 8 == 0, "a multiple of 8, 64 or more"),
             ("tokens", self.tokens is None or self.tokens >= 1, "at least 1"),
+            ("holdout", self.holdout is None or self.holdout >= 0, "at least 0"),
+            ("resampler_dim", self.resampler_dim is None or self.resampler_dim >= 1, "at least 1"),
             ("tokens", self.tokens is None or self.kind is not Kind.FULL, _LEFT_OUT),
             ("resampler_dim", self.resampler_dim is None or self.kind is not Kind.FULL, _LEFT_OUT),
             ("sample_scales", all(map(_is_number, self.sample_scales.split(","))), "numbers with commas between"),

@@ -91,9 +91,16 @@ def _folder(folder: Path) -> Iterator[tuple[str, Any]]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PICTURES and path.is_file():
             caption = path.with_suffix(".txt")
-            text = caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else ""
+            text = _caption(caption, folder)
             name = path.relative_to(folder).as_posix()
             yield name, {"image_file": name, "text": text}
+
+
+def _caption(path: Path, folder: Path) -> str:
+    """Empty where there is none, or where a link leads out of the data folder."""
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def _line(number: int, line: str) -> tuple[str, Any] | Rejected:

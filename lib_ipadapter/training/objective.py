@@ -16,6 +16,8 @@ from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.inject import Injection
 from lib_ipadapter.training.stream import Draw, Drop, Stream
 
+LEAST_SIGNAL = 2.0**-24
+"""Signal to noise ratio that pure noise is taken to have."""
 GAMMA = 5.0
 """Signal to noise ratio from which on rows count less."""
 
@@ -85,11 +87,13 @@ def row_weights(weighting: Weighting, prediction: str, alphas: Tensor) -> Tensor
     """
     if weighting is Weighting.NONE:
         return torch.ones_like(alphas)
-    signal = alphas / (1 - alphas)
+    # Zero terminal SNR ends at an alpha of 0, where an error of the noise is nothing and one of the velocity all.
+    signal = (alphas / (1 - alphas)).clamp(min=LEAST_SIGNAL)
     weights = signal.clamp(max=GAMMA) / signal
     if weighting is Weighting.EARLY:
         weights = torch.where(signal < 1, signal**-0.5, weights)
-    return weights if prediction == "epsilon" else weights * alphas  # an error of the velocity is 1 / alpha as large
+    # An error of the velocity is 1 / alpha as large.
+    return weights if prediction == "epsilon" else weights * signal / (1 + signal)
 
 
 def noised(clean: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         final = config.output / "adapter.safetensors"
         if accelerator.is_main_process:
             trial = final.with_name(f"{final.name}.trial")
-            shutil.copyfile(loop.saves.adapter_path(config.steps), trial)
+            shutil.copyfile(loop.saves.adapter_path(loop.position.step), trial)
             trial.replace(final)
         accelerator.wait_for_everyone()
         tell(f"Done: {final}")

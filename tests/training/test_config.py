@@ -39,6 +39,8 @@ def test_the_rate_rises_and_falls_as_asked(tmp_path: Path) -> None:
         ({"drop_text": 0.5, "drop_image": 0.6}, "must not exceed 1 together"),
         ({"resolution": 100}, "--resolution must be a multiple of 8"),
         ({"sample_scales": "0,x"}, "--sample-scales must be numbers"),
+        ({"holdout": -1}, "--holdout must be at least 0"),
+        ({"resampler_dim": 0}, "--resampler-dim must be at least 1"),
         ({"learning_rate": -1.0}, "--learning-rate must be at least 0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be at least 0"),
     ],

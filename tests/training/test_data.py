@@ -86,8 +86,10 @@ def test_no_path_leaves_the_data_folder(file: str, role: str, tmp_path: Path) ->
 def test_a_link_out_of_a_folder_of_pictures_is_not_followed(tmp_path: Path) -> None:
     picture(tmp_path / "data" / "a.png")
     (tmp_path / "data" / "link.png").symlink_to(picture(tmp_path / "secret.png"))
+    (tmp_path / "secret.txt").write_text("a secret")
+    (tmp_path / "data" / "a.txt").symlink_to(tmp_path / "secret.txt")
     entries, rejected = read_entries(tmp_path / "data")
-    assert [e.name for e in entries] == ["a.png"]
+    assert [(e.name, e.text) for e in entries] == [("a.png", "")]
     assert [str(r) for r in rejected] == ["link.png: outside the data folder (link.png)"]
 
 

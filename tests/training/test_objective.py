@@ -189,6 +189,14 @@ def test_rows_count_by_their_signal(prediction: str) -> None:
     torch.testing.assert_close(early[3:], published[3:] * signal[3:].rsqrt())
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("weighting", list(Weighting))
+def test_pure_noise_of_zero_terminal_snr_has_a_weight(weighting: Weighting, prediction: str) -> None:
+    found = row_weights(weighting, prediction, torch.tensor([0.0, 1e-9, 1e-7]))
+    assert found.isfinite().all()
+    assert (found >= 0).all()
+
+
 def test_an_error_of_the_noise_counts_the_same_as_velocity() -> None:
     alphas, clean, noise = torch.tensor([0.2]), torch.randn(1, 4), torch.randn(1, 4)
     noisy, guess = noised(clean, noise, alphas), noise + 0.1

@@ -111,6 +111,9 @@ def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path
         run(world, tmp_path, steps=2)
     run(world, tmp_path, steps=1, resume=True)
     run(world, tmp_path, steps=2, resume=True)
+    last = (tmp_path / "adapter.safetensors").read_bytes()
+    run(world, tmp_path, steps=1, resume=True)  # fewer than are done
+    assert (tmp_path / "adapter.safetensors").read_bytes() == last
     assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
 
 

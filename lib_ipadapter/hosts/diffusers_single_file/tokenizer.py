@@ -19,8 +19,11 @@ NAMED = (
 
 
 def find_tokenizer(path: Path, tokenizer: Path | None, params: Mapping[str, Any]) -> Path:
-    """The folder given, or named by the configuration, or beside the checkpoint. Raises `CheckpointError`."""
-    named = [Path(place) for keys in NAMED if isinstance(place := dig(params, *keys), str)]
+    """The folder given, or named by the configuration, or beside the checkpoint. Raises `CheckpointError`.
+
+    A name in the configuration begins where the checkpoint lies, not where the command was called.
+    """
+    named = [path.parent / place for keys in NAMED if isinstance(place := dig(params, *keys), str)]
     places = [tokenizer] if tokenizer else [*named, path.parent / "tokenizer"]
     for place in places:
         if (place / "vocab.json").is_file() or (place / "tokenizer.json").is_file():
