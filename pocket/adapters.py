@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from pocket import ship
 from pocket.captions import caption
 from pocket.diffusion import close_up
 from pocket.draw import close_up_of, draw
-from pocket.scenes import SIZE, sample_scene, with_other_shape
+from pocket.scenes import SIZE, Scene, sample_scene, with_other_shape
 
 COUNT = 6000
 OTHER_SHAPE = 0.35
 """Share of entries whose reference has the look, but another shape: there the text names the shape, and wins."""
-NOTHING_SAID = 0.5
+SILENT = 0.5
 """Share of the other entries whose caption is empty: there the reference alone says everything. Captions are not
 dropped by lot, because that would leave a reference of another shape without the text that says so."""
 RESAMPLER_DIM = 128
@@ -74,7 +75,7 @@ def train_adapter(kind: Kind, work: Path) -> Path:
         fresh = trained is None
         config = replace(
             RUN,
-            data=write_data(work / ("data-half" if part.half else "data"), half=part.half, seed=11 + (not part.half)),
+            data=write_data(work, half=part.half),
             output=work / part.name,
             kind=kind if fresh else None,
             resampler_dim=RESAMPLER_DIM if fresh and kind is Kind.PLUS else None,
@@ -95,28 +96,51 @@ def _finish(config: TrainConfig) -> Path:
     return train(replace(config, resume=any(config.output.glob("state-*"))))
 
 
-def write_data(folder: Path, *, half: bool, seed: int) -> Path:
+def write_all(work: Path) -> None:
+    """What both adapters are trained on, before either begins."""
+    for half in (True, False):
+        write_data(work, half=half)
+
+
+def write_data(work: Path, *, half: bool) -> Path:
     """Pictures, references where they are others, and ``list.jsonl``; returns its path."""
+    folder = work / ("data-half" if half else "data")
     path = folder / "list.jsonl"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    lot = random.Random(seed)
-    lines = [json.dumps(_entry(folder, f"{number:05d}", half, lot)) for number in range(COUNT)]
+    lines = [json.dumps(_write(entry, folder / f"{number:05d}", half)) for number, entry in enumerate(entries(half))]
     temporary = folder / "list.tmp"
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return temporary.replace(path)
 
 
-def _entry(folder: Path, name: str, half: bool, lot: random.Random) -> dict[str, str]:
-    """Drawn, with a caption; every other one with a reference of its own."""
-    scene = close_up(lot) if half else sample_scene(lot)
-    other = lot.random() < OTHER_SHAPE
-    (close_up_of if half else draw)(scene).save(folder / f"{name}.png")
-    silent = not other and lot.random() < NOTHING_SAID
-    text = "" if silent else caption(scene, lot, shape=1.0 if other else 0.5, places=not half)
-    found = {"image_file": f"{name}.png", "text": text}
-    if other or half:  # a close-up's reference is a whole picture all the same
-        draw(with_other_shape(scene, lot) if other else scene).save(folder / f"{name}-reference.png")
-        found["cond_image"] = f"{name}-reference.png"
+@dataclass(frozen=True)
+class Entry:
+    """One example."""
+
+    scene: Scene
+    text: str
+    reference: Scene | None
+    """Where it is not the scene itself."""
+
+
+def entries(half: bool) -> Iterator[Entry]:
+    """All that an adapter is trained on, close-ups or whole scenes."""
+    lot = random.Random(11 if half else 12)
+    for _ in range(COUNT):
+        scene = close_up(lot) if half else sample_scene(lot)
+        other = lot.random() < OTHER_SHAPE
+        silent = not other and lot.random() < SILENT
+        text = "" if silent else caption(scene, lot, shape=1.0 if other else 0.5, places=not half)
+        yield Entry(scene, text, with_other_shape(scene, lot) if other else None)
+
+
+def _write(entry: Entry, path: Path, half: bool) -> dict[str, str]:
+    """Drawn, and its line in the list."""
+    (close_up_of if half else draw)(entry.scene).save(path.with_suffix(".png"))
+    found = {"image_file": f"{path.name}.png", "text": entry.text}
+    if entry.reference or half:  # a close-up's reference is a whole picture all the same
+        draw(entry.reference or entry.scene).save(path.with_name(f"{path.name}-reference.png"))
+        found["cond_image"] = f"{path.name}-reference.png"
     return found

@@ -13,9 +13,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from lib_ipadapter.errors import IPAdapterError
-from lib_ipadapter.model.variant import Kind
 from pocket.draw import draw
-from pocket.facts import Evidence, Fact, measure
+from pocket.facts import SHOWN, Evidence, Fact, measure
 from pocket.scenes import Scene, Thing
 from pocket.sheet import Cell, contact_sheet
 from pocket.studio import Studio, unit
@@ -35,9 +34,11 @@ def exhibit() -> tuple[Image.Image, list[Fact]]:
     studio = Studio()
     plain = studio.draw(PROMPTS[0], SEED)
     references = [draw(scene) for scene in REFERENCES]
-    cells: list[Cell] = [(prompt, number, scale) for prompt in PROMPTS for number in range(3) for scale in SCALES]
+    cells: list[Cell] = [
+        (prompt, number, scale) for prompt in PROMPTS for number in range(len(REFERENCES)) for scale in SCALES
+    ]
     drawn = {
-        (prompt, number, scale): studio.draw(prompt, SEED, unit(Kind.PLUS, references[number], scale))
+        (prompt, number, scale): studio.draw(prompt, SEED, unit(SHOWN, references[number], scale))
         for prompt, number, scale in tqdm(cells, "drawing", unit="picture")
     }
     sheet = contact_sheet(
@@ -46,7 +47,7 @@ def exhibit() -> tuple[Image.Image, list[Fact]]:
         SCALES,
         drawn,
         title="IP-Adapter: a picture as a prompt",
-        note="The pocket model, its plus adapter, the same noise: along a row only reference and scale change.",
+        note="The pocket model, its base adapter, the same noise: along a row only reference and scale change.",
     )
     return sheet, list(measure(Evidence(studio, plain, drawn, SEED)))
 

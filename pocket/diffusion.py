@@ -93,7 +93,9 @@ def make_world(vae: AutoencoderKL, count: int, seed: int, half: bool, path: Path
         found: Any = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
         rows.append(torch.cat([found.mean, found.std], dim=1).cpu() * SCALE)
     moments = torch.cat(rows)
-    np.save(path, moments.numpy())
+    temporary = path.with_suffix(".tmp.npy")
+    np.save(temporary, moments.numpy())
+    temporary.replace(path)
     return World(scenes, moments, not half)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -24,11 +25,18 @@ from pocket import ship
 from pocket.draw import draw
 from pocket.judge import accuracy, judge
 from pocket.memory import Memory
-from pocket.scenes import COLOURS, SHAPES, TEXTURES, Scene, sample_scene
+from pocket.scenes import SHAPES, Scene, sample_scene
 from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, Studio, unit
 
-MEMORY = Path("outputs/pocket/judged.jsonl")
-"""Goes by weights and questions; to be deleted when the judge itself has changed."""
+ROOT = Path(__file__).parents[1]
+MEMORY = ROOT / "outputs" / "pocket" / "judged.jsonl"
+CODE = (
+    *sorted((ROOT / "lib_ipadapter").rglob("*.py")),
+    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "judge", "scenes", "studio")),
+    ship.CHECKPOINT.with_suffix(".yaml"),
+    ship.ENCODER / "config.json",
+)
+"""What makes and judges pictures besides weights: after a change nothing is taken from the memory."""
 PART = 0.4
 SCALES = (0.25, 0.5, 0.75, 1.0)
 LOOK = ("colour", "texture")
@@ -85,6 +93,7 @@ def renamed(scene: Scene, lot: random.Random) -> Scene:
 
 @cache
 def _studio() -> Studio:
+    torch.set_num_threads(1)  # one process per core
     return Studio()
 
 
@@ -101,11 +110,11 @@ def perform_all(wanted: Sequence[Task], processes: int) -> list[tuple[Task, dict
     """Each with what came of it; what `MEMORY` knows is not drawn again."""
     memory = Memory(MEMORY)
     keys = {task: memory.key(_question(task), _files(task)) for task in wanted}
-    new = [task for task in wanted if memory.get(keys[task]) is None]
+    new = [task for task in wanted if keys[task] not in memory.known]
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
         list(memory.follow((keys[task] for task in new), drawn))
-    return [(task, memory.get(keys[task]) or {}) for task in wanted]
+    return [(task, memory.known[keys[task]]) for task in wanted]
 
 
 def _question(task: Task) -> tuple[Task, Any]:
@@ -114,7 +123,7 @@ def _question(task: Task) -> tuple[Task, Any]:
 
 def _files(task: Task) -> list[Path]:
     own = [ship.adapter_path(task.kind), ship.ENCODER / "model.safetensors"] if task.kind else []
-    return [ship.CHECKPOINT, *own]
+    return [ship.CHECKPOINT, *CODE, *own]
 
 
 def measure(count: int, processes: int) -> dict[str, Any]:
@@ -125,7 +134,6 @@ def measure(count: int, processes: int) -> dict[str, Any]:
     return {
         "references": count,
         "judge": accuracy([sample_scene(lot) for _ in range(1000)]),
-        "chance": {"colour": 1 / len(COLOURS), "texture": 1 / len(TEXTURES), "shape": 1 / len(SHAPES)},
         "text alone": _shares(rows, "text alone"),
         "no picture": _shares(rows, "no picture"),
         "image alone": {kind.value: _shares(rows, "image alone", kind, 1.0) for kind in KINDS},
@@ -171,7 +179,7 @@ def _filled(title: str, first: str, rows: Mapping[str, Mapping[str, float]], col
 
 
 def main(
-    count: Annotated[int, typer.Option(help="Held-out references.")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="Held-out references.")] = 200,
     processes: Annotated[int, typer.Option(help="Processes; as many as there are cores, if 0.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the numbers go as JSON.")] = None,
 ) -> None:

@@ -1,6 +1,7 @@
 """Reads attributes back from a picture by measuring: hue, outline and waves, no network.
 
-It knows nothing of how the picture was made; `accuracy` says how often it is right on scenes.
+It compares with the outlines and waves that scenes are drawn with, and knows nothing of the model that drew a
+picture; `accuracy` says how often it is right on scenes.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def judge(picture: Image.Image | NDArray[np.uint8], half: str | None = None) -> 
 
 
 def _background(pixels: Floats) -> Floats:
-    """The colour along the rim."""
+    """The colour along the rim, less the right edge."""
     rim = np.concatenate([pixels[:4].reshape(-1, 3), pixels[-4:].reshape(-1, 3), pixels[:, :2].reshape(-1, 3)])
     return np.median(rim, axis=0)
 

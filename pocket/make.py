@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,14 +14,14 @@ from accelerate import Accelerator
 
 from lib_ipadapter.model.variant import Kind
 from pocket import plots, ship
-from pocket.adapters import train_adapter
+from pocket.adapters import train_adapter, write_all
 from pocket.diffusion import Diffusion, diffusion_loss, make_world
 from pocket.stage import Plan, train
 from pocket.text import Listener, text_loss
 from pocket.vae import Reconstruction, vae_loss
 from pocket.vision import Reader, vision_loss
 
-WORK = Path("outputs/pocket/work")
+WORK = Path(__file__).parents[1] / "outputs" / "pocket" / "work"
 VISION = Plan("vision", 2000, 1e-3, warmup=200)
 VAE = Plan("vae", 1400, 2e-3)
 TEXT = Plan("text", 500, 2e-3)
@@ -87,6 +86,7 @@ PARTS = {
     "vae": Part(vae),
     "text": Part(text),
     "diffusion": Part(diffusion, shared=True),
+    "data": Part(lambda: write_all(WORK)),
     "base": Part(lambda: train_adapter(Kind.BASE, WORK)),
     "plus": Part(lambda: train_adapter(Kind.PLUS, WORK)),
 }
@@ -94,14 +94,18 @@ PARTS = {
 
 def main(arguments: list[str]) -> int:
     """Runs the part that is named, or all of them: two side by side where neither needs the other."""
+    if unknown := [name for name in arguments if name not in PARTS]:
+        print(f"There is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}.", file=sys.stderr)
+        return 2
     if arguments:
         PARTS[arguments[0]].run()
         return 0
-    for together in (("vision", "vae"), ("text",), ("diffusion",), ("base", "plus")):
+    for together in (("vision", "vae"), ("text", "data"), ("diffusion",), ("base", "plus")):
         running = [subprocess.Popen(_command(name), env=_environment()) for name in together]
-        if any(process.wait() for process in running):
+        codes = [process.wait() for process in running]  # of all, or the others would go on alone
+        if any(codes):
             return 1
-    plots.CURVES.write_text(json.dumps(plots.collect(WORK)) + "\n", encoding="utf-8")
+    plots.write_curves(WORK)
     return 0
 
 

@@ -18,25 +18,22 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, Answer] = {}
+        self.known: dict[str, Answer] = {}
+        """Key -> answer."""
         if path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
-            self._known = dict(json.loads(line) for line in lines if line.endswith("]"))
+            self.known = dict(json.loads(line) for line in lines if line.endswith("]"))
 
     def key(self, question: object, files: Iterable[Path]) -> str:
         """Of a question, by how it is written and by what is in the files that its answer depends on."""
         return hashlib.sha256(" ".join([repr(question), *map(_content, files)]).encode()).hexdigest()[:24]
-
-    def get(self, key: str) -> Answer | None:
-        """The answer, if it is known."""
-        return self._known.get(key)
 
     def follow(self, keys: Iterable[str], answers: Iterable[Answer]) -> Iterator[Answer]:
         """`answers` as they come, each kept at once."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as lines:
             for key, answer in zip(keys, answers, strict=True):
-                self._known[key] = answer
+                self.known[key] = answer
                 lines.write("\n" + json.dumps([key, answer]))  # what was cut off before stays a line of its own
                 lines.flush()
                 yield answer

@@ -59,8 +59,8 @@ def training(curves: dict[str, Any]) -> Figure:
         _line(panel, curves[name], heading)
     for panel, (kind, rounds) in zip(panels.flat[4:], ROUNDS.items(), strict=True):
         for colour, part in zip(COLOURS, rounds, strict=False):
-            panel.plot(*curves[part.name], color=colour, marker=".", label="64 x 64" if part.half else "128 x 128")
-        panel.set_title(f"{kind} adapter: loss, shuffled less right reference", loc="left", fontsize=11)
+            panel.plot(*curves[part.name], color=colour, marker=".", label=part.name)
+        panel.set_title(f"{kind.value} adapter: loss, shuffled less right reference", loc="left", fontsize=11)
         panel.legend(frameon=False)
     for panel in panels.flat:
         panel.set_xlabel("step")
@@ -95,6 +95,11 @@ def scale(results: dict[str, Any]) -> Figure:
     panels[0].set_ylabel("% of pictures")
     panels[0].legend(frameon=False)
     return figure
+
+
+def write_curves(work: Path) -> None:
+    """Keeps the curves beside the weights."""
+    CURVES.write_text(json.dumps(collect(work)) + "\n", encoding="utf-8")
 
 
 def write(curves: dict[str, Any], results: dict[str, Any]) -> None:

@@ -83,7 +83,10 @@ def sample_thing(lot: random.Random, size: str | None = None, place: str | None 
 
 
 def with_other_shape(scene: Scene, lot: random.Random) -> Scene:
-    """The same look with other shapes, sizes and places: what a reference is to a text that names the shape."""
+    """The same look, shapes drawn anew: what a reference is to a text that names the shape.
+
+    Of a thing by itself size and place are drawn anew as well; those of a pair stay.
+    """
     if len(scene.things) > 1:
         return replace(scene, things=tuple(replace(thing, shape=lot.choice(SHAPES)) for thing in scene.things))
     other = sample_thing(lot)

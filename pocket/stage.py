@@ -1,4 +1,4 @@
-"""The one loop behind the VAE, the vision tower and the diffusion model: seeded by step, so that resuming is exact."""
+"""The one loop behind autoencoder, towers and diffusion model: seeded by step, so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Ac
     average = deepcopy(module).requires_grad_(False).eval()
     optimiser = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=0.01, fused=True)
     done = _read(state, module, average, optimiser)
+    curve = work / f"{plan.name}.jsonl"
+    if accelerator.is_main_process:
+        _cut(curve, done)
     model: Any = accelerator.prepare(module) if accelerator.num_processes > 1 else module
     saved = time.monotonic()
     progress = tqdm(
@@ -60,7 +63,7 @@ def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Ac
         if not accelerator.is_main_process:
             continue
         if step % plan.log_every == 0:
-            _log(work / f"{plan.name}.jsonl", {"step": step, **numbers})
+            _log(curve, {"step": step, **numbers})
             progress.set_postfix({name: f"{value:.4f}" for name, value in numbers.items()})
         if time.monotonic() - saved > plan.save_seconds or step + 1 == plan.steps:
             _write(state, module, average, optimiser, step + 1)
@@ -92,7 +95,7 @@ def _follow(average: nn.Module, module: nn.Module, decay: float) -> None:
 def _read(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     if not state.is_file():
         return 0
-    found = torch.load(state, weights_only=True)
+    found = torch.load(state, map_location="cpu", weights_only=True)
     module.load_state_dict(found["module"])
     average.load_state_dict(found["average"])
     optimiser.load_state_dict(found["optimiser"])
@@ -104,6 +107,13 @@ def _write(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.
     temporary = state.with_suffix(".tmp")
     torch.save({name: part.state_dict() for name, part in found.items()} | {"step": step}, temporary)
     os.replace(temporary, state)
+
+
+def _cut(curve: Path, step: int) -> None:
+    """Drops what a stage logs once more: all from `step` on."""
+    if curve.is_file():
+        kept = [line for line in curve.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] < step]
+        curve.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def _log(path: Path, numbers: dict[str, float]) -> None:

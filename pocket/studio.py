@@ -24,14 +24,12 @@ STEPS, GUIDANCE, SAMPLER = 16, 6.0, "dpm++2m"
 class Studio:
     """Nothing here knows that the model is a small one."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        place = torch.device(device)
-        self.pipeline: Any = read_pipeline(ship.CHECKPOINT, place, torch.float32, Beside(tokenizer=ship.TOKENIZER))
+    def __init__(self) -> None:
+        cpu = torch.device("cpu")
+        self.pipeline: Any = read_pipeline(ship.CHECKPOINT, cpu, torch.float32, Beside(tokenizer=ship.TOKENIZER))
         self.pipeline.set_progress_bar_config(disable=True)
         use_sampler(self.pipeline, SAMPLER)
-        self.host = DiffusersHost(
-            self.pipeline, adapter_folders=[ship.WEIGHTS], encoder_folders=[ship.WEIGHTS / "encoder"]
-        )
+        self.host = DiffusersHost(self.pipeline, adapter_folders=[ship.WEIGHTS], encoder_folders=[ship.ENCODER])
         self.library = Library()
 
     def draw(self, prompt: str, seed: int, *units: Unit, **more: Any) -> Image.Image:

@@ -28,7 +28,7 @@ KL = 3e-4
 
 
 def make_vae() -> AutoencoderKL:
-    """SD1.5's structure with one residual block per level."""
+    """SD1.5's structure with as few residual blocks as it allows: none per level down, one per level up."""
     sizes: dict[str, Any] = {
         "block_out_channels": WIDTHS,
         "down_block_types": ("DownEncoderBlock2D",) * 4,

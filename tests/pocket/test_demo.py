@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_ipadapter.model.variant import Kind
 from pocket import demo, facts
 from pocket.draw import draw
 from pocket.facts import FACTS, Evidence, Fact
@@ -30,7 +29,7 @@ def found() -> Evidence:
     plain = studio.draw("", SEED)
     references = [draw(scene) for scene in demo.REFERENCES[:2]]
     drawn = {
-        ("", number, scale): studio.draw("", SEED, unit(Kind.PLUS, picture, scale))
+        ("", number, scale): studio.draw("", SEED, unit(facts.SHOWN, picture, scale))
         for number, picture in enumerate(references)
         for scale in SCALES
     }

@@ -21,16 +21,16 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(memory.follow(keys, answers()))
     again = Memory(memory.path)
-    assert [again.get(key) for key in keys] == [{"shape": True}, None]
+    assert [again.known.get(key) for key in keys] == [{"shape": True}, None]
 
 
 def test_a_line_that_was_cut_off_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "judged.jsonl"
     path.write_text('["a", {"shape": true}]\n["b", {"sha', encoding="utf-8")
     memory = Memory(path)
-    assert (memory.get("a"), memory.get("b")) == ({"shape": True}, None)
+    assert (memory.known.get("a"), memory.known.get("b")) == ({"shape": True}, None)
     list(memory.follow(["c"], [{"shape": False}]))
-    assert (Memory(path).get("a"), Memory(path).get("c")) == ({"shape": True}, {"shape": False})
+    assert (Memory(path).known.get("a"), Memory(path).known.get("c")) == ({"shape": True}, {"shape": False})
 
 
 def test_other_weights_are_another_question(tmp_path: Path) -> None:

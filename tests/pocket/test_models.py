@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_settled_latents_have_sd15s_spread() -> None:
 def test_the_single_file_is_read_as_it_was_written(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ship, "CHECKPOINT", shipped / "pocket.safetensors")
     monkeypatch.setattr(ship, "WEIGHTS", shipped)
+    monkeypatch.setattr(ship, "TOKENIZER", shutil.copytree(ship.TOKENIZER, shipped / "tokenizer"))
     torch.manual_seed(0)
     model, vae = Diffusion(ship.tokenizer()).half().float().eval(), make_vae().half().float().eval()
     ship.checkpoint(model.unet, vae, model.text)

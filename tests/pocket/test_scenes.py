@@ -47,8 +47,6 @@ def test_the_judge_can_say_no() -> None:
     assert not any(judge(draw(other)).agrees(scene).values())
     empty = judge(np.full((SIZE, SIZE, 3), 248, np.uint8))
     assert (empty.shape, empty.colour, empty.texture) == (None, None, None)
-    noise = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
-    assert judge(noise).background  # whatever it says, it says it
 
 
 @given(st.integers(0, 1 << 30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from lib_ipadapter.model.checkpoint import read_any_shapes, read_metadata, read_
 from lib_ipadapter.model.variant import Base, Kind, detect
 from lib_ipadapter.model.vision import ImageEncoder, read_sizes
 from pocket import ship
+from pocket.adapters import OTHER_SHAPE, SILENT, entries
+from pocket.diffusion import close_up
 from pocket.draw import draw
-from pocket.evaluate import HELD_OUT, tasks
+from pocket.evaluate import tasks
 from pocket.judge import judge
-from pocket.scenes import COLOURS, SHAPES, TEXTURES
+from pocket.make import HALF, SCENES, WHOLE
+from pocket.scenes import COLOURS, SHAPES, TEXTURES, sample_scene
 from pocket.studio import KINDS, Studio
 from pocket.webui import install
 from tests.hosts.originals import NUMPY
@@ -64,11 +68,14 @@ def test_nothing_in_the_extension_knows_the_pocket_model() -> None:
     assert not [path.name for path in sources if "pocket" in path.read_text(encoding="utf-8").lower()]
 
 
-def test_what_is_measured_was_never_trained_on() -> None:
-    """Seeds of the training's scenes are small; the lots of the evaluation are others."""
-    measured = {task.scene for task in tasks(50)}
-    assert HELD_OUT > 1_000_000
-    assert len(measured) >= 50
+def test_no_scene_that_is_measured_was_trained_on() -> None:
+    measured = {task.scene for task in tasks(200)}
+    trained = {scene for half in (True, False) for entry in entries(half) for scene in (entry.scene, entry.reference)}
+    for plan, draw_one in ((HALF, close_up), (WHOLE, sample_scene)):
+        lot = random.Random(plan.seed)
+        trained |= {draw_one(lot) for _ in range(SCENES)}
+    assert len(trained) > 20_000
+    assert not measured & trained
     things = [scene.things[0] for scene in measured]
     assert {thing.shape for thing in things} == set(SHAPES)
     assert {thing.colour for thing in things} == set(COLOURS)
@@ -88,7 +95,18 @@ def test_a_webui_gets_everything_where_it_looks(tmp_path: Path) -> None:
     written = install(tmp_path)
     assert all(path.exists() for path in written)
     yaml = (tmp_path / "Stable-diffusion" / "pocket.yaml").read_text(encoding="utf-8")
-    assert str(ship.TOKENIZER.resolve()) in yaml
+    assert str((tmp_path / "Stable-diffusion" / "pocket-tokenizer").resolve()) in yaml
     assert sorted(path.stem for path in (tmp_path / "ip-adapter").iterdir()) == [
         f"ip-adapter_pocket_{kind.value}" for kind in KINDS
     ]
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_an_adapters_caption_is_empty_only_where_the_reference_is_the_picture(half: bool) -> None:
+    found = list(entries(half))
+    silent = [entry for entry in found if not entry.text]
+    assert all(entry.reference is None for entry in silent)
+    other = [entry for entry in found if entry.reference]
+    assert len(other) / len(found) == pytest.approx(OTHER_SHAPE, abs=0.02)
+    assert len(silent) / (len(found) - len(other)) == pytest.approx(SILENT, abs=0.02)
+    assert all(entry.scene.things[0].shape in entry.text for entry in other)
