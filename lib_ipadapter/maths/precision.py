@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -13,3 +14,11 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
         return torch.autocast(device.type, enabled=False)
     except (RuntimeError, AssertionError):
         return nullcontext()
+
+
+def visiting(weight: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A stored weight for one computation, on its device and in its dtype; itself when nothing changes.
+
+    Floats of eight bits are widened before they travel: not every device has them (Apple's has not).
+    """
+    return (weight.to(dtype) if weight.element_size() == 1 else weight).to(device, dtype)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.maths.precision import visiting
 from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Resampler
 from lib_ipadapter.model.checkpoint import read
 from lib_ipadapter.model.variant import Kind, Variant, detect
@@ -26,7 +27,9 @@ class KeyValueMaps(nn.Module):
 
     def forward(self, tokens: Tensor) -> KeyValue:
         """Computed where `tokens` is; a weight stored elsewhere or in another dtype visits for this one product."""
-        return KeyValue(*(F.linear(tokens, m.weight.to(tokens)) for m in (self.to_k_ip, self.to_v_ip)))
+        return KeyValue(
+            *(F.linear(tokens, visiting(m.weight, tokens.device, tokens.dtype)) for m in (self.to_k_ip, self.to_v_ip))
+        )
 
 
 class IPAdapter(nn.Module):
@@ -75,8 +78,9 @@ class IPAdapter(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Features of pictures, ``[rows, features]`` or ``[rows, grid, features]`` -> ``[rows, tokens, width]``."""
-        visiting = {name: tensor.to(features) for name, tensor in self.image_proj.named_parameters()}
-        return torch.func.functional_call(self.image_proj, visiting, (features,))
+        where = (features.device, features.dtype)
+        weights = {name: visiting(tensor, *where) for name, tensor in self.image_proj.named_parameters()}
+        return torch.func.functional_call(self.image_proj, weights, (features,))
 
     def image_prompt(self, cond: Tensor, nothing: Tensor) -> ImagePromptEmbeds:
         """Image tokens of one picture's features, and of the features that stand for no picture."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,10 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model import checkpoint
+from lib_ipadapter.maths.precision import visiting
+from lib_ipadapter.model.encoder_files import read_config, read_tensors
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature, Variant
-
-HEADS = {1280: 16, 1664: 16, 1024: 16}
-"""Hidden width -> attention heads of ViT-H, ViT-bigG and ViT-L, which no tensor shape tells."""
-
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""File names that transformers looks for in a folder."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +81,9 @@ class ImageEncoder:
 
     @classmethod
     def read(cls, path: Path) -> ImageEncoder:
-        """From a folder in transformers' layout, or a single file of its state dict. Raises `CheckpointError`."""
+        """From a folder or a single file, in transformers' layout or open_clip's. Raises `CheckpointError`."""
         try:
-            model = _from_folder(path) if path.is_dir() else _from_file(path)
+            model = _build(read_config(path), read_tensors(path), path)
         except CheckpointError:
             raise
         except Exception as error:
@@ -109,7 +103,7 @@ class ImageEncoder:
 
     def _run(self, pixels: Tensor, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
         # Copies go to the device and are dropped there: nothing has to come back, nothing is rounded for good.
-        weights = {name: p.to(device, dtype) for name, p in self.model.named_parameters()}
+        weights = {name: visiting(p, device, dtype) for name, p in self.model.named_parameters()}
         buffers = {name: b.to(device) for name, b in self.model.named_buffers()}
         with torch.no_grad():
             inputs = (pixels.to(device, dtype),)
@@ -125,78 +119,47 @@ class ImageEncoder:
 def read_sizes(path: Path) -> EncoderSizes:
     """The sizes of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
     try:
-        return EncoderSizes.of(_folder_config(path) if path.is_dir() else _file_config(path))
+        return EncoderSizes.of(read_config(path))
     except CheckpointError:
         raise
-    except (OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
 
 
-def is_encoder_folder(path: Path) -> bool:
-    """A folder that transformers could load."""
-    return (path / "config.json").is_file() and any((path / name).is_file() for name in WEIGHTS)
-
-
-def _from_folder(path: Path) -> CLIPVisionModelWithProjection:
-    """Not by transformers' own loader: it would open a pickle with whatever ``torch.load`` is in the WebUI."""
-    weights = next(path / name for name in WEIGHTS if (path / name).is_file())
-    return _build(_folder_config(path), checkpoint.read_any(weights), path)
-
-
-def _from_file(path: Path) -> CLIPVisionModelWithProjection:
-    return _build(_file_config(path), checkpoint.read_any(path), path)
-
-
 def _build(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> CLIPVisionModelWithProjection:
-    """Built without first drawing random numbers for 632 million weights."""
+    """Built without first drawing random numbers for 632 million weights.
+
+    Not by transformers' own loader: it would open a pickle with whatever ``torch.load`` is in the WebUI.
+    """
+    full = CLIPVisionConfig(**config)
+    last = f"vision_model.encoder.layers.{full.num_hidden_layers - 1}.layer_norm1.weight"
+    if last not in tensors:  # before a million layers are built because a configuration says so
+        raise CheckpointError(f"The image encoder {path.name} is incomplete: {last} is missing.")
     with torch.device("meta"):
-        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**config))
-    found = model.load_state_dict(tensors, strict=False, assign=True)
-    _check_complete(found.missing_keys, path)
+        model = CLIPVisionModelWithProjection(full)
+    _check(dict(model.named_parameters()), tensors, path)
+    model.load_state_dict(tensors, strict=False, assign=True)
     for module in model.modules():
         if "position_ids" in dict(module.named_buffers(recurse=False)):
             module.position_ids = torch.arange(module.position_ids.shape[-1])[None]  # pyright: ignore
     return model
 
 
-def _check_complete(missing_keys: Iterable[str], path: Path) -> None:
+def _check(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
     """Unexpected keys are harmless; what is missing would be random numbers.
 
-    Only `position_ids` may be: older files hold this buffer, newer code does not, and the other way round.
+    Buffers (`position_ids`) may be missing: older files hold them, newer code does not, and the other way round.
     """
-    missing = sorted(key for key in missing_keys if not key.endswith("position_ids"))
-    if missing:
-        raise CheckpointError(f"The image encoder {path.name} is incomplete: {missing[0]} is missing.")
-
-
-def _folder_config(path: Path) -> Mapping[str, Any]:
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    config = config.get("vision_config", config)
-    if "hidden_size" not in config or "patch_size" not in config:
-        raise CheckpointError(f"{path.name} is not a CLIP image encoder: its config.json is for another model.")
-    return {**{name: getattr(CLIPVisionConfig(), name) for name in ("projection_dim", "image_size")}, **config}
-
-
-def _file_config(path: Path) -> Mapping[str, Any]:
-    """CLIP's configuration, read off the shapes in a file's header."""
-    shapes = checkpoint.read_any_shapes(path)
-    if "visual_projection.weight" not in shapes:
-        raise CheckpointError(f"{path.name} is not a CLIP image encoder: it has no visual_projection.weight.")
-    projection, hidden = shapes["visual_projection.weight"]
-    if hidden not in HEADS:
-        raise CheckpointError(
-            f"{path.name} is an image encoder of unknown size ({hidden} wide): put it in a folder with its config.json."
-        )
-    patch = shapes["vision_model.embeddings.patch_embedding.weight"][-1]
-    grid = round((shapes["vision_model.embeddings.position_embedding.weight"][0] - 1) ** 0.5)
-    return {
-        "hidden_size": hidden,
-        "projection_dim": projection,
-        "patch_size": patch,
-        "image_size": grid * patch,
-        "num_hidden_layers": len({k.split(".")[3] for k in shapes if k.startswith("vision_model.encoder.layers.")}),
-        "num_attention_heads": HEADS[hidden],
-        "intermediate_size": shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0],
-        # OpenAI trained ViT-L with the quick form, OpenCLIP the larger towers with the exact one.
-        "hidden_act": "quick_gelu" if hidden == 1024 else "gelu",
-    }
+    for key, parameter in sorted(wanted.items()):
+        if key not in tensors:
+            raise CheckpointError(f"The image encoder {path.name} is incomplete: {key} is missing.")
+        found = tensors[key]
+        if found.shape != parameter.shape:
+            raise CheckpointError(
+                f"The image encoder {path.name} contradicts itself: {key} should be {list(parameter.shape)}"
+                f" and is {list(found.shape)}; its config.json may belong to another encoder."
+            )
+        if not found.is_floating_point():
+            raise CheckpointError(
+                f"The image encoder {path.name} is damaged: {key} holds {found.dtype}, not floating point."
+            )

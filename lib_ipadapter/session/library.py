@@ -17,6 +17,7 @@ from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_shapes
+from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.variant import Feature, Variant, detect
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
 from lib_ipadapter.session.files import list_encoders
@@ -150,7 +151,7 @@ class Library:
     def find_encoder(self, variant: Variant, folders: Sequence[Path]) -> Path:
         """The first encoder in `folders` that gives features of the width the adapter needs. Raises `UnitError`."""
         rejected = []
-        for file in list_encoders(folders, vision.is_encoder_folder):
+        for file in list_encoders(folders, is_encoder_folder):
             try:
                 sizes = self._header("encoder", file.path, lambda path=file.path: vision.read_sizes(path))
             except CheckpointError:

@@ -13,9 +13,10 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, is_encoder_folder, read_sizes
+from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, read_sizes
 from tests.models import EMBED, HIDDEN, tiny_adapter, tiny_encoder, variant
 
 CPU, FULL = torch.device("cpu"), torch.float32

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.vision import is_encoder_folder
+from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.session.files import find, list_encoders, list_files
 
 

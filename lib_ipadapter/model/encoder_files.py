@@ -1,0 +1,105 @@
+"""Image encoders on disk: a folder or a single file, found by what is in it, never by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CLIPVisionConfig
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import checkpoint, encoder_dialects
+
+HEADS = {1024: 16, 1280: 16, 1664: 16}
+"""Hidden width -> attention heads of ViT-L, ViT-H and ViT-bigG (64, 80 and 104 wide), which no tensor shape tells."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.fp16.safetensors")
+"""File names that transformers looks for in a folder; each may be the beginning of an index of several files."""
+
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".sft")
+"""Of weights; only by these a file becomes a candidate, whatever it turns out to hold."""
+
+INDEX_LIMIT = 16 << 20
+"""Bytes. That of ViT-bigG has 0.1 MB."""
+
+
+def is_encoder_folder(path: Path) -> bool:
+    """A folder with a configuration and the weights that belong to it."""
+    return (path / "config.json").is_file() and bool(_weights(path))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The vision tower at `path` under transformers' names, on the CPU, in the file's dtype; its text model dropped."""
+    files = _weights(path) if path.is_dir() else [path]
+    if not files:
+        raise CheckpointError(f"{path.name} is not an image encoder: beside its config.json there are no weights.")
+    return encoder_dialects.read({key: t for file in files for key, t in checkpoint.read_any(file).items()})
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """CLIP's configuration of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
+    return _folder_config(path) if path.is_dir() else _file_config(path)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """By transformers' names, or, whatever its name, the only weights in there."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return [folder / name]
+        if (index := folder / f"{name}.index.json").is_file():
+            return _shards(index)
+    found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    return found if len(found) == 1 else []
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files of an index. It may come from anywhere, so it leads to files beside it and nowhere else."""
+    if index.stat().st_size > INDEX_LIMIT:
+        raise CheckpointError(f"{index.name} is no index of weights: it has over {INDEX_LIMIT >> 20} MB.")
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(f"{index.name} is no index of weights, or damaged; download it again.") from None
+    if outside := [name for name in names if not isinstance(name, str) or Path(name).name != name or "\\" in name]:
+        raise CheckpointError(f"{index.name} names a file outside its folder ({str(outside[0])[:40]!r}).")
+    return [index.with_name(name) for name in names]
+
+
+def _folder_config(path: Path) -> Mapping[str, Any]:
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    config = config.get("vision_config", config)
+    if "hidden_size" not in config or "patch_size" not in config:
+        raise CheckpointError(f"{path.name} is not a CLIP image encoder: its config.json is for another model.")
+    return {**{name: getattr(CLIPVisionConfig(), name) for name in ("projection_dim", "image_size")}, **config}
+
+
+def _file_config(path: Path) -> Mapping[str, Any]:
+    """CLIP's configuration, read off the shapes in a file's header."""
+    with torch.device("meta"):
+        header = {key: torch.empty(shape) for key, shape in checkpoint.read_any_shapes(path).items()}
+    shapes = {key: tuple(tensor.shape) for key, tensor in encoder_dialects.read(header).items()}
+    if "visual_projection.weight" not in shapes:
+        lacks = "visual_projection.weight" if shapes else "vision tower"
+        raise CheckpointError(f"{path.name} is not a CLIP image encoder: it has no {lacks}.")
+    projection, hidden = shapes["visual_projection.weight"]
+    if hidden not in HEADS:
+        raise CheckpointError(
+            f"{path.name} is an image encoder of unknown size ({hidden} wide): put it in a folder with its config.json."
+        )
+    patch = shapes[encoder_dialects.OURS][-1]
+    grid = round((shapes["vision_model.embeddings.position_embedding.weight"][0] - 1) ** 0.5)
+    return {
+        "hidden_size": hidden,
+        "projection_dim": projection,
+        "patch_size": patch,
+        "image_size": grid * patch,
+        "num_hidden_layers": len({k.split(".")[3] for k in shapes if k.startswith("vision_model.encoder.layers.")}),
+        "num_attention_heads": HEADS[hidden],
+        "intermediate_size": shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0],
+        # OpenAI trained ViT-L with the quick form, OpenCLIP the larger towers with the exact one.
+        "hidden_act": "quick_gelu" if hidden == 1024 else "gelu",
+    }
