@@ -21,6 +21,9 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
 
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".sft")
+"""Only by these a file in a folder is looked at at all; what it is, its content says."""
+
 PREFIXES = {
     "image_proj.": "image_proj.",
     "ip_adapter.": "ip_adapter.",

@@ -20,9 +20,6 @@ HEADS = {1024: 16, 1280: 16, 1664: 16}
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.fp16.safetensors")
 """File names that transformers looks for in a folder; each may be the beginning of an index of several files."""
 
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".sft")
-"""Of weights; only by these a file becomes a candidate, whatever it turns out to hold."""
-
 INDEX_LIMIT = 16 << 20
 """Bytes. That of ViT-bigG has 0.1 MB."""
 
@@ -52,7 +49,7 @@ def _weights(folder: Path) -> list[Path]:
             return [folder / name]
         if (index := folder / f"{name}.index.json").is_file():
             return _shards(index)
-    found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    found = [file for file in folder.iterdir() if file.suffix.lower() in checkpoint.SUFFIXES and file.is_file()]
     return found if len(found) == 1 else []
 
 

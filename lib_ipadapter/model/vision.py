@@ -33,6 +33,11 @@ class ImageFeatures:
         return getattr(self, feature.value)
 
     @property
+    def finite(self) -> bool:
+        """No value is infinite, and each is a number."""
+        return bool(self.image_embeds.isfinite().all() and self.hidden_states.isfinite().all())
+
+    @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
         return self.image_embeds.nbytes + self.hidden_states.nbytes
@@ -59,7 +64,12 @@ class EncoderSizes:
 
     def fits(self, variant: Variant) -> bool:
         """Whether the encoder gives features as wide as the adapter was trained on."""
-        return variant.features == self.width(variant.feature)
+        return not self.why_not(variant)
+
+    def why_not(self, variant: Variant) -> str:
+        """Why the encoder cannot serve an adapter, in a few words; empty when it can."""
+        given = self.width(variant.feature)
+        return f"its {variant.feature.value} are {given} wide" if given != variant.features else ""
 
     def tokens(self, variant: Variant) -> int:
         """Image tokens per picture that an adapter makes of this encoder's features."""

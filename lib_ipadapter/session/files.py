@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.checkpoint import SUFFIXES
 
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+WhyNot = Callable[[Path], str]
+"""Why a file there cannot be used, in a few words; empty when it can."""
+
+NAMED = 8
+"""Files that a message names before it only counts them."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +57,39 @@ def list_encoders(folders: Sequence[Path], is_encoder_folder: Callable[[Path], b
     return sorted(found.values(), key=lambda file: _key(file.name))
 
 
-def find(name: str, folders: Sequence[Path]) -> ModelFile:
+def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> ModelFile:
     """The adapter called `name`: with or without folder, suffix or a ``[hash]``, upper or lower case.
 
     A name is only ever compared with what is in `folders`; it is never opened as a path.
-    Raises `UnitError` that lists where was searched and what is there.
+    Raises `UnitError` that lists where was searched, what is there, and, by `why_not`, what cannot be used and why.
     """
     files = list_files(folders)
+    if match := named(name, files):
+        return match
+    rejected = {file.name: why for file in files if why_not and (why := why_not(file.path))}
+    there = _some([file.name for file in files if file.name not in rejected])
+    rejected |= {path.name: f"its suffix is none of {', '.join(SUFFIXES)}" for path in _misnamed(name, folders)}
+    raise UnitError(
+        f"There is no IP-Adapter model called {name!r}; found {there} in {', '.join(map(str, folders))}"
+        f"{looked_at(name, rejected)}; put the file there and press refresh."
+    )
+
+
+def named(name: str, files: Sequence[ModelFile]) -> ModelFile | None:
+    """The one of `files` that `name` stands for."""
     for wanted in dict.fromkeys((_key(name), _key(name.split(" [", maxsplit=1)[0]))):
         for form in NAME_FORMS:
             if match := next((file for file in files if _key(form(file)) == wanted), None):
                 return match
-    there = ", ".join(f.name for f in files[:8]) + (" ..." if len(files) > 8 else "") if files else "nothing"
-    raise UnitError(
-        f"There is no IP-Adapter model called {name!r}; found {there} in {', '.join(map(str, folders))};"
-        " put the file there and press refresh."
-    )
+    return None
+
+
+def looked_at(name: str, seen: Mapping[str, str]) -> str:
+    """Part of a sentence: what was there instead, name -> what is with it, those with a name like `name` first."""
+    if not seen:
+        return ""
+    near = sorted(seen, key=lambda other: -difflib.SequenceMatcher(None, _key(name), _key(other)).ratio())
+    return "; also there: " + _some([f"{other} ({seen[other]})" for other in near])
 
 
 NAME_FORMS: tuple[Callable[[ModelFile], str], ...] = (
@@ -77,9 +101,21 @@ NAME_FORMS: tuple[Callable[[ModelFile], str], ...] = (
 """How a file may be called, the most exact first."""
 
 
+def _some(names: Sequence[str]) -> str:
+    return (", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")) or "nothing"
+
+
+def _misnamed(name: str, folders: Iterable[Path]) -> list[Path]:
+    """Files called like `name` with a suffix that no weights have, as of a download that was not finished."""
+    stem = _key(name).split("/")[-1].split(".")[0]
+    others = (path for folder in folders for path in _walk(folder) if path.suffix.lower() not in SUFFIXES)
+    return [path for path in others if stem and _key(path.name).split(".")[0] == stem]
+
+
 def _key(name: str) -> str:
-    """How names are compared: without case and without stray spaces."""
-    return " ".join(name.replace("\\", "/").split()).casefold()
+    """How names are compared: without case, without stray spaces, and an accent is one sign or two (Apple's way)."""
+    plain = unicodedata.normalize("NFC", " ".join(name.replace("\\", "/").split()))
+    return unicodedata.normalize("NFC", plain.casefold())
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -72,10 +72,11 @@ class Generation:
     def _prepare(self, unit: Unit) -> None:
         """One unit's picture to keys and values."""
         unit.check()
-        file = find(unit.model or "", self.host.adapter_folders())
-        variant = self.library.variant(file.path)
         assert self._unet is not None
-        check_fits(variant, cross_attentions(self._unet), file.name)
+        layers = cross_attentions(self._unet)
+        file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
+        variant = self.library.variant(file.path)
+        check_fits(variant, layers, file.name)
         key_values = self.library.key_values(unit, file.path, self.host)
         self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule))
         self.variants.append(variant)

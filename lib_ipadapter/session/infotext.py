@@ -36,6 +36,8 @@ def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
     """One unit as text; a unit that acts is enabled, so that is not written."""
     pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER}
     pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH]}
+    if unit.encoder:
+        pairs["encoder"] = unit.encoder
     return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
 
 
@@ -49,7 +51,7 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     if not isinstance(text, str):
         return {}
     found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
-    known = {f.name: f for f in FIELDS if f.type in (Type.NUMBER, Type.MODEL)}
+    known = {f.name: f for f in FIELDS if f.type in (Type.NUMBER, Type.MODEL, Type.ENCODER)}
     values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
     return {"enabled": True, "image": found.get("image", ""), **{k: v for k, v in values.items() if v is not None}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.variant import Feature, Variant, detect
-from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
-from lib_ipadapter.session.files import list_encoders
+from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
+from lib_ipadapter.patch.layers import CrossAttention, why_not
+from lib_ipadapter.session.files import list_encoders, looked_at, named
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.unit import Unit
 
@@ -51,19 +53,24 @@ class LRU(Generic[T]):
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The item under `key`, made now if it is not there."""
-        if key not in self._items:
+        item = self._items.pop(key, None)
+        if item is None:
             if self.limit == 0:
                 self.clear()
-            self._items[key] = make()
-        self._items.move_to_end(key)
+            item = make()
+        self._items[key] = item
         while len(self._items) > 1 and self.nbytes > self.limit:
             self._items.popitem(last=False)
-        return self._items[key]
+        return item
+
+    def drop(self, key: Hashable) -> None:
+        """Forgets one item, if it is there."""
+        self._items.pop(key, None)
 
     @property
     def nbytes(self) -> int:
         """Bytes kept."""
-        return sum(item.nbytes for item in self._items.values())
+        return sum(item.nbytes for item in list(self._items.values()))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -94,7 +101,7 @@ class Library:
         """One at a time: the large ones take gigabytes."""
         self.features: LRU[ImageFeatures] = LRU(64 << 20)
         self.computed: LRU[KeyValues] = LRU(128 << 20)
-        self._headers: dict[Hashable, Any] = {}
+        self._headers: dict[tuple[str, Path], tuple[Hashable, Any]] = {}
 
     def adapter(self, path: Path) -> IPAdapter:
         """The adapter in a file; read again when the file has changed."""
@@ -104,13 +111,25 @@ class Library:
         """What an adapter file is, from its header."""
         return self._header("adapter", path, lambda: detect(read_shapes(path)))
 
+    def sizes(self, path: Path) -> EncoderSizes:
+        """Those of the encoder at `path`, without loading it."""
+        return self._header("encoder", path, lambda: vision.read_sizes(path))
+
+    def why_not(self, path: Path, layers: Sequence[CrossAttention] = ()) -> str:
+        """Why the file at `path` is no adapter for these layers, in a few words; empty when it is one."""
+        try:
+            variant = self.variant(path)
+        except CheckpointError as error:
+            return in_short(error, path)
+        return why_not(variant, layers) if layers else ""
+
     def key_values(self, unit: Unit, path: Path, host: Host) -> KeyValues:
         """K and V of every layer for a unit's picture and the adapter at `path`, on the CPU in float32.
 
         Computed on the host's device, once: batches, passes and later jobs with the same picture find them here.
         """
         variant = self.variant(path)
-        encoder = self.find_encoder(variant, host.encoder_folders())
+        encoder = self.find_encoder(variant, host.encoder_folders(), unit.encoder)
 
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
@@ -118,9 +137,9 @@ class Library:
                 adapter = self.adapter(path)
                 layers = tuple(kv.cpu() for kv in adapter.key_values(adapter.image_prompt(*features).stacked()))
             if not all(kv.finite for kv in layers):
+                self.adapters.drop(_stamp(path))
                 raise CheckpointError(
-                    f"{path.name} and the image encoder {encoder.name} give values that are not numbers: one of the two"
-                    " is damaged, or overflows in half precision; download them again or compute in full precision."
+                    f"{path.name} gives values that are not numbers: it is damaged; download it again."
                 )
             return KeyValues(layers)
 
@@ -137,32 +156,37 @@ class Library:
         image = unit.image
 
         def features(what: str, make: Encode) -> Tensor:
-            def encode() -> ImageFeatures:
-                return _on_device_or_cpu(self.encoders.get(_stamp(path), lambda: ImageEncoder.read(path)), make, host)
-
             key = (what, _stamp(path), str(host.device), host.dtype)
-            return self.features.get(key, encode).get(variant.feature)
+            return self.features.get(key, lambda: self._encoded(path, make, host)).get(variant.feature)
 
         cond = features(unit.image_hash, lambda encoder, *where: encoder.encode(image, *where))
         if variant.feature is Feature.IMAGE_EMBEDS:
             return cond, torch.zeros_like(cond)
         return cond, features("nothing", ImageEncoder.encode_zeros)
 
-    def find_encoder(self, variant: Variant, folders: Sequence[Path]) -> Path:
-        """The first encoder in `folders` that gives features of the width the adapter needs. Raises `UnitError`."""
-        rejected = []
-        for file in list_encoders(folders, is_encoder_folder):
-            try:
-                sizes = self._header("encoder", file.path, lambda path=file.path: vision.read_sizes(path))
-            except CheckpointError:
-                continue
-            if sizes.fits(variant):
+    def find_encoder(self, variant: Variant, folders: Sequence[Path], name: str | None = None) -> Path:
+        """The encoder called `name`, or the first in `folders` that gives features of the width the adapter needs.
+
+        Raises `UnitError` that says which is needed, what is there, why not each of them, and where was searched.
+        """
+        files = list_encoders(folders, is_encoder_folder)
+        chosen = [file for file in (named(name, files) if name else None,) if file]
+        rejected: dict[str, str] = {}
+        for file in chosen or files:
+            rejected[file.name] = self._why_not_encoder(file.path, variant)
+            if not rejected[file.name] and (chosen or not name):
                 return file.path
-            rejected.append(file.name)
-        others = f" (found {', '.join(rejected)}, of other sizes)" if rejected else ""
+        needed = f"it needs {variant.encoder}, {variant.feature.value} {variant.features} wide"
+        if chosen:
+            raise UnitError(
+                f"The image encoder {name!r} cannot serve this adapter, {needed}: {rejected[chosen[0].name]};"
+                " leave the field encoder empty, and one that fits is taken."
+            )
+        asked = f"There is no image encoder called {name!r}" if name else "No image encoder for this adapter"
+        seen = {file: why or "it fits" for file, why in rejected.items()}
         raise UnitError(
-            f"No image encoder for this adapter: it needs {variant.encoder}, {variant.feature.value}"
-            f" {variant.features} wide{others}; put its folder into {' or '.join(map(str, folders[:2]))}."
+            f"{asked}: {needed}; searched {', '.join(map(str, folders))}{looked_at(name or variant.encoder, seen)};"
+            f" put its folder or file into {' or '.join(map(str, folders[:2]))}."
         )
 
     def unload(self) -> None:
@@ -171,19 +195,39 @@ class Library:
             cache.clear()
         self._headers.clear()
 
+    def _why_not_encoder(self, path: Path, variant: Variant) -> str:
+        try:
+            return self.sizes(path).why_not(variant)
+        except CheckpointError as error:
+            return in_short(error, path)
+
+    def _encoded(self, path: Path, make: Encode, host: Host) -> ImageFeatures:
+        """By the encoder at `path`; nothing of one that is damaged is kept."""
+        encoder = self.encoders.get(_stamp(path), lambda: ImageEncoder.read(path))
+        features = _on_device_or_cpu(encoder, make, host)
+        if not features.finite:
+            self.encoders.drop(_stamp(path))
+            raise CheckpointError(
+                f"The image encoder {path.name} gives values that are not numbers: it is damaged, or overflows in half"
+                " precision; download it again or compute in full precision."
+            )
+        return features
+
     def _header(self, what: str, path: Path, look: Callable[[], Any]) -> Any:
         """`look()`, remembered while the file stays as it is, also where it raises `CheckpointError`.
 
         `what` the file is looked at as: adapters and encoders may lie in one folder.
         """
-        stamp = (what, _stamp(path))
-        if stamp not in self._headers:
+        stamp = _stamp(path)
+        known, found = self._headers.get((what, path), (None, None))
+        if known != stamp:
             try:
-                self._headers[stamp] = look()
+                found = look()
             except CheckpointError as error:
                 # Only its words: an error that was raised keeps every frame alive through which it came.
-                self._headers[stamp] = type(error)(str(error))
-        if isinstance(found := self._headers[stamp], CheckpointError):
+                found = type(error)(str(error))
+            self._headers[what, path] = (stamp, found)
+        if isinstance(found, CheckpointError):
             raise type(found)(str(found))
         return found
 
@@ -200,13 +244,28 @@ def _on_device_or_cpu(encoder: ImageEncoder, make: Encode, host: Host) -> ImageF
         return make(encoder, torch.device("cpu"), torch.float32)
 
 
+def in_short(error: CheckpointError, path: Path) -> str:
+    """What is wrong with the file at `path`, for a list that has its name already: no name, no advice."""
+    reason = str(error).split("; ", maxsplit=1)[0].rstrip(".")
+    for beginning in (f"The image encoder {path.name} ", f"{path.name} ", "This file "):
+        reason = reason.removeprefix(beginning)
+    return reason
+
+
 def _stamp(path: Path) -> Hashable:
-    """Identity of a file: its path, size and time of change; for a folder those of its files."""
+    """Identity of a file by whatever name: the file itself, its size and time of change; of a folder, its files'."""
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        return (path, *((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files))
+        files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+        return tuple(_identity(file) for file in files)
     except OSError:
         raise CheckpointError(f"There is no file {path}.") from None
+
+
+def _identity(file: Path) -> tuple[object, ...]:
+    about = file.stat()
+    # Some network drives number no files.
+    which = (about.st_dev, about.st_ino) if about.st_ino else os.path.realpath(file)
+    return (which, about.st_size, about.st_mtime_ns)
 
 
 LIBRARY = Library()

@@ -18,6 +18,9 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import as_rgb, content_hash
 
+AUTOMATIC = "Automatic"
+"""The page's word for the encoder that fits."""
+
 
 class Type(str, Enum):
     """What a field holds."""
@@ -25,6 +28,7 @@ class Type(str, Enum):
     SWITCH = "true or false"
     NUMBER = "a number"
     MODEL = "the name of an adapter"
+    ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
 
 
@@ -63,6 +67,7 @@ FIELDS = (
     ),
     Field("start", "Start", Type.NUMBER, 0.0, "Fraction of the steps after which the picture begins to act."),
     Field("end", "End", Type.NUMBER, 1.0, "Fraction of the steps after which the picture no longer acts."),
+    Field("encoder", "Image encoder", Type.ENCODER, None, "The image encoder by name; without it the one that fits."),
 )
 
 
@@ -76,6 +81,7 @@ class Unit:
     scale: float = 0.6
     start: float = 0.0
     end: float = 1.0
+    encoder: str | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Unit:
@@ -110,7 +116,7 @@ class Unit:
     @property
     def order(self) -> tuple[Any, ...]:
         """Units are summed in this order, so that the order they were given in cannot change a single bit."""
-        return (self.model or "", self.image_hash, self.scale, self.start, self.end)
+        return (self.model or "", self.image_hash, self.scale, self.start, self.end, self.encoder or "")
 
 
 def _parse_switch(about: Field, value: Any) -> bool:
@@ -135,10 +141,10 @@ def _parse_number(about: Field, value: Any) -> float:
 
 
 def _parse_model(about: Field, value: Any) -> str | None:
-    if value is None or value in ("", "None"):
+    if value is None or value in ("", "None", AUTOMATIC):
         return None
     if not isinstance(value, str):
-        raise UnitError(f"IP-Adapter: {about.name} must be the name of an adapter, got {_shown(value)}.")
+        raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}, got {_shown(value)}.")
     return value
 
 
@@ -168,6 +174,7 @@ PARSERS = {
     Type.SWITCH: _parse_switch,
     Type.NUMBER: _parse_number,
     Type.MODEL: _parse_model,
+    Type.ENCODER: _parse_model,
     Type.PICTURE: _parse_picture,
 }
 

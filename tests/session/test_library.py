@@ -188,9 +188,9 @@ def test_an_adapter_that_holds_no_numbers_is_a_sentence_and_not_kept(bad: float,
         tensors["ip_adapter.31.to_v_ip.weight"].clone().index_fill_(0, torch.tensor([3]), bad)
     )
     save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=r"base\.safetensors .* are not numbers"):
+    with pytest.raises(CheckpointError, match=r"base\.safetensors gives values that are not numbers"):
         library.key_values(Unit(image=picture()), path, own_host)
-    assert len(library.computed) == 0
+    assert (len(library.computed), len(library.adapters)) == (0, 0)
 
 
 def test_the_encoder_is_found_by_the_width_that_the_adapter_is_fed_with(own_host: FakeHost) -> None:
@@ -209,7 +209,8 @@ def test_no_encoder_is_one_sentence_that_says_which_is_needed_what_is_there_and_
     folder = own_host.folder / "encoders"
     (folder / "tiny" / "config.json").write_text('{"hidden_size": 1280, "patch_size": 14, "projection_dim": 1024}')
     words = (
-        r"unknown \(40 wide\), image_embeds 40 wide \(found tiny, of other sizes\); put its folder into .*encoders\."
+        r"unknown \(40 wide\), image_embeds 40 wide; searched .*encoders;"
+        r" also there: tiny \(its image_embeds are 1024 wide\); put its folder or file into .*encoders\."
     )
     with pytest.raises(UnitError, match=words):
         Library().find_encoder(variant(Kind.BASE), [folder])
