@@ -3,7 +3,7 @@
 from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
-from lib_ipadapter.webui import models, panel, settings
+from lib_ipadapter.webui import models, panel, routes, settings
 from lib_ipadapter.webui.door import Door
 
 
@@ -29,8 +29,11 @@ class IPAdapterScript(scripts.Script):
         def resolve(name):
             return models.choice(name, *here())
 
+        def encoders():
+            return models.encoder_names(a1111.encoder_folders())
+
         tab = "img2img" if is_img2img else "txt2img"
-        controls = panel.build(tab, settings.number_of_units(), choices, resolve)
+        controls = panel.build(tab, settings.number_of_units(), choices, resolve, encoders)
         self.infotext_fields = panel.paste_fields(controls, resolve)
         self.paste_field_names = []
         return panel.components(controls)
@@ -48,5 +51,6 @@ class IPAdapterScript(scripts.Script):
         self.door.close()
 
 
+script_callbacks.on_app_started(routes.mount, name="ip_adapter")
 script_callbacks.on_ui_settings(settings.register, name="ip_adapter")
 script_callbacks.on_script_unloaded(IPAdapterScript.door.close, name="ip_adapter")

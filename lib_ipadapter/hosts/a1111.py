@@ -26,6 +26,10 @@ ERROR_KEY = "IP-Adapter error"
 EXTENSION = Path(__file__).resolve().parents[2]
 
 
+COMFYUI = ("ipadapter", "clip_vision")
+"""Folders among ComfyUI's models by which these are known: one for adapters, one for encoders."""
+
+
 class A1111Host:
     """The WebUI, for one processing object."""
 
@@ -153,19 +157,31 @@ def loaded_unet() -> nn.Module | None:
 
 
 def adapter_folders() -> list[Path]:
-    """``--ip-adapter-dir`` if given, the WebUI's and the extension's ``models/ip-adapter``, ControlNet's folders."""
-    own = [_option("ip_adapter_dir"), Path(paths.models_path, "ip-adapter"), EXTENSION / "models" / "ip-adapter"]
+    """``--ip-adapter-dir`` if given, the WebUI's and the extension's ``models/ip-adapter``, ControlNet's folders.
+
+    Where a ComfyUI's folder or its ``models`` is given, it is ``ipadapter`` in there.
+    """
+    given = _comfyui(_option("ip_adapter_dir"), "ipadapter") or [_option("ip_adapter_dir")]
+    own = [*given, Path(paths.models_path, "ip-adapter"), EXTENSION / "models" / "ip-adapter"]
     return _existing(own, _controlnet_folders())
 
 
 def encoder_folders() -> list[Path]:
     """``clip_vision`` below each of the places where adapters may be, and ControlNet's own folder of encoders."""
+    given = _comfyui(_option("ip_adapter_encoder_dir"), "clip_vision") or [_option("ip_adapter_encoder_dir")]
     own = [
-        _option("ip_adapter_encoder_dir"),
+        *given,
+        *_comfyui(_option("ip_adapter_dir"), "clip_vision"),
         Path(paths.models_path, "clip_vision"),
         EXTENSION / "models" / "clip_vision",
     ]
     return _existing(own, [folder / "clip_vision" for folder in _annotator_folders()])
+
+
+def _comfyui(folder: Path | None, name: str) -> list[Path]:
+    """`name` among a ComfyUI's models, which are `folder` or in it; empty when it is no ComfyUI's."""
+    homes = [folder / "models", folder] if folder else []
+    return [home / name for home in homes if any((home / one).is_dir() for one in COMFYUI)][:1]
 
 
 def _controlnet_folders() -> list[Path | None]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
+from lib_ipadapter.model import foreign
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".sft")
 """Only by these a file in a folder is looked at at all; what it is, its content says."""
@@ -118,6 +119,8 @@ def _what_else(tensors: Mapping[str, Any]) -> str:
             if prefix in CONVERTIBLE:
                 return f"it looks like {what}; make it one with `python -m lib_ipadapter convert IN OUT.safetensors`"
             return f"it looks like {what}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
+    if other := foreign.name_of(tensors):
+        return f"it looks like {other}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
     first = ", ".join(sorted(tensors)[:3]) or "nothing"
     return f"expected keys image_proj.* and ip_adapter.*, found {first}"
 
@@ -162,8 +165,8 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     falls back to the unsafe unpickler and refuses what today's torch writes.
     """
     zipped = zipfile.is_zipfile(path)
-    if zipped and _is_program(path):
-        raise CheckpointError(f"{path.name} is a TorchScript program, not weights, and was not run; get another file.")
+    if zipped:
+        _check_archive(path)
     if not zipped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
     # torch 2.13 goes by the suffix, and only for names; mapping needs a name, in torch 2.1 one that is a string.
@@ -174,19 +177,36 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     return {key: tuple(t.shape) if shapes_only else t for key, t in _flat(content).items()}
 
 
-def _is_program(path: Path) -> bool:
-    """Torch before 2.6 runs such an archive, whatever ``weights_only`` says (CVE-2025-32434)."""
+def _check_archive(path: Path) -> None:
+    """Before torch sees it: 2.5 and older run a TorchScript program, whatever ``weights_only`` says (CVE-2025-32434).
+
+    Torch stores, it never compresses; what would unpack to more than its file is made to fill memory.
+    """
     with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())
+        members = archive.infolist()
+    if any(member.filename.endswith("/constants.pkl") or "/code/" in member.filename for member in members):
+        raise CheckpointError(f"{path.name} is a TorchScript program, not weights, and was not run; get another file.")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise CheckpointError(f"{path.name} is damaged: it claims more weights than the file holds; download it again.")
 
 
-def _flat(content: object, prefix: str = "") -> dict[str, Tensor]:
-    """Nested dictionaries as dotted keys; whatever is no tensor is left out."""
-    if isinstance(content, Tensor):
-        return {prefix.removesuffix("."): content}
-    if not isinstance(content, Mapping):
-        return {}
-    return {k: t for name, part in content.items() for k, t in _flat(part, f"{prefix}{name}.").items()}
+def _flat(content: object) -> dict[str, Tensor]:
+    """Nested dictionaries as dotted keys; whatever is no tensor is left out.
+
+    A dictionary that stands in several places counts in the first: a file of 1 kB may hold one inside another so that
+    there are more ways to it than ever could be gone.
+    """
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    waiting = [("", content)]
+    while waiting:
+        name, part = waiting.pop()
+        if isinstance(part, Tensor):
+            found[name] = part
+        elif isinstance(part, Mapping) and id(part) not in seen:
+            seen.add(id(part))
+            waiting += [(f"{name}.{key}" if name else str(key), value) for key, value in reversed(part.items())]
+    return found
 
 
 @contextmanager

@@ -189,11 +189,14 @@ class Library:
             f" put its folder or file into {' or '.join(map(str, folders[:2]))}."
         )
 
-    def unload(self) -> None:
-        """Frees all memory that the cache holds."""
-        for cache in (self.adapters, self.encoders, self.features, self.computed):
+    def unload(self) -> int:
+        """Frees all memory that the cache holds; gives the number of bytes."""
+        caches = (self.adapters, self.encoders, self.features, self.computed)
+        freed = sum(cache.nbytes for cache in caches)
+        for cache in caches:
             cache.clear()
         self._headers.clear()
+        return freed
 
     def _why_not_encoder(self, path: Path, variant: Variant) -> str:
         try:

@@ -37,6 +37,11 @@ def run_script_on_change(component: Any, script: str) -> None:
     component.change(fn=None, inputs=[component], **{name: script})
 
 
+def say(sentence: str) -> None:
+    """A message in the corner of the page that is no warning."""
+    gr.Info(sentence)
+
+
 def warn(sentence: str) -> None:
     """A message in the corner of the page."""
     gr.Warning(sentence)

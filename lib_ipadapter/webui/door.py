@@ -54,15 +54,18 @@ class Door:
         self.close()
         job = weakref.ref(processing)
         host = A1111Host(processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)))
+        stopped = None
         try:
             self._enter(processing, Generation(host, self._units(processing, args)))
         except IPAdapterError as error:
-            self._stop(processing, host, IPAdapterStopped(str(error), 422))
+            stopped = IPAdapterStopped(str(error), 422)
         except Exception as error:
             LOG.exception("Unexpected failure")
             reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
             sentence = f"IP-Adapter failed unexpectedly: {type(error).__name__}: {reason}; the log says more."
-            self._stop(processing, host, IPAdapterStopped(sentence, 500))
+            stopped = IPAdapterStopped(sentence, 500)
+        if stopped:  # outside of `except`: an exception raised there would hold the first, and what was half read
+            self._stop(processing, host, stopped)
 
     def close(self) -> None:
         """Every hook gone, the UNet as it was."""

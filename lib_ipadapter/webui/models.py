@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from lib_ipadapter.errors import CheckpointError, HostError, NotAnAdapterError, UnitError
+from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.variant import ENCODERS, Feature
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
-from lib_ipadapter.session.files import ModelFile, find, list_files
-from lib_ipadapter.session.library import LIBRARY
+from lib_ipadapter.session.files import ModelFile, find, list_encoders, list_files
+from lib_ipadapter.session.library import LIBRARY, in_short
 
 NONE = "None"
 """The WebUI's word for no choice."""
@@ -40,6 +43,49 @@ def bare_name(name: str, folders: Sequence[Path]) -> str:
         return find(name, folders).name
     except UnitError:
         return name
+
+
+def adapters(folders: Sequence[Path], unet: nn.Module | None) -> list[dict[str, Any]]:
+    """Every adapter for the API: what it is, whether it fits the loaded UNet (null without one), and why not."""
+    layers = _layers(unet)
+    found: list[dict[str, Any]] = []
+    for file in list_files(folders):
+        why = LIBRARY.why_not(file.path, layers)
+        try:
+            about = LIBRARY.variant(file.path)
+        except NotAnAdapterError:
+            continue
+        except CheckpointError:
+            found.append({"name": file.name, "fits": False, "why": why})
+            continue
+        parts = {"variant": about.kind.value, "base": about.base.value, "encoder": about.encoder}
+        found.append({"name": file.name, **parts, "fits": not why if layers else None, "why": why})
+    return found
+
+
+def encoders(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Every image encoder for the API, with the widths of what it gives, or why it is none."""
+    found: list[dict[str, Any]] = []
+    for file in list_encoders(folders, is_encoder_folder):
+        try:
+            sizes = LIBRARY.sizes(file.path)
+        except CheckpointError as error:
+            found.append({"name": file.name, "why": in_short(error, file.path)})
+            continue
+        widths = {feature.value: sizes.width(feature) for feature in Feature}
+        known = ENCODERS[Feature.HIDDEN_STATES].get(sizes.hidden_size)
+        found.append({"name": file.name, "encoder": known, **widths, "why": ""})
+    return found
+
+
+def encoder_names(folders: Sequence[Path]) -> list[str]:
+    """Those of `encoders` that can be used."""
+    return [encoder["name"] for encoder in encoders(folders) if not encoder["why"]]
+
+
+def unload() -> str:
+    """Frees what is kept in memory; gives a sentence for the page."""
+    return f"IP-Adapter: {LIBRARY.unload() / 1e6:.0f} MB of memory are free again."
 
 
 def _layers(unet: nn.Module | None) -> tuple[CrossAttention, ...]:

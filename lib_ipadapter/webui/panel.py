@@ -11,8 +11,8 @@ from PIL import Image
 
 from lib_ipadapter.model.picture import content_hash, encoder_view
 from lib_ipadapter.session import infotext
-from lib_ipadapter.session.unit import FIELDS
-from lib_ipadapter.webui import compat
+from lib_ipadapter.session.unit import AUTOMATIC, FIELDS
+from lib_ipadapter.webui import compat, models
 from lib_ipadapter.webui.models import NONE
 
 TITLE = "IP-Adapter"
@@ -36,12 +36,12 @@ class UnitControls:
     """Says which picture is there, or which one a pasted infotext wants."""
 
 
-def build(tab: str, units: int, choices: Choices, resolve: Resolve) -> list[UnitControls]:
+def build(tab: str, units: int, choices: Choices, resolve: Resolve, encoders: Choices = tuple) -> list[UnitControls]:
     """The whole panel for `tab`, "txt2img" or "img2img"."""
     elem_id = f"ip_adapter_{tab}"
 
     def unit(number: int) -> UnitControls:
-        return _unit(f"{elem_id}_unit_{number}", choices, resolve)
+        return _unit(f"{elem_id}_unit_{number}", choices, resolve, encoders)
 
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
         if units == 1:
@@ -52,6 +52,8 @@ def build(tab: str, units: int, choices: Choices, resolve: Resolve) -> list[Unit
                 for number in range(1, units + 1):
                     with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
+        unload = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
+        unload.click(fn=lambda: compat.say(models.unload()), inputs=[], outputs=[], show_progress="hidden")
     _keep_out_of_saved_defaults(controls)
     return controls
 
@@ -66,7 +68,7 @@ def paste_fields(controls: Sequence[UnitControls], resolve: Resolve) -> list[tup
     return [pair for number, unit in enumerate(controls, 1) for pair in _paste_unit(unit, number, resolve)]
 
 
-def _unit(elem_id: str, choices: Choices, resolve: Resolve) -> UnitControls:
+def _unit(elem_id: str, choices: Choices, resolve: Resolve, encoders: Choices) -> UnitControls:
     with gr.Row():
         enabled = gr.Checkbox(value=False, **_props("enabled", elem_id))
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
@@ -82,6 +84,7 @@ def _unit(elem_id: str, choices: Choices, resolve: Resolve) -> UnitControls:
     with gr.Row(elem_classes=["ip-adapter-model"]):
         model = gr.Dropdown(choices=list(choices()), value=NONE, **_props("model", elem_id))
         refresh = compat.refresh_button(elem_id=f"{elem_id}_refresh")
+    encoder = _encoder(elem_id, encoders, refresh)
     scale = _slider("scale", elem_id)
     with gr.Row():
         start, end = _slider("start", elem_id), _slider("end", elem_id)
@@ -96,7 +99,19 @@ def _unit(elem_id: str, choices: Choices, resolve: Resolve) -> UnitControls:
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
 
     found = {"enabled": enabled, "image": image, "model": model, "scale": scale, "start": start, "end": end}
+    found["encoder"] = encoder
     return UnitControls({field.name: found[field.name] for field in FIELDS}, note)
+
+
+def _encoder(elem_id: str, encoders: Choices, refresh: gr.Button) -> gr.Dropdown:
+    """A pasted name may be of an encoder that is not here: that is said when it is asked for."""
+
+    def listed() -> list[str]:
+        return [AUTOMATIC, *encoders()]
+
+    dropdown = gr.Dropdown(listed(), value=AUTOMATIC, allow_custom_value=True, **_props("encoder", elem_id))
+    refresh.click(fn=lambda: gr.update(choices=listed()), inputs=[], outputs=[dropdown], show_progress="hidden")
+    return dropdown
 
 
 def show_view(image: Image.Image | None) -> tuple[Any, str]:
@@ -117,7 +132,7 @@ def _keep_out_of_saved_defaults(controls: Sequence[UnitControls]) -> None:
     """
     for number, unit in enumerate(controls):
         for name, component in unit.fields.items():
-            component.do_not_save_to_config = number > 0 or name in ("enabled", "model")
+            component.do_not_save_to_config = number > 0 or name in ("enabled", "model", "encoder")
 
 
 def _slider(name: str, elem_id: str) -> gr.Slider:
@@ -148,7 +163,14 @@ def _paste_unit(unit: UnitControls, number: int, resolve: Resolve) -> list[tuple
         wanted = infotext.read(parameters, number).get("image")
         return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""
 
-    special = {"model": model, "enabled": lambda parameters: bool(infotext.read(parameters, number))}
+    def encoder(parameters: Any) -> str | None:
+        found = infotext.read(parameters, number)
+        return found.get("encoder", AUTOMATIC) if found else None
+
+    def enabled(parameters: Any) -> bool:
+        return bool(infotext.read(parameters, number))
+
+    special = {"model": model, "encoder": encoder, "enabled": enabled}
     fields = [
         (component, special.get(name, value_of(name))) for name, component in unit.fields.items() if name != "image"
     ]

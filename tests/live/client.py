@@ -7,9 +7,9 @@ import io
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -78,13 +78,15 @@ class Client:
     """Speaks to the WebUI at `url`."""
 
     url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> Any:
-        return self._send(urllib.request.Request(self.url + path))
+        return self._send(urllib.request.Request(self.url + path, headers=dict(self.headers)))
 
     def post(self, path: str, body: Any = None) -> Any:
         data = json.dumps(body if body is not None else {}).encode()
-        return self._send(urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}))
+        headers = {"Content-Type": "application/json", **self.headers}
+        return self._send(urllib.request.Request(self.url + path, data, headers))
 
     def txt2img(self, units: Sequence[Any] | None = None, **changes: Any) -> Answer:
         """A picture; `units` go to the extension, None leaves it out of the request."""

@@ -51,5 +51,17 @@ def unpacking(
     return dropout(out_proj(heads_together(hidden)))
 
 
-BODIES = {"plain": None, "split": split, "indexing": indexing, "unpacking": unpacking}
+def upcasting(
+    self: nn.Module, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None, **_: object
+) -> Tensor:
+    """Attention in float32 inside a half model, as the WebUI's ``upcast_attn`` does it."""
+    context = x if context is None else context
+    query, key, value = (
+        heads_apart(t.float(), self.heads) for t in (self.to_q(x), self.to_k(context), self.to_v(context))
+    )
+    hidden = heads_together(F.scaled_dot_product_attention(query, key, value)).to(x.dtype)
+    return self.to_out(hidden)
+
+
+BODIES = {"plain": None, "split": split, "indexing": indexing, "unpacking": unpacking, "upcasting": upcasting}
 """None: the class's own."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.files import find, list_encoders, list_files
+from lib_ipadapter.session.library import Library
+from tests.models import save_adapter, tiny_adapter
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -119,3 +124,44 @@ def test_encoders_are_single_files_and_folders_with_configuration_and_weights(tm
 def test_the_searched_folder_may_be_the_encoder_itself(tmp_path: Path) -> None:
     folder = touch(tmp_path / "vit", "config.json", "model.safetensors")
     assert [(file.name, file.path) for file in list_encoders([folder], is_encoder_folder)] == [("vit", folder)]
+
+
+@pytest.mark.parametrize("there", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_an_accent_is_the_same_in_one_sign_and_in_two(there: str, asked: str, tmp_path: Path) -> None:
+    touch(tmp_path, unicodedata.normalize(there, "Porträt für Zoë/Å.safetensors"))
+    assert find(unicodedata.normalize(asked, "PORTRÄT FÜR ZOË/å"), [tmp_path]).path.exists()
+
+
+def test_every_suffix_of_weights_is_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "a.safetensors", "b.bin", "c.pt", "d.pth", "e.ckpt", "f.SFT", "g.zip", "h.safetensors.part")
+    assert names(tmp_path) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_a_refusal_says_why_each_file_that_is_there_is_not_the_one(tmp_path: Path) -> None:
+    touch(tmp_path, "ip-adapter.safetensors.crdownload", "good.bin", "ip_adapter.bin", "far.bin")
+    wrong = {"ip_adapter.bin": "is an empty file", "far.bin": "is a LoRA"}
+    with pytest.raises(UnitError) as refusal:
+        find("ip-adapter", [tmp_path], lambda path: wrong.get(path.name, ""))
+    said = str(refusal.value)
+    assert f"found good in {tmp_path}; also there: ip_adapter (is an empty file), " in said
+    assert "ip-adapter.safetensors.crdownload (its suffix is none of .safetensors, " in said
+    assert said.index("ip_adapter (") < said.index("far (is a LoRA)")
+
+
+def test_five_hundred_adapters_are_listed_within_two_seconds_and_again_in_a_quarter_of_it(tmp_path: Path) -> None:
+    one = save_adapter(tiny_adapter(Kind.BASE), tmp_path / "0" / "adapter 0.safetensors").read_bytes()
+    for i in range(1, 500):
+        path = touch(tmp_path, f"{i % 7}/adapter {i}.safetensors") / f"{i % 7}/adapter {i}.safetensors"
+        path.write_bytes(one)
+    library = Library()
+
+    def listed() -> float:
+        begun = time.process_time()
+        assert len({str(library.variant(file.path)) for file in list_files([tmp_path])}) == 1
+        return time.process_time() - begun
+
+    first, second = listed(), min(listed() for _ in range(3))
+    assert len(names(tmp_path)) == 500
+    assert first < 2
+    assert second < first / 4

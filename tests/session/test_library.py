@@ -223,3 +223,81 @@ def test_unloading_forgets_everything(host: FakeHost, counts: Counter[str]) -> N
         library.unload()
     assert (counts["encoded"], counts["adapter"], counts["header"]) == (2, 2, 2)
     assert library.computed.nbytes == library.adapters.nbytes == library.encoders.nbytes == 0
+
+
+def test_two_names_of_one_file_are_one_encoder_and_one_adapter(own_host: FakeHost, counts: Counter[str]) -> None:
+    library, folder = Library(), own_host.folder
+    path = adapter_path(own_host, Kind.BASE)
+    other = path.with_name("other name.safetensors")
+    try:
+        os.link(path, other)
+        (folder / "encoders" / "aaa").symlink_to(folder / "encoders" / "tiny", target_is_directory=True)
+    except OSError:
+        pytest.skip("this user may not make links")
+    library.key_values(Unit(image=picture()), path, own_host)
+    library.key_values(Unit(image=picture(), encoder="aaa"), other, own_host)
+    library.key_values(Unit(image=picture(), encoder="tiny"), path, own_host)
+    assert (counts["encoder"], counts["encoded"], counts["adapter"]) == (1, 1, 1)
+
+
+def test_only_one_encoder_is_in_memory_at_a_time(own_host: FakeHost, counts: Counter[str]) -> None:
+    library, folder = Library(), own_host.folder / "encoders"
+    tiny_encoder(seed=7).save_pretrained(folder / "zwei", safe_serialization=True)
+    for name in ("tiny", "zwei", "tiny"):
+        library.key_values(Unit(image=picture(), encoder=name), adapter_path(own_host, Kind.BASE), own_host)
+        assert len(library.encoders) == 1
+    assert (counts["encoder"], counts["encoded"]) == (2, 2)
+
+
+def test_an_encoder_asked_for_by_name_is_the_one_that_is_used(own_host: FakeHost) -> None:
+    folder = own_host.folder / "encoders"
+    tiny_encoder(seed=7).save_pretrained(folder / "sub" / "Zwei", safe_serialization=True)
+    for name in ("sub/Zwei", "SUB/zwei", " zwei"):
+        assert Library().find_encoder(variant(Kind.BASE), [folder], name) == folder / "sub" / "Zwei"
+
+
+def test_an_encoder_of_the_wrong_width_is_refused_by_name_and_never_chosen(own_host: FakeHost) -> None:
+    folder = own_host.folder / "encoders"
+    tiny_encoder(embed=24).save_pretrained(folder / "aaa", safe_serialization=True)
+    assert Library().find_encoder(variant(Kind.BASE), [folder]) == folder / "tiny"
+    words = r"encoder 'aaa' cannot serve this adapter, it needs .* 40 wide: its image_embeds are 24 wide; leave"
+    with pytest.raises(UnitError, match=words):
+        Library().find_encoder(variant(Kind.BASE), [folder], "aaa")
+
+
+def test_an_encoder_that_is_not_there_is_a_sentence_with_what_is(own_host: FakeHost) -> None:
+    folder = own_host.folder / "encoders"
+    (folder / "tini.safetensors").touch()
+    words = r"no image encoder called 'tyni': .*; also there: tin. \(.*\), tin. \(.*\); put"
+    with pytest.raises(UnitError, match=words) as refusal:
+        Library().find_encoder(variant(Kind.BASE), [folder], "tyni")
+    assert "tiny (it fits)" in str(refusal.value)
+    assert "tini (is an empty file)" in str(refusal.value)
+
+
+def test_of_an_encoder_that_gives_no_numbers_nothing_is_kept(own_host: FakeHost) -> None:
+    library, model = Library(), tiny_encoder()
+    with torch.no_grad():
+        model.vision_model.embeddings.class_embedding[3] = float("nan")
+    model.save_pretrained(own_host.folder / "encoders" / "tiny", safe_serialization=True)
+    with pytest.raises(CheckpointError, match="image encoder tiny gives values that are not numbers"):
+        library.key_values(Unit(image=picture()), adapter_path(own_host, Kind.BASE), own_host)
+    assert library.unload() == 0
+
+
+def test_why_not_is_a_few_words_for_each_kind_of_misfit(tmp_path: Path) -> None:
+    library = Library()
+    good = save_adapter(tiny_adapter(Kind.BASE), tmp_path / "good.safetensors")
+    save_file({"lora_unet_x.lora_up.weight": torch.ones(1)}, tmp_path / "lora.safetensors")
+    (tmp_path / "page.bin").write_text("<html>")
+    assert library.why_not(good) == ""
+    assert library.why_not(tmp_path / "lora.safetensors") == "is not an IP-Adapter: it looks like a LoRA"
+    assert library.why_not(tmp_path / "page.bin") == "is a web page, not a model"
+
+
+def test_unloading_tells_how_much_was_freed(host: FakeHost) -> None:
+    library = Library()
+    library.key_values(Unit(image=picture()), adapter_path(host, Kind.BASE), host)
+    held = library.adapters.nbytes + library.encoders.nbytes + library.features.nbytes + library.computed.nbytes
+    assert library.unload() == held > 0
+    assert library.unload() == 0

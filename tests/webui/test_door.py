@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import gc
 import io
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import LIBRARY
 from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, tiny_unet
@@ -266,3 +269,26 @@ def test_the_encoder_computes_in_its_own_precision_where_the_webui_casts_by_hand
     with A1111Host(FakeProcessing(), pytest.fail).full_precision():
         assert torch.nn.Linear.forward is original
     assert torch.nn.Linear.forward is cast
+
+
+def test_while_a_failure_waits_to_be_said_nothing_that_was_read_for_it_is_held(
+    webui: FakeWebUI, door: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "models/ip-adapter/ip-adapter_sd15.safetensors"
+    tensors = dict(tiny_adapter(Kind.BASE).state_dict())
+    del tensors["ip_adapter.31.to_v_ip.weight"]
+    save_file(tensors, path)
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def watched(where: Path) -> dict[str, torch.Tensor]:
+        found = checkpoint.read(where)
+        held.extend(map(weakref.ref, found.values()))
+        return found
+
+    monkeypatch.setattr("lib_ipadapter.model.adapter.read", watched)
+    door.before_sampling(FakeProcessing(), [UNIT])
+    gc.collect()
+    assert len(held) > 30
+    assert [ref for ref in held if ref() is not None] == []
+    with pytest.raises(Exception, match="is incomplete"):
+        webui.sample()

@@ -36,7 +36,10 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[panel.UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
-    assert values == {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
+    assert values == {
+        "enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0,
+        "encoder": "Automatic",
+    }  # fmt: skip
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[panel.UnitControls]) -> None:
@@ -65,8 +68,15 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
         "scale": 0.85,
         "start": 0.1,
         "end": 0.9,
+        "encoder": "Automatic",
     }
-    assert restored(controls, parameters, 0) == dict.fromkeys(("model", "scale", "start", "end")) | {"enabled": False}
+    untouched = dict.fromkeys(("model", "scale", "start", "end", "encoder"))
+    assert restored(controls, parameters, 0) == untouched | {"enabled": False}
+
+
+def test_a_pasted_encoder_is_the_one_that_was_asked_for(controls: list[panel.UnitControls]) -> None:
+    unit = Unit(image=Image.new("RGB", (8, 8)), model="m", encoder="My, encoder")
+    assert restored(controls, infotext.write([unit], lambda name: name), 0)["encoder"] == "My, encoder"
 
 
 def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[panel.UnitControls]) -> None:

@@ -1,0 +1,122 @@
+"""The extension's own routes: what they answer, and that nobody gets in who may not use the WebUI's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fastapi import Depends, FastAPI
+from safetensors.torch import save_file
+from torch import ones
+
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.library import LIBRARY
+from tests.models import save_adapter, tiny_adapter, tiny_encoder
+from tests.webui.fake_host import FakeWebUI
+
+
+@pytest.fixture
+def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWebUI:
+    save_adapter(tiny_adapter(Kind.BASE), tmp_path / "models/ip-adapter/base.safetensors")
+    (tmp_path / "models/ip-adapter/cut.bin").touch()
+    save_file({"lora_unet.a": ones(1)}, tmp_path / "models/ip-adapter/lora.safetensors")
+    tiny_encoder().save_pretrained(tmp_path / "models/clip_vision/tiny")
+    save_file({"a": ones(1)}, tmp_path / "models/clip_vision/other.safetensors")
+    webui = FakeWebUI(tmp_path)
+    webui.install(monkeypatch)
+    LIBRARY.unload()
+    return webui
+
+
+@pytest.fixture
+def routes(webui: FakeWebUI) -> ModuleType:
+    from lib_ipadapter.webui import routes
+
+    return routes
+
+
+def ours(app: FastAPI) -> dict[str, Any]:
+    return {route.path: route for route in app.routes if route.path.startswith("/ip-adapter")}
+
+
+def test_each_route_has_the_protection_of_the_webuis_own(routes: ModuleType) -> None:
+    app = FastAPI()
+    guard = Depends(lambda: pytest.fail("was asked"))
+    app.add_api_route(routes.WATCHED, dict, dependencies=[guard])
+    routes.mount(None, app)
+    mounted = ours(app)
+    assert {path: route.methods for path, route in mounted.items()} == {
+        "/ip-adapter/models": {"GET"},
+        "/ip-adapter/encoders": {"GET"},
+        "/ip-adapter/unload": {"POST"},
+    }
+    assert all(route.dependencies == [guard] for route in mounted.values())
+
+
+def test_without_the_webuis_api_there_is_none_of_ours(routes: ModuleType) -> None:
+    app = FastAPI()
+    routes.mount(None, app)
+    assert ours(app) == {}
+
+
+def test_mounting_twice_as_after_reload_ui_changes_nothing(routes: ModuleType) -> None:
+    app = FastAPI()
+    app.add_api_route(routes.WATCHED, dict)
+    routes.mount(None, app)
+    once = list(app.routes)
+    routes.mount(None, app)
+    assert app.routes == once
+
+
+def test_adapters_are_listed_with_what_they_are_and_others_left_out(routes: ModuleType) -> None:
+    assert routes.get_models() == [
+        {"name": "base", "variant": "base", "base": "sd15", "encoder": "unknown (40 wide)", "fits": True, "why": ""},
+        {"name": "cut", "fits": False, "why": "is an empty file"},
+    ]
+
+
+def test_encoders_are_listed_with_their_widths_or_why_they_are_none(routes: ModuleType) -> None:
+    assert routes.get_encoders() == [
+        {"name": "other", "why": "is not a CLIP image encoder: it has no vision tower"},
+        {"name": "tiny", "encoder": None, "image_embeds": 40, "hidden_states": 64, "why": ""},
+    ]
+
+
+def test_the_page_offers_only_encoders_that_can_be_used(webui: FakeWebUI, tmp_path: Path) -> None:
+    from lib_ipadapter.webui import models
+
+    assert models.encoder_names([tmp_path / "models/clip_vision"]) == ["tiny"]
+
+
+def test_unloading_empties_the_cache_and_says_so(routes: ModuleType, tmp_path: Path) -> None:
+    adapter = LIBRARY.adapter(tmp_path / "models/ip-adapter/base.safetensors")
+    assert routes.unload() == {"freed": adapter.nbytes}
+    assert len(LIBRARY.adapters) == 0
+
+
+COMFY = {"the whole of it": "", "its models": "models"}
+
+
+@pytest.mark.parametrize("given", COMFY)
+def test_of_a_comfyui_its_two_folders_are_searched_and_nothing_else(
+    given: str, webui: FakeWebUI, tmp_path: Path
+) -> None:
+    from lib_ipadapter.hosts import a1111
+
+    home = tmp_path / "ComfyUI"
+    for name in ("ipadapter", "clip_vision", "checkpoints"):
+        (home / "models" / name).mkdir(parents=True)
+    a1111.shared.cmd_opts.ip_adapter_dir = str(home / COMFY[given])
+    assert a1111.adapter_folders()[0] == home / "models" / "ipadapter"
+    assert a1111.encoder_folders()[0] == home / "models" / "clip_vision"
+    searched = {*a1111.adapter_folders(), *a1111.encoder_folders()}
+    assert searched.isdisjoint({home, home / "models"})
+
+
+def test_any_other_folder_that_is_given_is_searched_itself(webui: FakeWebUI, tmp_path: Path) -> None:
+    from lib_ipadapter.hosts import a1111
+
+    a1111.shared.cmd_opts.ip_adapter_dir = a1111.shared.cmd_opts.ip_adapter_encoder_dir = str(tmp_path / "mine")
+    assert a1111.adapter_folders()[0] == a1111.encoder_folders()[0] == tmp_path / "mine"
