@@ -179,9 +179,10 @@ def encoder_folders() -> list[Path]:
 
 
 def _comfyui(folder: Path | None, name: str) -> list[Path]:
-    """`name` among a ComfyUI's models, which are `folder` or in it; empty when it is no ComfyUI's."""
-    homes = [folder / "models", folder] if folder else []
-    return [home / name for home in homes if any((home / one).is_dir() for one in COMFYUI)][:1]
+    """`name` among a ComfyUI's models, where `folder` is that or its ``models``; empty when it is neither."""
+    if folder and any((folder / "models" / one).is_dir() for one in COMFYUI):
+        return [folder / "models" / name]
+    return [folder / name] if folder and (folder / name).is_dir() else []
 
 
 def _controlnet_folders() -> list[Path | None]:

@@ -1,4 +1,4 @@
-"""With ``--lowvram`` weights come and go block by block, and the picture stays the same. Behind ``--api-auth`` as well."""
+"""With ``--lowvram`` weights come and go block by block, and the picture stays the same; behind ``--api-auth``."""
 
 from __future__ import annotations
 

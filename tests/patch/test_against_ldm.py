@@ -88,7 +88,7 @@ def test_after_removal_each_body_gives_the_same_bits_as_before(
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("body", ["split", "indexing", "unpacking"])
+@pytest.mark.parametrize("body", ["split", "indexing", "unpacking", "upcasting"])
 def test_half_precision_stays_half_and_is_as_exact_as_it_can_be(
     dtype: torch.dtype, body: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,3 +120,12 @@ def test_any_other_folder_that_is_given_is_searched_itself(webui: FakeWebUI, tmp
 
     a1111.shared.cmd_opts.ip_adapter_dir = a1111.shared.cmd_opts.ip_adapter_encoder_dir = str(tmp_path / "mine")
     assert a1111.adapter_folders()[0] == a1111.encoder_folders()[0] == tmp_path / "mine"
+
+
+def test_a_folder_of_adapters_may_hold_their_encoders_in_clip_vision(webui: FakeWebUI, tmp_path: Path) -> None:
+    from lib_ipadapter.hosts import a1111
+
+    (tmp_path / "mine" / "clip_vision").mkdir(parents=True)
+    a1111.shared.cmd_opts.ip_adapter_dir = str(tmp_path / "mine")
+    assert a1111.adapter_folders()[0] == tmp_path / "mine"
+    assert a1111.encoder_folders()[0] == tmp_path / "mine" / "clip_vision"
