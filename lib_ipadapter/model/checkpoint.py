@@ -205,7 +205,7 @@ def _flat(content: object) -> dict[str, Tensor]:
             found[name] = part
         elif isinstance(part, Mapping) and id(part) not in seen:
             seen.add(id(part))
-            waiting += [(f"{name}.{key}" if name else str(key), value) for key, value in reversed(part.items())]
+            waiting += [(f"{name}.{key}" if name else str(key), part[key]) for key in reversed(list(part))]
     return found
 
 

@@ -168,7 +168,7 @@ FAILURES = {
     damaged_model: "web.safetensors is a web page",
     other_checkpoint: "base does not fit the loaded checkpoint: .* choose another model or checkpoint",
     no_checkpoint: "has no cross-attention layers that IP-Adapter knows; load an SD1.5 or SDXL checkpoint",
-    no_encoder: "No image encoder for this adapter: it needs .*; put its folder into",
+    no_encoder: "No image encoder for this adapter: it needs .*; put its folder or file into",
 }
 
 

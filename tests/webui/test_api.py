@@ -14,8 +14,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8]
-DISABLED = [False, None, "None", 0.6, 0.0, 1.0]
+PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, "Automatic"]
+DISABLED = [False, None, "None", 0.6, 0.0, 1.0, "Automatic"]
 
 
 def encoded(form: str = "PNG") -> str:
@@ -81,7 +81,7 @@ def test_defaults_are_filled_in_and_fields_go_by_name() -> None:
 
 
 def test_what_the_webui_fills_up_behind_the_units_is_dropped() -> None:
-    filled = [unit(), unit(scale=1.0), None, 0.6, 0.0, 1.0, *DISABLED, *DISABLED]
+    filled = [unit(), unit(scale=1.0), None, 0.6, 0.0, 1.0, "Automatic", *DISABLED, *DISABLED]
     assert [parsed.scale for parsed in api.parse_units(filled)] == [0.6, 1.0]
 
 
@@ -92,7 +92,7 @@ def test_page_and_api_give_the_same_unit() -> None:
     assert not any(u.active for u in rest)
 
 
-@pytest.mark.parametrize("args", [[], [None] * 18, DISABLED * 3])
+@pytest.mark.parametrize("args", [[], [None] * 21, DISABLED * 3])
 def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
     assert not any(parsed.active for parsed in api.parse_units(args))
 

@@ -75,7 +75,7 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
 
 
 def test_a_pasted_encoder_is_the_one_that_was_asked_for(controls: list[panel.UnitControls]) -> None:
-    unit = Unit(image=Image.new("RGB", (8, 8)), model="m", encoder="My, encoder")
+    unit = Unit(image=Image.new("RGB", (8, 8)), model="ip-adapter_sd15", encoder="My, encoder")
     assert restored(controls, infotext.write([unit], lambda name: name), 0)["encoder"] == "My, encoder"
 
 
