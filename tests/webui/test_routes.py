@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,9 +33,12 @@ def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWebUI:
 
 @pytest.fixture
 def routes(webui: FakeWebUI) -> ModuleType:
-    from lib_ipadapter.webui import routes
+    return fresh("webui.routes")
 
-    return routes
+
+def fresh(name: str) -> ModuleType:
+    """Imported for this test's WebUI; a ``from ... import`` would find the module of the test before."""
+    return importlib.import_module(f"lib_ipadapter.{name}")
 
 
 def ours(app: FastAPI) -> dict[str, Any]:
@@ -85,9 +89,7 @@ def test_encoders_are_listed_with_their_widths_or_why_they_are_none(routes: Modu
 
 
 def test_the_page_offers_only_encoders_that_can_be_used(webui: FakeWebUI, tmp_path: Path) -> None:
-    from lib_ipadapter.webui import models
-
-    assert models.encoder_names([tmp_path / "models/clip_vision"]) == ["tiny"]
+    assert fresh("webui.models").encoder_names([tmp_path / "models/clip_vision"]) == ["tiny"]
 
 
 def test_unloading_empties_the_cache_and_says_so(routes: ModuleType, tmp_path: Path) -> None:
@@ -103,8 +105,7 @@ COMFY = {"the whole of it": "", "its models": "models"}
 def test_of_a_comfyui_its_two_folders_are_searched_and_nothing_else(
     given: str, webui: FakeWebUI, tmp_path: Path
 ) -> None:
-    from lib_ipadapter.hosts import a1111
-
+    a1111 = fresh("hosts.a1111")
     home = tmp_path / "ComfyUI"
     for name in ("ipadapter", "clip_vision", "checkpoints"):
         (home / "models" / name).mkdir(parents=True)
@@ -116,15 +117,13 @@ def test_of_a_comfyui_its_two_folders_are_searched_and_nothing_else(
 
 
 def test_any_other_folder_that_is_given_is_searched_itself(webui: FakeWebUI, tmp_path: Path) -> None:
-    from lib_ipadapter.hosts import a1111
-
+    a1111 = fresh("hosts.a1111")
     a1111.shared.cmd_opts.ip_adapter_dir = a1111.shared.cmd_opts.ip_adapter_encoder_dir = str(tmp_path / "mine")
     assert a1111.adapter_folders()[0] == a1111.encoder_folders()[0] == tmp_path / "mine"
 
 
 def test_a_folder_of_adapters_may_hold_their_encoders_in_clip_vision(webui: FakeWebUI, tmp_path: Path) -> None:
-    from lib_ipadapter.hosts import a1111
-
+    a1111 = fresh("hosts.a1111")
     (tmp_path / "mine" / "clip_vision").mkdir(parents=True)
     a1111.shared.cmd_opts.ip_adapter_dir = str(tmp_path / "mine")
     assert a1111.adapter_folders()[0] == tmp_path / "mine"
