@@ -6,6 +6,7 @@
     ├── CheckpointError    a file is not what it should be
     │   └── NotAnAdapterError   it is a model of another kind; lists leave it out
     ├── UnitError          what the user asked for cannot be done
+    ├── DownloadError      a published file could not be got
     ├── TrainingError      a training run cannot begin, or cannot go on
     └── HostError          the WebUI or the UNet around us is not as needed
 
@@ -30,6 +31,10 @@ class NotAnAdapterError(CheckpointError):
 
 class UnitError(IPAdapterError):
     """What the user asked for cannot be done."""
+
+
+class DownloadError(IPAdapterError):
+    """A published file could not be got, or not whole."""
 
 
 class TrainingError(IPAdapterError):

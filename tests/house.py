@@ -22,7 +22,7 @@ GUESTS = {
     "maths": {"torch"},
     "model": {"torch", "safetensors", "transformers", "numpy", "PIL"},
     "patch": {"torch"},
-    "session": {"torch", "PIL"},
+    "session": {"torch", "PIL", "huggingface_hub", "filelock"},
 }
 """Room -> third-party packages that it may import; higher rooms may import any that is not in `PLACES`."""
 

@@ -1,0 +1,267 @@
+"""Published files, got from the Hugging Face hub or a mirror of it: into their folder, checked, whole or not at all.
+
+Nothing here starts by itself: only a click or a command calls `get`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from filelock import FileLock, Timeout
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled, build_hf_headers
+
+from lib_ipadapter.errors import DownloadError
+from lib_ipadapter.model.checkpoint import sha256
+from lib_ipadapter.session.remote import Published, Remote, Repository
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one file is."""
+
+    name: str
+    done: int
+    """Bytes that are here, those of an earlier attempt included."""
+    total: int | None
+    """Bytes of the file, where the server says it."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on, and may end it: the client hands over its data in pieces of 10 MB, and looks up at each."""
+
+    progress: Callable[[Progress], None] = lambda _: None
+    cancel: Event = field(default_factory=Event)
+
+
+class Check(Enum):
+    """What the content was compared with."""
+
+    PUBLISHED = "its hash is the published one"
+    HUB = "its hash is the one that the server says, no other is known here"
+    NOTHING = "neither this table nor the server knows its hash, so it was not checked"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A content's hash, as the hub names large files (SHA-256) and small ones (git's blob, SHA-1)."""
+
+    value: str
+
+    @classmethod
+    def of_etag(cls, etag: str | None) -> Digest | None:
+        """None where a mirror names contents in a way of its own."""
+        known = re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", etag or "")
+        return cls(known[0]) if known else None
+
+    def of_same_kind(self, path: Path) -> str:
+        """The hash of a file, to be compared with this one."""
+        if len(self.value) == 64:
+            return sha256(path)
+        content = path.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Order:
+    """One file to get."""
+
+    url: str
+    target: Path
+    published: str | None
+    """SHA-256."""
+
+    @classmethod
+    def of(cls, repository: Repository, remote: Remote, target: Path) -> Order:
+        """HF_ENDPOINT is looked at now: the client does so only when it is imported."""
+        endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+        url = hf_hub_url(repository.name, remote.path, revision=repository.revision, endpoint=endpoint)
+        return cls(url, target, remote.sha256)
+
+    @property
+    def by_hand(self) -> str:
+        """What to do without this program."""
+        known = f"its SHA-256 is {self.published}" if self.published else "its SHA-256 is not known here"
+        return f"by hand: download {self.url} and put it at {self.target}; {known}."
+
+    def error(self, what: str) -> DownloadError:
+        """A sentence that ends with the way by hand."""
+        return DownloadError(f"{self.target.name}: {what}; {self.by_hand}")
+
+
+def get(item: Published, folder: Path, watch: Watch) -> str:
+    """`item`'s files into `folder`, unless they are there; says in a sentence what was done. Raises `DownloadError`.
+
+    Folder and temporary file are in one file system, so that a file is there whole or not at all. What has arrived
+    before an interruption is kept beside it as ``*.part``, and the next call goes on from there.
+    """
+    checks = [_get_file(Order.of(item.repository, file, path), watch) for file, path in item.targets(folder)]
+    return f"{item.name} is in {folder}; {checks[-1].value}."
+
+
+def _get_file(order: Order, watch: Watch) -> Check:
+    with _alone(order):
+        if order.published and order.target.exists():
+            return _keep(order, Digest(order.published), Check.PUBLISHED)
+        _stop_if_cancelled(order, watch)
+        with _sentences(order):
+            said = get_hf_file_metadata(order.url)
+        wanted, check = _wanted(order, Digest.of_etag(said.etag))
+        if order.target.exists():
+            return _keep(order, wanted, check)
+        part = order.target.with_name(f"{order.target.name}.{wanted.value[:12] if wanted else 'unknown'}.part")
+        _receive(order, part, said.size, watch)
+        _compare(order, part, wanted)
+        part.replace(order.target)
+        return check
+
+
+def _wanted(order: Order, announced: Digest | None) -> tuple[Digest | None, Check]:
+    """What the content must hash to. A server that announces other content is believed before 2 GB are fetched."""
+    if not order.published:
+        return announced, Check.HUB if announced else Check.NOTHING
+    if announced and len(announced.value) == 64 and announced.value != order.published:
+        raise order.error(f"the server has another content than the published one (SHA-256 {announced.value})")
+    return Digest(order.published), Check.PUBLISHED
+
+
+def _keep(order: Order, wanted: Digest | None, check: Check) -> Check:
+    """A file of that name is there: it is the wanted one, or somebody else's, which is not touched."""
+    if wanted and (found := wanted.of_same_kind(order.target)) != wanted.value:
+        raise DownloadError(
+            f"{order.target} is there already with another content (hash {found}, expected {wanted.value});"
+            " it was left as it is: move it away, or delete it, and get the file again."
+        )
+    return check
+
+
+def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
+    """The content into `part`, from where an earlier attempt ended."""
+    if size is not None and part.exists() and part.stat().st_size > size:
+        part.unlink()
+    with _Part(order, part, size, watch) as file, _sentences(order):
+        here = file.tell()
+        _check_room(order, (size or 0) - here)
+        # From the URL itself, not from where it redirects to: that address may be good for minutes only.
+        http_get(order.url, file, resume_size=here, headers=build_hf_headers(), expected_size=size)
+
+
+def _check_room(order: Order, missing: int) -> None:
+    free = shutil.disk_usage(order.target.parent).free
+    if missing > free:
+        raise _full(order, f"{missing / 1e6:.0f} MB are missing and {free / 1e6:.0f} MB are free")
+
+
+def _compare(order: Order, part: Path, wanted: Digest | None) -> None:
+    if wanted and (found := wanted.of_same_kind(part)) != wanted.value:
+        part.unlink()
+        raise order.error(
+            f"what arrived is damaged or another file (hash {found}, expected {wanted.value}) and was removed;"
+            " get it again, perhaps from another server (HF_ENDPOINT)"
+        )
+
+
+def _full(order: Order, why: str) -> DownloadError:
+    return DownloadError(
+        f"{order.target.name}: the disk of {order.target.parent} is full ({why}); free some space and get it again,"
+        " which goes on with what has arrived."
+    )
+
+
+def _stop_if_cancelled(order: Order, watch: Watch) -> None:
+    if watch.cancel.is_set():
+        raise DownloadError(
+            f"{order.target.name}: cancelled; what has arrived is kept, and getting it again goes on from there."
+        )
+
+
+class _Part(io.FileIO):
+    """A file that is not whole yet, as the client writes it. Unbuffered: what is written is there, or an error."""
+
+    def __init__(self, order: Order, path: Path, total: int | None, watch: Watch) -> None:
+        super().__init__(path, "ab")
+        self._order, self._total, self._watch = order, total, watch
+
+    def write(self, data: Any) -> int:
+        _stop_if_cancelled(self._order, self._watch)
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[super().write(left) :]
+        except OSError as error:
+            raise _unwritable(self._order, error) from error
+        self._watch.progress(Progress(self._order.target.name, self.tell(), self._total))
+        return len(data)
+
+
+def _unwritable(order: Order, error: OSError) -> DownloadError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _full(order, str(error.strerror))
+    return DownloadError(
+        f"{order.target.name} cannot be written into {order.target.parent} ({error.strerror or error});"
+        " give another folder, or the right to write there."
+    )
+
+
+@contextmanager
+def _alone(order: Order) -> Iterator[None]:
+    """Holds a lock file beside the target: two that write into one ``*.part`` would spoil it."""
+    path = order.target.with_name(f"{order.target.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DownloadError(f"{order.target.name} is being downloaded already; wait until that has ended.") from None
+    except OSError as error:
+        raise _unwritable(order, error) from error
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(order, error) from error
+    finally:
+        lock.release()
+        with suppress(OSError):  # on Windows another waits for it right now
+            path.unlink()
+
+
+@contextmanager
+def _sentences(order: Order) -> Iterator[None]:
+    """What the client raises, as sentences. Beneath it is requests in older versions and httpx in newer ones."""
+    try:
+        yield
+    except DownloadError:
+        raise
+    except OfflineModeIsEnabled:
+        raise order.error("the hub is switched off here (HF_HUB_OFFLINE)") from None
+    except HfHubHTTPError as error:
+        raise order.error(_status(error)) from error
+    except Exception as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise order.error(
+            f"the connection failed ({type(error).__name__}: {reason}); what has arrived is kept, and getting it again"
+            " goes on from there"
+        ) from error
+
+
+def _status(error: HfHubHTTPError) -> str:
+    status = error.response.status_code
+    if status in (401, 403):
+        return f"the server wants to know who asks (status {status}); set HF_TOKEN to a token that may read it"
+    if status == 404:
+        return "the server does not have this file (status 404); a mirror (HF_ENDPOINT) may lack it"
+    return f"the server answers with status {status}; try again later"
