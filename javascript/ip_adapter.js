@@ -28,9 +28,9 @@
         setTimeout(() => tabs.forEach(showActive));
     };
 
-    function refreshModels() {
+    const refreshModels = window.ipAdapterRefreshModels = function() {
         gradioApp().querySelectorAll('[id^="ip_adapter_"][id$="_refresh"]').forEach(button => button.click());
-    }
+    };
 
     let checkpoint;
     onOptionsChanged(function() {

@@ -3,6 +3,7 @@
 from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
+from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.webui import models, panel, routes, settings
 from lib_ipadapter.webui.door import Door
 
@@ -32,8 +33,12 @@ class IPAdapterScript(scripts.Script):
         def encoders():
             return models.encoder_names(a1111.encoder_folders())
 
+        def folders(shelf):
+            return a1111.encoder_folders() if shelf is Shelf.ENCODERS else a1111.adapter_folders()
+
         tab = "img2img" if is_img2img else "txt2img"
-        controls = panel.build(tab, settings.number_of_units(), choices, resolve, encoders)
+        units = settings.number_of_units()
+        controls = panel.build(tab, units, choices, resolve, folders=folders, encoders=encoders)
         self.infotext_fields = panel.paste_fields(controls, resolve)
         self.paste_field_names = []
         return panel.components(controls)

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from lib_ipadapter.cli.convert import convert
 from lib_ipadapter.cli.generate import generate
+from lib_ipadapter.cli.get import get
 from lib_ipadapter.cli.inspect import inspect
 from lib_ipadapter.cli.train import train
 from lib_ipadapter.errors import IPAdapterError
@@ -18,20 +19,26 @@ CANNOT_USE = 2
 """Exit status when something that the user gave cannot be used; click's own for a wrong option."""
 
 QUIET = {
-    "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
 }
-"""Read by diffusers and transformers when they are imported: no hub, no remarks; whatever the user has set stays."""
+"""Read by diffusers and transformers when they are imported: no remarks; whatever the user has set stays."""
+
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+"""The same for the hub, which only the command asks that is for this."""
 
 
 class Commands(TyperGroup):
     """Says an `IPAdapterError` in one line on standard error, without a traceback."""
 
-    def invoke(self, ctx: Any) -> Any:
-        for name, value in QUIET.items():
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        found = super().resolve_command(ctx, args)
+        for name, value in (QUIET if found[0] == get.__name__ else QUIET | OFFLINE).items():
             os.environ.setdefault(name, value)
+        return found
+
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except IPAdapterError as error:
@@ -46,5 +53,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (inspect, generate, convert, train):
+for command in (inspect, generate, get, convert, train):
     app.command()(command)

@@ -76,3 +76,8 @@ class Published:
     def is_in(self, folder: Path) -> bool:
         """Whether every file has its place taken, in the size that is known. Hashes nothing."""
         return all(path.is_file() and file.size in (None, path.stat().st_size) for file, path in self.targets(folder))
+
+
+def megabytes(size: int | None) -> str:
+    """A size for people."""
+    return f"{size / 1e6:.0f} MB" if size is not None else "size not known"

@@ -33,8 +33,13 @@ def refresh_button(**kwargs: Any) -> gr.Button:
 
 def run_script_on_change(component: Any, script: str) -> None:
     """Runs `script`, a JavaScript function, whenever the value changes, by hand or by program."""
-    name = "js" if accepts(component.change, "js") else "_js"
-    component.change(fn=None, inputs=[component], **{name: script})
+    run_script(component.change, script, inputs=[component])
+
+
+def run_script(event: Any, script: str, **kwargs: Any) -> None:
+    """Runs `script`, a JavaScript function, at `event`: a component's, or what comes after one."""
+    name = "js" if accepts(event, "js") else "_js"
+    event(fn=None, **{name: script}, **kwargs)
 
 
 def say(sentence: str) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from lib_ipadapter.model.picture import content_hash, encoder_view
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import AUTOMATIC, FIELDS
-from lib_ipadapter.webui import compat, models
+from lib_ipadapter.webui import compat, downloads, models
 from lib_ipadapter.webui.models import NONE
 
 TITLE = "IP-Adapter"
@@ -36,7 +36,15 @@ class UnitControls:
     """Says which picture is there, or which one a pasted infotext wants."""
 
 
-def build(tab: str, units: int, choices: Choices, resolve: Resolve, encoders: Choices = tuple) -> list[UnitControls]:
+def build(
+    tab: str,
+    units: int,
+    choices: Choices,
+    resolve: Resolve,
+    *,
+    folders: downloads.Folders,
+    encoders: Choices = tuple,
+) -> list[UnitControls]:
     """The whole panel for `tab`, "txt2img" or "img2img"."""
     elem_id = f"ip_adapter_{tab}"
 
@@ -52,6 +60,7 @@ def build(tab: str, units: int, choices: Choices, resolve: Resolve, encoders: Ch
                 for number in range(1, units + 1):
                     with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
+        downloads.build(f"{elem_id}_get", folders)
         unload = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
         unload.click(fn=lambda: compat.say(models.unload()), inputs=[], outputs=[], show_progress="hidden")
     _keep_out_of_saved_defaults(controls)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.session.published import PUBLISHED, find_published, with_encoder
+from lib_ipadapter.session.needs import with_encoder
+from lib_ipadapter.session.published import PUBLISHED, find_published
 from lib_ipadapter.session.remote import Licence, Shelf
 
 README = Path(__file__).parents[2] / "README.md"

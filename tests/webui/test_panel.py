@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 import pytest
 from PIL import Image
 
 from lib_ipadapter.session import infotext
+from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.webui import panel
 
@@ -17,10 +20,14 @@ def known(name: str) -> str | None:
     return name if name in LIST else None
 
 
+def nowhere(_: Shelf) -> list[Path]:
+    return [Path("nowhere")]
+
+
 @pytest.fixture
 def controls() -> list[panel.UnitControls]:
     with gr.Blocks():
-        return panel.build("txt2img", 3, lambda: LIST, known)
+        return panel.build("txt2img", 3, lambda: LIST, known, folders=nowhere)
 
 
 def restored(controls: list[panel.UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
@@ -55,7 +62,7 @@ def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[pane
 
 def test_one_unit_has_no_tabs() -> None:
     with gr.Blocks() as blocks:
-        panel.build("img2img", 1, lambda: LIST, known)
+        panel.build("img2img", 1, lambda: LIST, known, folders=nowhere)
     assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
 
 

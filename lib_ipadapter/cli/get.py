@@ -1,0 +1,67 @@
+"""``get``: the table of published files, and one of them from the hub into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
+from rich.table import Column, Table
+
+from lib_ipadapter.session.published import PUBLISHED, find_published
+from lib_ipadapter.session.remote import Published, Shelf, megabytes
+
+if TYPE_CHECKING:
+    from lib_ipadapter.session.download import Progress
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+"""The extension's own folder, which the WebUI searches too."""
+
+
+def get(
+    name: Annotated[str | None, typer.Argument(help="What to get; without it, the table of what there is.")] = None,
+    *,
+    to: Annotated[Path, typer.Option(help="A folder `models`, of the WebUI for instance.")] = MODELS,
+) -> None:
+    """Download a published adapter, with the encoder it needs unless that is there; or list them all."""
+    if name is None:
+        show_table(to)
+        return
+    wanted = find_published(name)
+    from lib_ipadapter.session.needs import with_encoder  # noqa: PLC0415 - torch takes seconds to import
+
+    for item in with_encoder(wanted, [to / Shelf.ENCODERS.value]):
+        download(item, to / item.shelf.value)
+
+
+def show_table(models: Path) -> None:
+    """Everything that is published, and which of it is in `models`."""
+    table = Table(Column("name", no_wrap=True), "for", "needs", "size", "licence", "SHA-256 begins", "there")
+    for item in PUBLISHED:
+        there = "yes" if item.is_in(models / item.shelf.value) else ""
+        begins = (item.weights.sha256 or "")[:12]
+        size, licence = megabytes(item.size), item.repository.licence.value
+        table.add_row(item.name, item.about, item.encoder, size, licence, begins, there)
+    Console().print(table)
+    typer.echo(f"`get NAME` downloads one, and the encoder it needs, into {models}; --to takes another folder.")
+
+
+def download(item: Published, folder: Path) -> None:
+    """One entry of the table, with a bar on standard error."""
+    # Only now: the client reads once, when it is imported, whether it is switched off.
+    from lib_ipadapter.session.download import Watch  # noqa: PLC0415
+    from lib_ipadapter.session.download import get as get_files  # noqa: PLC0415
+
+    typer.echo(f"{item.name}, {megabytes(item.size)}, licence: {item.repository.licence.value}")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks = {file.target.name: bar.add_task(file.target.name, total=file.size) for file in item.files}
+
+        def show(progress: Progress) -> None:
+            bar.update(tasks[progress.name], completed=progress.done, total=progress.total)
+
+        said = get_files(item, folder, Watch(show))
+    typer.echo(said)

@@ -1,0 +1,31 @@
+"""What an adapter needs beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import vision
+from lib_ipadapter.session.files import list_encoders
+from lib_ipadapter.session.published import PUBLISHED
+from lib_ipadapter.session.remote import Published
+
+
+def with_encoder(item: Published, encoder_folders: Sequence[Path]) -> list[Published]:
+    """`item`, before it the encoder that it needs, unless one of that width is in `encoder_folders` already."""
+    needed = [other for other in PUBLISHED if other.name == item.encoder]
+    return [*(encoder for encoder in needed if not _has_encoder(encoder, encoder_folders)), item]
+
+
+def _has_encoder(encoder: Published, folders: Sequence[Path]) -> bool:
+    return any(
+        _hidden_size(file.path) == encoder.hidden_size for file in list_encoders(folders, vision.is_encoder_folder)
+    )
+
+
+def _hidden_size(path: Path) -> int:
+    try:
+        return vision.read_sizes(path).hidden_size
+    except CheckpointError:
+        return 0
