@@ -36,7 +36,7 @@ class Downloads:
         self._name = self._said = ""
 
     def follow(self, name: str) -> Iterator[str]:
-        """Gets `name`, and says how far it is until it has ended, for better or worse."""
+        """Gets `name`, if nothing is running, and says how far it is until it has ended, for better or worse."""
         if self._running and name != self._name:
             yield f"{self._name} is being downloaded; wait until that has ended, or cancel it."
             return
@@ -108,16 +108,18 @@ def build(elem_id: str, folders: Folders) -> Downloads:
 
 
 def describe(name: str, folders: Folders) -> str:
-    """The table's row, as HTML."""
+    """The table's row, as HTML. Opens no file: it is made whenever the page is."""
     item = find_published(name)
     folder = folders(item.shelf)[0]
-    needed = with_encoder(item, folders(Shelf.ENCODERS))[:-1]
     rows = {
         "For": item.about,
-        "Size": " + ".join(f"{megabytes(one.size)} ({one.name})" for one in (item, *needed)),
+        "Size": megabytes(item.size),
         "Licence": item.repository.licence.value,
-        "From": f"{item.repository.name} at {(item.repository.revision or 'its newest state')[:12]}",
-        "SHA-256": item.weights.sha256 or "not known here; the server's is used",
-        "Into": f"{folder}{' (is there)' if item.is_in(folder) else ''}",
+        "From": f"{item.repository.name} at {item.repository.revision or 'its newest state'}",
+        "SHA-256": item.weights.sha256 or "not known here; what the server says is compared",
+        "Into": f"{folder}{', where it is' if item.is_in(folder) else ''}",
     }
-    return "<br>".join(f"{name}: {html.escape(str(value))}" for name, value in rows.items())
+    if item.encoder:
+        encoder = find_published(item.encoder)
+        rows["With"] = f"the image encoder {encoder.name}, {megabytes(encoder.size)}, unless one of its width is there"
+    return "<br>".join(f"{label}: {html.escape(value)}" for label, value in rows.items())
