@@ -4,7 +4,8 @@
 
     IPAdapterError
     ├── CheckpointError    a file is not what it should be
-    │   └── NotAnAdapterError   it is a model of another kind; lists leave it out
+    │   ├── NotAnAdapterError   it is a model of another kind; lists leave it out
+    │   └── AmbiguousError      it may be one of several kinds, and only the user can say which
     ├── UnitError          what the user asked for cannot be done
     ├── DownloadError      a published file could not be got
     ├── TrainingError      a training run cannot begin, or cannot go on
@@ -27,6 +28,18 @@ class CheckpointError(IPAdapterError):
 
 class NotAnAdapterError(CheckpointError):
     """The file is a model of another kind, which a shared folder may well hold."""
+
+
+class AmbiguousError(CheckpointError):
+    """The file may be one of several kinds, which neither shapes, metadata, content hash nor name tell apart."""
+
+    def __init__(self, message: str, choices: tuple[str, ...]) -> None:
+        super().__init__(message, choices)
+        self.choices = choices
+        """Kinds of `lib_ipadapter.model.variant` that the file can be opened as."""
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 class UnitError(IPAdapterError):

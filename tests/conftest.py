@@ -7,6 +7,7 @@ from jaxtyping import install_import_hook
 with install_import_hook("lib_ipadapter.maths", "beartype.beartype"):
     import lib_ipadapter.maths.attention
     import lib_ipadapter.maths.embeds
+    import lib_ipadapter.maths.face_projections
     import lib_ipadapter.maths.projections  # noqa: F401
 
 # Small models gain nothing from threads, and a second busy process makes every parallel operation wait.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.variant import Base, Feature, Kind, Variant
+from lib_ipadapter.model.lora import lora_of, lora_shapes
+from lib_ipadapter.model.variant import PICTURE_KINDS, Base, FaceFeature, Feature, Kind, Variant
 from lib_ipadapter.patch.layers import cross_attentions
 
 TEXT_WIDTH = 48
 WIDTHS = (32, 32, 64, 64, 128, 128, 128, 128, 128, 64, 64, 64, 32, 32, 32, 128)
 """K/V widths in checkpoint order of `tiny_unet`."""
-EMBED, HIDDEN = 40, 64
+EMBED, HIDDEN, FACE = 40, 64, 512
+RANK = 4
 
 
 def tiny_unet(seed: int = 0) -> UNet2DConditionModel:
@@ -48,10 +51,33 @@ def variant(kind: Kind, unet: nn.Module | None = None) -> Variant:
         return Variant(**common, tokens=4, feature=Feature.IMAGE_EMBEDS, features=EMBED)
     if kind is Kind.FULL:
         return Variant(**common, tokens=None, feature=Feature.HIDDEN_STATES, features=HIDDEN)
+    if kind not in PICTURE_KINDS:
+        return face_variant(**common)
     return Variant(
         **common, tokens=16, feature=Feature.HIDDEN_STATES, features=HIDDEN,
         dim=128, depth=4, heads=2, ff_mult=4,
     )  # fmt: skip
+
+
+def face_variant(*, kind: Kind, width: int, **common: Any) -> Variant:
+    """An adapter for faces; the width of their embeddings is the published one."""
+    common |= {"kind": kind, "width": width, "face_width": FACE}
+    resampler = {"depth": 4, "heads": 1, "ff_mult": 4}
+    if kind is Kind.PORTRAIT_UNNORM:
+        return Variant(**common, **resampler, tokens=16, feature=None, features=0, dim=64, face=FaceFeature.RAW)
+    common |= {"tokens": 4, "face": FaceFeature.NORMED, "face_dim": 2 * FACE, "lora_rank": RANK}
+    if kind is Kind.FACEID:
+        return Variant(**common, feature=None, features=0)
+    return Variant(**common, **resampler, feature=Feature.HIDDEN_STATES, features=HIDDEN, dim=width)
+
+
+def tiny_features(about: Variant, rows: int = 1) -> tuple[Tensor, ...]:
+    """Random ones, as `IPAdapter.project` takes them."""
+    face = (torch.randn(rows, about.face_width),) if about.face else ()
+    if about.feature is None:
+        return face
+    shape = (rows, about.features) if about.feature is Feature.IMAGE_EMBEDS else (rows, 17, about.features)
+    return (*face, torch.randn(shape))
 
 
 def tiny_adapter(kind: Kind, seed: int = 0, unet: nn.Module | None = None) -> IPAdapter:
@@ -61,13 +87,14 @@ def tiny_adapter(kind: Kind, seed: int = 0, unet: nn.Module | None = None) -> IP
     for name, parameter in adapter.named_parameters():
         if "ip_adapter" in name:
             torch.nn.init.normal_(parameter, std=0.3)
+    adapter.lora = lora_of({key: 0.1 * torch.randn(shape) for key, shape in lora_shapes(adapter.variant).items()})
     return adapter.requires_grad_(False).eval()
 
 
 def save_adapter(adapter: IPAdapter, path: Path) -> Path:
     """In the published layout."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(adapter.state_dict(), path)
+    save_file(adapter.tensors(), path)
     return path
 
 

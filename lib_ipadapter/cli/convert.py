@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lib_ipadapter.model.dialects import DIALECTS
+from lib_ipadapter.model.variant import Kind
 
 
 class Layout(str, Enum):
@@ -37,6 +38,7 @@ def convert(
     *,
     to: Annotated[Layout, typer.Option(help="Layout of OUT.")] = Layout.PUBLISHED,
     numbers: Annotated[Numbers, typer.Option("--dtype", help="Precision of OUT.")] = Numbers.KEEP,
+    choice: Annotated[Kind | None, typer.Option("--variant", help="What IN is, where shapes do not tell.")] = None,
     adapter: Annotated[int | None, typer.Option(min=0, help="Which, where a UNet holds several.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
@@ -44,5 +46,6 @@ def convert(
     from lib_ipadapter.model.convert import convert_file  # noqa: PLC0415 - transformers takes seconds to import
 
     dtype = None if numbers is Numbers.KEEP else numbers.value
-    found, variant = convert_file(source, target, to=to.value, dtype=dtype, adapter=adapter, force=force)
+    how = {"to": to.value, "dtype": dtype, "adapter": adapter, "choice": choice, "force": force}
+    found, variant = convert_file(source, target, **how)
     typer.echo(f"{target}: {variant}, {to.value} layout (read from the {found} layout)")

@@ -57,7 +57,8 @@ def download(item: Published, folder: Path) -> None:
 
     typer.echo(f"{item.name}, {megabytes(item.size)}, licence: {item.repository.licence.value}")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks = {file.target.name: bar.add_task(file.target.name, total=file.size) for file in item.files}
 
         def show(progress: Progress) -> None:

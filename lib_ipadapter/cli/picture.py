@@ -15,8 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from lib_ipadapter.errors import HostError, UnitError
 from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
-from lib_ipadapter.model.checkpoint import read_shapes
-from lib_ipadapter.model.variant import detect
+from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.vision import read_sizes
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
@@ -97,11 +96,11 @@ def read_picture(path: Path) -> Image.Image:
 
 def check_files(adapter: Path, encoder: Path) -> None:
     """What headers tell, before gigabytes are read. Raises `CheckpointError` or `UnitError`."""
-    variant, sizes = detect(read_shapes(adapter)), read_sizes(encoder)
+    variant, sizes = identify(adapter), read_sizes(encoder)
     if not sizes.fits(variant):
         raise UnitError(
             f"{encoder.name} is not the image encoder of {adapter.name}: expected {variant.encoder}"
-            f" ({variant.feature.value} {variant.features} wide), got image_embeds {sizes.projection_dim}"
+            f" ({variant.feature_label}), got image_embeds {sizes.projection_dim}"
             f" and hidden_states {sizes.hidden_size} wide."
         )
 

@@ -79,7 +79,38 @@ def feed_forward(dim: int, mult: int) -> nn.Sequential:
     )
 
 
-class Resampler(nn.Module):
+class Perceiver(nn.Module):
+    """Blocks of attention and feed-forward that carry queries over image features, then to the tokens' width.
+
+    FaceID-plus adapters have one whose queries are the tokens of a face
+    (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter_faceid.py:30-65).
+    """
+
+    def __init__(
+        self, *, features: int, dim: int, depth: int, heads: int, width: int, head_dim: int = 64, ff_mult: int = 4
+    ) -> None:
+        super().__init__()
+        self.proj_in = nn.Linear(features, dim)
+        self.proj_out = nn.Linear(dim, width)
+        self.norm_out = nn.LayerNorm(width)
+        self.layers = nn.ModuleList(
+            nn.ModuleList([PerceiverAttention(dim=dim, heads=heads, head_dim=head_dim), feed_forward(dim, ff_mult)])
+            for _ in range(depth)
+        )
+
+    def carry(
+        self, latents: Float[Tensor, "rows queries dim"], features: Float[Tensor, "rows grid features"]
+    ) -> Float[Tensor, "rows queries width"]:
+        """Queries over features -> as many image tokens."""
+        features = self.proj_in(features)
+        for block in self.layers:
+            attention, forward = block  # pyright: ignore[reportGeneralTypeIssues]
+            latents = latents + attention(features, latents)
+            latents = latents + forward(latents)
+        return self.norm_out(self.proj_out(latents))
+
+
+class Resampler(Perceiver):
     """Plus adapters: learned queries over the encoder's last-but-one layer (paper, section 4.4.2)."""
 
     def __init__(
@@ -94,21 +125,11 @@ class Resampler(nn.Module):
         head_dim: int = 64,
         ff_mult: int = 4,
     ) -> None:
-        super().__init__()
-        self.latents = nn.Parameter(torch.randn(1, queries, dim) / dim**0.5)
-        self.proj_in = nn.Linear(features, dim)
-        self.proj_out = nn.Linear(dim, width)
-        self.norm_out = nn.LayerNorm(width)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([PerceiverAttention(dim=dim, heads=heads, head_dim=head_dim), feed_forward(dim, ff_mult)])
-            for _ in range(depth)
+        latents = torch.randn(1, queries, dim) / dim**0.5  # drawn first: a seed gives what it always gave
+        super().__init__(
+            features=features, dim=dim, depth=depth, heads=heads, width=width, head_dim=head_dim, ff_mult=ff_mult
         )
+        self.latents = nn.Parameter(latents)
 
     def forward(self, features: Float[Tensor, "rows grid features"]) -> Float[Tensor, "rows queries width"]:
-        latents = self.latents.expand(len(features), -1, -1)
-        features = self.proj_in(features)
-        for block in self.layers:
-            attention, forward = block  # pyright: ignore[reportGeneralTypeIssues]
-            latents = latents + attention(features, latents)
-            latents = latents + forward(latents)
-        return self.norm_out(self.proj_out(latents))
+        return self.carry(self.latents.expand(len(features), -1, -1), features)

@@ -11,10 +11,16 @@ from torch import Tensor, nn
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.maths.face_projections import FaceIDPlusProjection, FaceIDProjection, FaceResampler
 from lib_ipadapter.maths.precision import visiting
-from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Resampler
+from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Perceiver, Resampler
 from lib_ipadapter.model.checkpoint import read
-from lib_ipadapter.model.variant import Kind, Variant, detect
+from lib_ipadapter.model.identity import identified
+from lib_ipadapter.model.lora import LoRA, lora_of, lora_shapes, lora_tensors
+from lib_ipadapter.model.variant import Kind, Variant
+
+Features = Tensor | tuple[Tensor, ...]
+"""What one projection is fed with: one tensor; for FaceID-plus the face embedding, then the encoder's hidden states."""
 
 
 class KeyValueMaps(nn.Module):
@@ -38,11 +44,14 @@ class IPAdapter(nn.Module):
     Weights may rest on the CPU in half precision: `project` and `key_values` compute on the device and in the
     dtype of what they are given, first the projection's weights, then one layer's K/V maps at a time.
     In training, where everything is in one place already, the same code moves nothing and carries gradients.
+
+    `lora`, which FaceID files carry, is for the UNet and takes no part in any of this.
     """
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
         self.variant = variant
+        self.lora: LoRA = {}
         self.image_proj = build_projection(variant)
         self.ip_adapter = nn.ModuleDict(
             {
@@ -52,10 +61,13 @@ class IPAdapter(nn.Module):
         )
 
     @classmethod
-    def read(cls, path: Path) -> IPAdapter:
-        """The adapter in the file at `path`, on the CPU, in the file's dtype. Raises `CheckpointError`."""
+    def read(cls, path: Path, choice: Kind | None = None) -> IPAdapter:
+        """The adapter in the file at `path`, on the CPU, in the file's dtype.
+
+        `choice`: what it is, where shapes do not tell. Raises `CheckpointError`, and `AmbiguousError` as `identify`.
+        """
         tensors = read(path)
-        variant = detect({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+        variant = identified({key: tuple(tensor.shape) for key, tensor in tensors.items()}, path, choice)
         with torch.device("meta"):
             adapter = cls(variant)
         adapter.load(tensors, path.name)
@@ -64,27 +76,48 @@ class IPAdapter(nn.Module):
     def load(self, tensors: dict[str, Tensor], name: str) -> None:
         """Takes `tensors` (published key names) as the weights; `name` is for the message."""
         wanted = self.state_dict()
-        for key, tensor in wanted.items():
+        shapes = {key: tuple(tensor.shape) for key, tensor in wanted.items()} | lora_shapes(self.variant)
+        for key, shape in shapes.items():
             if key not in tensors:
                 raise CheckpointError(f"{name} is incomplete: {key} is missing; download it again.")
-            if tensors[key].shape != tensor.shape:
+            if tuple(tensors[key].shape) != shape:
                 raise CheckpointError(
-                    f"{name} contradicts itself: {key} should be {list(tensor.shape)}"
-                    f" and is {list(tensors[key].shape)}."
+                    f"{name} contradicts itself: {key} should be {list(shape)} and is {list(tensors[key].shape)}."
                 )
             if not tensors[key].is_floating_point():
                 raise CheckpointError(f"{name} is damaged: {key} holds {tensors[key].dtype}, not floating point.")
         self.load_state_dict({key: tensors[key] for key in wanted}, assign=True)
+        self.lora = lora_of(tensors)
 
-    def project(self, features: Tensor) -> Tensor:
-        """Features of pictures, ``[rows, features]`` or ``[rows, grid, features]`` -> ``[rows, tokens, width]``."""
-        where = (features.device, features.dtype)
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a file of this adapter holds, under published keys."""
+        return self.state_dict() | lora_tensors(self.lora)
+
+    def project(self, *features: Tensor, shortcut_scale: float = 1.0) -> Tensor:
+        """What is known of pictures or faces, one row each -> image tokens ``[rows, tokens, width]``.
+
+        `features`: ``[rows, features]`` for base, ``[rows, grid, features]`` for plus and full, ``[faces, 512]`` for
+        FaceID, portrait (normed) and portrait-unnorm (raw); for FaceID-plus two: the face embeddings, and the hidden
+        states of each aligned face. `shortcut_scale`: for FaceID-plusv2 only.
+        """
+        expected = bool(self.variant.face) + bool(self.variant.feature)
+        assert len(features) == expected, f"a {self.variant.kind.value} adapter takes {expected} features"
+        where = (features[0].device, features[0].dtype)
         weights = {name: visiting(tensor, *where) for name, tensor in self.image_proj.named_parameters()}
-        return torch.func.functional_call(self.image_proj, weights, (features,))
+        options = {"shortcut_scale": shortcut_scale} if self.variant.shortcut else {}
+        return torch.func.functional_call(self.image_proj, weights, features, options)
 
-    def image_prompt(self, cond: Tensor, nothing: Tensor) -> ImagePromptEmbeds:
-        """Image tokens of one picture's features, and of the features that stand for no picture."""
-        return ImagePromptEmbeds(cond=self.project(cond), uncond=self.project(nothing))
+    def image_prompt(self, cond: Features, nothing: Features, shortcut_scale: float = 1.0) -> ImagePromptEmbeds:
+        """Image tokens of one picture's features, and of the features that stand for no picture.
+
+        For faces that is a zero embedding, raw or normed alike, and for FaceID-plus also the hidden states of a zero
+        pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter_faceid.py:187 and 331).
+        """
+        tokens = (
+            self.project(*(known if isinstance(known, tuple) else (known,)), shortcut_scale=shortcut_scale)
+            for known in (cond, nothing)
+        )
+        return ImagePromptEmbeds(*tokens)
 
     def key_values(self, tokens: Tensor) -> tuple[KeyValue, ...]:
         """K and V of every layer, in checkpoint order. They depend on the picture only: once per generation."""
@@ -92,8 +125,8 @@ class IPAdapter(nn.Module):
 
     @property
     def nbytes(self) -> int:
-        """Memory that the weights take, in bytes."""
-        return sum(p.numel() * p.element_size() for p in self.parameters())
+        """Memory that the weights take, in bytes; the LoRA's too."""
+        return sum(t.numel() * t.element_size() for t in self.tensors().values())
 
 
 def build_projection(variant: Variant) -> nn.Module:
@@ -101,15 +134,20 @@ def build_projection(variant: Variant) -> nn.Module:
     if variant.kind is Kind.FULL:
         return MLPProjection(features=variant.features, width=variant.width)
     assert variant.tokens is not None, "only a full adapter leaves the number of tokens to the encoder"
-    if variant.kind is Kind.BASE:
-        return LinearProjection(features=variant.features, tokens=variant.tokens, width=variant.width)
-    return Resampler(
-        features=variant.features,
-        dim=variant.dim,
-        depth=variant.depth,
-        heads=variant.heads,
-        head_dim=variant.head_dim,
-        ff_mult=variant.ff_mult,
-        queries=variant.tokens,
-        width=variant.width,
-    )
+    face = {"face": variant.face_width, "inner": variant.face_dim, "tokens": variant.tokens, "width": variant.width}
+    inside = {
+        "dim": variant.dim, "depth": variant.depth, "heads": variant.heads, "head_dim": variant.head_dim,
+        "ff_mult": variant.ff_mult, "width": variant.width,
+    }  # fmt: skip
+    match variant.kind:
+        case Kind.BASE:
+            return LinearProjection(features=variant.features, tokens=variant.tokens, width=variant.width)
+        case Kind.FACEID:
+            return FaceIDProjection(**face)
+        case Kind.FACEID_PLUS | Kind.FACEID_PLUS_V2:
+            perceiver = Perceiver(features=variant.features, **inside)
+            return FaceIDPlusProjection(**face, shortcut=variant.shortcut, perceiver_resampler=perceiver)
+        case Kind.PORTRAIT_UNNORM:
+            return FaceResampler(features=variant.face_width, queries=variant.tokens, **inside)
+        case Kind.PLUS:
+            return Resampler(features=variant.features, queries=variant.tokens, **inside)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
 from lib_ipadapter.model import foreign
+from lib_ipadapter.model.dialects import joined, joined_shapes
+from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
+from lib_ipadapter.model.variant import Shapes
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".sft")
 """Only by these a file in a folder is looked at at all; what it is, its content says."""
@@ -33,31 +37,37 @@ PREFIXES = {
 }
 """Prefix in the file -> ours. Where a file holds a part under both names, the first in this list wins."""
 
-FOREIGN = {
-    "unet.": "a raw training checkpoint",
-    "encoder_hid_proj.": "an adapter in diffusers' in-UNet layout",
-    "model.diffusion_model.": "a whole Stable Diffusion checkpoint",
-    "lora_": "a LoRA",
-    "control_model.": "a ControlNet",
-    "vision_model.": "an image encoder",
+OTHER_ADAPTERS = {
+    r"ip_adapter_double_stream_|^ip_adapter_proj_model\.": "XLabs' IP-Adapter for Flux, which has no cross-attention",
+    r"^pulid_(encoder|ca)\.": "PuLID for Flux, which has no cross-attention",
+    r"^id_adapter(_attn_layers)?\.": "PuLID, which needs an encoder of its own",
 }
-"""Prefix -> what such a file is, for the refusal."""
-
-CONVERTIBLE = ("unet.", "encoder_hid_proj.")
-"""Those of `FOREIGN` that hold an adapter all the same."""
+"""Pattern of keys -> adapters for other models. Lists show them: somebody put them there to use them."""
 
 WHOLE_PICKLE_LIMIT = 1 << 30
 """Bytes. An old-style pickle has to be read whole to be looked at; no published adapter is one."""
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Key -> shape from the header alone: milliseconds, whatever the file's size."""
-    return {key: tuple(shape) for key, shape in translated(_open(path, shapes_only=True), path).items()}
+    """Published key -> shape from the header alone: milliseconds, whatever the file's size."""
+    shapes = unwrapped(_open(path, shapes_only=True))
+    return joined_shapes(sources(shapes, path), shapes)
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Key -> tensor on the CPU, in the file's own dtype."""
-    return translated(_open(path, shapes_only=False), path)
+    """Published key -> tensor on the CPU, in the file's own dtype; nothing but the adapter is loaded."""
+    shapes = _open(path, shapes_only=True)
+    wanted = sources(unwrapped(shapes), path)
+    parts = {part for keys in wanted.values() for part in keys}
+    own = [key for key in shapes if unwrapped_key(key) in parts]
+    return joined(wanted, unwrapped(_open(path, shapes_only=False, only=own)))
+
+
+def read_leftovers(path: Path) -> list[str]:
+    """Names of the parts of an adapter file that are not used: a second copy, an encoder, the UNet around it."""
+    shapes = unwrapped(_open(path, shapes_only=True))
+    used = {key for keys in sources(shapes, path).values() for key in keys}
+    return sorted({key.split(".")[0] for key in shapes if key not in used})
 
 
 def read_any(path: Path) -> dict[str, Tensor]:
@@ -101,38 +111,41 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def translated(tensors: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The same values under our key names, everything else dropped."""
-    result: dict[str, Any] = {}
+def sources(shapes: Shapes, path: Path) -> dict[str, tuple[str, ...]]:
+    """Published key -> keys of the file, whose tensors, one after the other, are its value.
+
+    Raises `NotAnAdapterError` for a model of another kind, else `CheckpointError`.
+    """
+    result: dict[str, tuple[str, ...]] = {}
     for theirs, ours in PREFIXES.items():
-        if any(key.startswith(ours) for key in result):
-            continue
-        result |= {ours + k.removeprefix(theirs): v for k, v in tensors.items() if k.startswith(theirs)}
-    if {key.split(".")[0] for key in result} != {"image_proj", "ip_adapter"}:
-        raise NotAnAdapterError(f"{path.name} is not an IP-Adapter: {_what_else(tensors)}.")
-    return result
+        if not any(key.startswith(ours) for key in result):
+            result |= {ours + key.removeprefix(theirs): (key,) for key in shapes if key.startswith(theirs)}
+    if {key.split(".")[0] for key in result} == {"image_proj", "ip_adapter"}:
+        return result
+    for pattern, what in OTHER_ADAPTERS.items():
+        if any(re.search(pattern, key) for key in shapes):
+            raise CheckpointError(f"{path.name} is {what}, and cannot be used here; choose one for SD1.5 or SDXL.")
+    if any("to_k_ip" in key for key in shapes):
+        return whole_adapter(shapes, path.name)[1]
+    raise NotAnAdapterError(f"{path.name} is not an IP-Adapter: {_what_else(shapes)}.")
 
 
-def _what_else(tensors: Mapping[str, Any]) -> str:
-    for prefix, what in FOREIGN.items():
-        if any(key.startswith(prefix) for key in tensors):
-            if prefix in CONVERTIBLE:
-                return f"it looks like {what}; make it one with `python -m lib_ipadapter convert IN OUT.safetensors`"
-            return f"it looks like {what}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
-    if other := foreign.name_of(tensors):
+def _what_else(keys: Collection[str]) -> str:
+    if other := foreign.name_of(keys):
         return f"it looks like {other}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
-    first = ", ".join(sorted(tensors)[:3]) or "nothing"
+    first = ", ".join(sorted(keys)[:3]) or "nothing"
     return f"expected keys image_proj.* and ip_adapter.*, found {first}"
 
 
-def _open(path: Path, *, shapes_only: bool) -> dict[str, Any]:
-    """Flat key -> tensor or shape, by the reader that the first bytes ask for."""
+def _open(path: Path, *, shapes_only: bool, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Flat key -> tensor or shape, of `only` these keys, by the reader that the first bytes ask for."""
     with _as_sentence(path):
         head, size = _sniff(path)
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
-            return _read_safetensors(path, shapes_only=shapes_only)
+            return _read_safetensors(path, shapes_only=shapes_only, only=only)
         if head.startswith((b"PK\x03\x04", b"\x80")):
-            return _read_pickle(path, shapes_only=shapes_only)
+            found = _read_pickle(path, shapes_only=shapes_only)
+            return {key: found[key] for key in only} if only is not None else found
     raise CheckpointError(f"{path.name} is {_not_weights(head)}; download it again.")
 
 
@@ -151,11 +164,12 @@ def _not_weights(head: bytes) -> str:
     return "neither a safetensors nor a PyTorch file, or it is cut short"
 
 
-def _read_safetensors(path: Path, *, shapes_only: bool) -> dict[str, Any]:
+def _read_safetensors(path: Path, *, shapes_only: bool, only: Collection[str] | None) -> dict[str, Any]:
     with safetensors.safe_open(path, framework="pt") as file:
+        keys = file.keys() if only is None else only
         if shapes_only:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return {key: tuple(file.get_slice(key).get_shape()) for key in keys}
+        return {key: file.get_tensor(key) for key in keys}
 
 
 def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:

@@ -8,14 +8,14 @@ in diffusers' UNet on their side and its number on ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model.variant import Base
+from lib_ipadapter.model.variant import Base, Kind, Shapes
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Rule:
 
     ours: str
     theirs: tuple[str, ...]
-    beside: str = ""
-    """A key of theirs that must be there too, where one name of theirs stands for several of ours."""
+    only: Kind | None = None
+    """The projection that it is about, where one name stands for different things in different projections."""
 
 
 BLOCKS: dict[Base, Sequence[tuple[str, int, int]]] = {
@@ -47,33 +47,55 @@ BLOCKS: dict[Base, Sequence[tuple[str, int, int]]] = {
 _RAW_PROJECTION = Rule("image_proj.{rest}", ("image_proj_model.{rest}",))
 _HID = "encoder_hid_proj.image_projection_layers.{adapter}."
 
+
+def _resampler(prefix: str, only: Kind) -> Iterator[Rule]:
+    """A Resampler's keys below `prefix` of ours; theirs lie beside the rest of the projection."""
+    same = ("proj_in.{part}", "proj_out.{part}", "norm_out.{part}")
+    theirs = {
+        **{key: (key,) for key in same},
+        "layers.{i}.0.norm1.{part}": ("layers.{i}.ln0.{part}",),
+        "layers.{i}.0.norm2.{part}": ("layers.{i}.ln1.{part}",),
+        "layers.{i}.0.to_q.weight": ("layers.{i}.attn.to_q.weight",),
+        "layers.{i}.0.to_kv.weight": ("layers.{i}.attn.to_k.weight", "layers.{i}.attn.to_v.weight"),
+        "layers.{i}.0.to_out.weight": ("layers.{i}.attn.to_out.0.weight",),
+        "layers.{i}.1.0.{part}": ("layers.{i}.ff.0.{part}",),
+        "layers.{i}.1.1.weight": ("layers.{i}.ff.1.net.0.proj.weight",),
+        "layers.{i}.1.3.weight": ("layers.{i}.ff.1.net.2.weight",),
+    }
+    for ours, keys in theirs.items():
+        yield Rule(f"image_proj.{prefix}{ours}", tuple(_HID + key for key in keys), only)
+
+
+def _peft() -> Iterator[Rule]:
+    """The LoRA of a FaceID file in a UNet, as diffusers hands it to peft."""
+    for ours, linear in (("to_q", "to_q"), ("to_k", "to_k"), ("to_v", "to_v"), ("to_out", "to_out.0")):
+        for half, side in (("down", "lora_A"), ("up", "lora_B")):
+            theirs = "{place}." + f"{linear}.{side}.faceid_" + "{adapter}.weight"
+            yield Rule("ip_adapter.{place}." + f"{ours}_lora.{half}.weight", (theirs,))
+
+
 DIALECTS: dict[str, tuple[Rule, ...]] = {
     "published": (Rule("image_proj.{rest}", ("image_proj.{rest}",)), Rule("ip_adapter.{rest}", ("ip_adapter.{rest}",))),
     "raw": (_RAW_PROJECTION, Rule("ip_adapter.{rest}", ("adapter_modules.{rest}",))),
     "raw-unet": (_RAW_PROJECTION, Rule("ip_adapter.{place}.{rest}", ("unet.{place}.processor.{rest}",))),
     "diffusers": (
-        Rule("image_proj.proj.{part}", (_HID + "image_embeds.{part}",)),
-        Rule("image_proj.norm.{part}", (_HID + "norm.{part}",), beside=_HID + "image_embeds.weight"),
-        Rule("image_proj.proj.0.{part}", (_HID + "ff.net.0.proj.{part}",)),
-        Rule("image_proj.proj.2.{part}", (_HID + "ff.net.2.{part}",)),
-        Rule("image_proj.proj.3.{part}", (_HID + "norm.{part}",), beside=_HID + "ff.net.2.weight"),
-        Rule("image_proj.latents", (_HID + "latents",)),
-        Rule("image_proj.proj_in.{part}", (_HID + "proj_in.{part}",)),
-        Rule("image_proj.proj_out.{part}", (_HID + "proj_out.{part}",)),
-        Rule("image_proj.norm_out.{part}", (_HID + "norm_out.{part}",)),
-        Rule("image_proj.layers.{i}.0.norm1.{part}", (_HID + "layers.{i}.ln0.{part}",)),
-        Rule("image_proj.layers.{i}.0.norm2.{part}", (_HID + "layers.{i}.ln1.{part}",)),
-        Rule("image_proj.layers.{i}.0.to_q.weight", (_HID + "layers.{i}.attn.to_q.weight",)),
-        Rule(
-            "image_proj.layers.{i}.0.to_kv.weight",
-            (_HID + "layers.{i}.attn.to_k.weight", _HID + "layers.{i}.attn.to_v.weight"),
-        ),
-        Rule("image_proj.layers.{i}.0.to_out.weight", (_HID + "layers.{i}.attn.to_out.0.weight",)),
-        Rule("image_proj.layers.{i}.1.0.{part}", (_HID + "layers.{i}.ff.0.{part}",)),
-        Rule("image_proj.layers.{i}.1.1.weight", (_HID + "layers.{i}.ff.1.net.0.proj.weight",)),
-        Rule("image_proj.layers.{i}.1.3.weight", (_HID + "layers.{i}.ff.1.net.2.weight",)),
+        Rule("image_proj.proj.{part}", (_HID + "image_embeds.{part}",), Kind.BASE),
+        Rule("image_proj.norm.{part}", (_HID + "norm.{part}",), Kind.BASE),
+        Rule("image_proj.proj.0.{part}", (_HID + "ff.net.0.proj.{part}",), Kind.FULL),
+        Rule("image_proj.proj.2.{part}", (_HID + "ff.net.2.{part}",), Kind.FULL),
+        Rule("image_proj.proj.3.{part}", (_HID + "norm.{part}",), Kind.FULL),
+        Rule("image_proj.proj.0.{part}", (_HID + "ff.net.0.proj.{part}",), Kind.FACEID),
+        Rule("image_proj.proj.2.{part}", (_HID + "ff.net.2.{part}",), Kind.FACEID),
+        Rule("image_proj.norm.{part}", (_HID + "norm.{part}",), Kind.FACEID),
+        Rule("image_proj.proj.0.{part}", (_HID + "proj.net.0.proj.{part}",), Kind.FACEID_PLUS),
+        Rule("image_proj.proj.2.{part}", (_HID + "proj.net.2.{part}",), Kind.FACEID_PLUS),
+        Rule("image_proj.norm.{part}", (_HID + "norm.{part}",), Kind.FACEID_PLUS),
+        *_resampler("perceiver_resampler.", Kind.FACEID_PLUS),
+        Rule("image_proj.latents", (_HID + "latents",), Kind.PLUS),
+        *_resampler("", Kind.PLUS),
         Rule("ip_adapter.{place}.to_k_ip.weight", ("{place}.processor.to_k_ip.{adapter}.weight",)),
         Rule("ip_adapter.{place}.to_v_ip.weight", ("{place}.processor.to_v_ip.{adapter}.weight",)),
+        *_peft(),
     ),
 }
 """Name -> rules. ``raw`` is the reference trainer's whole state, ``raw-unet`` what is left of it when safetensors has
@@ -92,33 +114,36 @@ class Dialect:
     adapter: int = 0
     """Which of several adapters in one UNet; only diffusers' layout numbers them."""
 
+    def sources(self, shapes: Shapes) -> dict[str, tuple[str, ...]]:
+        """Published key -> keys in this layout whose tensors it is made of; nothing is checked to be there."""
+        found: dict[str, tuple[str, ...]] = {}
+        for rule in self.rules(_family_of_theirs(shapes, self.adapter)):
+            matches = map(_pattern(rule.theirs[0]).fullmatch, shapes)
+            for marks in (match.groupdict() for match in matches if match):
+                keys = tuple(_fill(their, marks) for their in rule.theirs)
+                name = self._numbered(rule.ours, marks)
+                if name and all(key in shapes for key in keys):
+                    found.setdefault(name, keys)
+        return found
+
     def read(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What `tensors` hold in this layout, under published keys; nothing is checked to be there."""
-        found: dict[str, Tensor] = {}
-        for rule in self.rules():
-            if rule.beside and rule.beside not in tensors:
-                continue
-            matches = map(_pattern(rule.theirs[0]).fullmatch, tensors)
-            for marks in (match.groupdict() for match in matches if match):
-                keys = [_fill(their, marks) for their in rule.theirs]
-                name = self._numbered(rule.ours, marks)
-                if name and all(k in tensors for k in keys):
-                    found.setdefault(name, torch.cat([tensors[k] for k in keys]) if keys[1:] else tensors[keys[0]])
-        return found
+        return joined(self.sources({key: tuple(t.shape) for key, t in tensors.items()}), tensors)
 
     def write(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`tensors`, under published keys, in this layout. Raises `CheckpointError` for a key that it cannot hold."""
-        return dict(pair for key, tensor in tensors.items() for pair in self._named(key, tensor))
+        family = _family_of_ours(tensors)
+        return dict(pair for key, tensor in tensors.items() for pair in self._named(key, tensor, family))
 
-    def rules(self) -> Iterator[Rule]:
-        """The table with this adapter's number in it."""
-        number = str(self.adapter)
+    def rules(self, family: Kind | None) -> Iterator[Rule]:
+        """Those of the table that hold for this projection, with this adapter's number in them."""
         for rule in DIALECTS[self.name]:
-            theirs = tuple(their.replace("{adapter}", number) for their in rule.theirs)
-            yield Rule(rule.ours, theirs, rule.beside.replace("{adapter}", number))
+            if rule.only in (None, family):
+                theirs = tuple(their.replace("{adapter}", str(self.adapter)) for their in rule.theirs)
+                yield Rule(rule.ours, theirs, rule.only)
 
-    def _named(self, key: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-        for rule in self.rules():
+    def _named(self, key: str, tensor: Tensor, family: Kind | None) -> Iterator[tuple[str, Tensor]]:
+        for rule in self.rules(family):
             match = _pattern(rule.ours.replace("{place}", "{number}")).fullmatch(key)
             if not match:
                 continue
@@ -138,6 +163,46 @@ class Dialect:
         order = places(self.base)
         number = order.index(marks["place"]) if marks["place"] in order else -1
         return _fill(ours, {**marks, "place": str(number)}) if number >= 0 else ""
+
+
+def joined(sources: Mapping[str, tuple[str, ...]], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that `Dialect.sources` has found, under published keys."""
+    return {
+        key: torch.cat([tensors[part] for part in parts]) if parts[1:] else tensors[parts[0]]
+        for key, parts in sources.items()
+    }
+
+
+def joined_shapes(sources: Mapping[str, tuple[str, ...]], shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """Their shapes."""
+    return {
+        key: (sum(shapes[part][0] for part in parts), *shapes[parts[0]][1:]) if parts[1:] else shapes[parts[0]]
+        for key, parts in sources.items()
+    }
+
+
+def _family_of_theirs(shapes: Shapes, adapter: int) -> Kind | None:
+    """The projection in a UNet of diffusers. FaceID and full have the same keys, but only full is square inside."""
+    hid = _HID.replace("{adapter}", str(adapter))
+    signs = {"image_embeds.weight": Kind.BASE, "proj.net.0.proj.weight": Kind.FACEID_PLUS, "latents": Kind.PLUS}
+    for key, kind in signs.items():
+        if hid + key in shapes:
+            return kind
+    first, last, norm = (shapes.get(f"{hid}{key}.weight", ()) for key in ("ff.net.0.proj", "ff.net.2", "norm"))
+    return Kind.FULL if first[:1] == first[1:] and last[:1] == norm else Kind.FACEID
+
+
+def _family_of_ours(keys: Iterable[str]) -> Kind | None:
+    """The same by published keys."""
+    names = set(keys)
+    signs = {
+        "image_proj.proj.weight": Kind.BASE,
+        "image_proj.perceiver_resampler.proj_in.weight": Kind.FACEID_PLUS,
+        "image_proj.latents": Kind.PLUS,
+        "image_proj.proj.3.weight": Kind.FULL,
+        "image_proj.norm.weight": Kind.FACEID,
+    }
+    return next((kind for key, kind in signs.items() if key in names), None)
 
 
 def places(base: Base) -> list[str]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 OTHERS = {
+    "a raw training checkpoint without K/V maps": r"unet\.",
+    "an adapter in diffusers' in-UNet layout without K/V maps": r"encoder_hid_proj\.",
     "a LoRA": r"lora_(unet|te)|.*\.(lora_(up|down|A|B|mid)\b|hada_w1|lokr_w|oft_blocks|diff_b?$)",
     "a ControlNet": r"(control_model|controlnet_\w+|control_net|input_hint_block)\.",
     "a ControlNet-LLLite": r"lllite_",

@@ -68,6 +68,8 @@ class EncoderSizes:
 
     def why_not(self, variant: Variant) -> str:
         """Why the encoder cannot serve an adapter, in a few words; empty when it can."""
+        if variant.feature is None:
+            return "the adapter takes none"
         given = self.width(variant.feature)
         return f"its {variant.feature.value} are {given} wide" if given != variant.features else ""
 

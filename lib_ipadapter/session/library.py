@@ -17,9 +17,9 @@ from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.encoder_files import is_encoder_folder
-from lib_ipadapter.model.variant import Feature, Variant, detect
+from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.variant import Feature, Variant
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
 from lib_ipadapter.patch.layers import CrossAttention, why_not
 from lib_ipadapter.session.files import list_encoders, looked_at, named
@@ -109,7 +109,7 @@ class Library:
 
     def variant(self, path: Path) -> Variant:
         """What an adapter file is, from its header."""
-        return self._header("adapter", path, lambda: detect(read_shapes(path)))
+        return self._header("adapter", path, lambda: identify(path))
 
     def sizes(self, path: Path) -> EncoderSizes:
         """Those of the encoder at `path`, without loading it."""
@@ -129,13 +129,18 @@ class Library:
         Computed on the host's device, once: batches, passes and later jobs with the same picture find them here.
         """
         variant = self.variant(path)
+        if variant.face:
+            raise UnitError(
+                f"{path.name} is a {variant}, and face embeddings cannot be given yet;"
+                " choose a base, plus or full adapter."
+            )
         encoder = self.find_encoder(variant, host.encoder_folders(), unit.encoder)
 
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
-                features = (part.to(host.device) for part in self.encode(unit, variant, encoder, host))
+                cond, nothing = (part.to(host.device) for part in self.encode(unit, variant, encoder, host))
                 adapter = self.adapter(path)
-                layers = tuple(kv.cpu() for kv in adapter.key_values(adapter.image_prompt(*features).stacked()))
+                layers = tuple(kv.cpu() for kv in adapter.key_values(adapter.image_prompt(cond, nothing).stacked()))
             if not all(kv.finite for kv in layers):
                 self.adapters.drop(_stamp(path))
                 raise CheckpointError(
@@ -153,14 +158,15 @@ class Library:
         hidden states of a zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
         """
         assert unit.image is not None
-        image = unit.image
+        assert variant.feature is not None
+        image, feature = unit.image, variant.feature
 
         def features(what: str, make: Encode) -> Tensor:
             key = (what, _stamp(path), str(host.device), host.dtype)
-            return self.features.get(key, lambda: self._encoded(path, make, host)).get(variant.feature)
+            return self.features.get(key, lambda: self._encoded(path, make, host)).get(feature)
 
         cond = features(unit.image_hash, lambda encoder, *where: encoder.encode(image, *where))
-        if variant.feature is Feature.IMAGE_EMBEDS:
+        if feature is Feature.IMAGE_EMBEDS:
             return cond, torch.zeros_like(cond)
         return cond, features("nothing", ImageEncoder.encode_zeros)
 
@@ -176,16 +182,16 @@ class Library:
             rejected[file.name] = self._why_not_encoder(file.path, variant)
             if not rejected[file.name] and (chosen or not name):
                 return file.path
-        needed = f"it needs {variant.encoder}, {variant.feature.value} {variant.features} wide"
+        needed = f"it needs {variant.encoder}, {variant.feature_label}"
         if chosen:
             raise UnitError(
                 f"The image encoder {name!r} cannot serve this adapter, {needed}: {rejected[chosen[0].name]};"
                 " leave the field encoder empty, and one that fits is taken."
             )
         asked = f"There is no image encoder called {name!r}" if name else "No image encoder for this adapter"
-        seen = {file: why or "it fits" for file, why in rejected.items()}
+        seen = looked_at(name or needed, {file: why or "it fits" for file, why in rejected.items()})
         raise UnitError(
-            f"{asked}: {needed}; searched {', '.join(map(str, folders))}{looked_at(name or variant.encoder, seen)};"
+            f"{asked}: {needed}; searched {', '.join(map(str, folders))}{seen};"
             f" put its folder or file into {' or '.join(map(str, folders[:2]))}."
         )
 
@@ -228,10 +234,10 @@ class Library:
                 found = look()
             except CheckpointError as error:
                 # Only its words: an error that was raised keeps every frame alive through which it came.
-                found = type(error)(str(error))
+                found = type(error)(*error.args)
             self._headers[what, path] = (stamp, found)
         if isinstance(found, CheckpointError):
-            raise type(found)(str(found))
+            raise type(found)(*found.args)
         return found
 
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read_shapes
-from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, Feature, Kind, Variant, detect
+from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, PICTURE_KINDS, Feature, Kind, Variant
 from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
 from lib_ipadapter.training.config import TrainConfig
@@ -43,11 +43,13 @@ def fresh(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapte
 
 def warm(path: Path, unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:
     """A published adapter, once its header has shown that it fits."""
-    variant = detect(read_shapes(path))
+    variant = identify(path)
+    if variant.kind not in PICTURE_KINDS or variant.lora_rank:
+        raise TrainingError(f"{path.name} is a {variant}; only base, plus and full adapters can be trained.")
     check_fits(variant, cross_attentions(unet), path.name)
     if not sizes.fits(variant):
         raise TrainingError(
-            f"{path.name} takes {variant.feature.value} {variant.features} wide, and the encoder gives image_embeds"
+            f"{path.name} takes {variant.feature_label}, and the encoder gives image_embeds"
             f" {sizes.projection_dim} and hidden_states {sizes.hidden_size} wide; give the encoder it was trained with."
         )
     wanted = {"kind": config.kind, "tokens": config.tokens, "dim": config.resampler_dim}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from lib_ipadapter.errors import TrainingError
-from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 
 
 class Precision(str, Enum):
@@ -118,6 +118,7 @@ class TrainConfig:
             *((name, getattr(self, name) >= 0, "at least 0") for name in (*not_negative, "learning_rate", "seed")),
             *((name, 0 <= getattr(self, name) <= 1, "a probability from 0 to 1") for name in probabilities),
             ("resolution", self.resolution >= 64 and self.resolution % 8 == 0, "a multiple of 8, 64 or more"),
+            ("kind", self.kind in (None, *PICTURE_KINDS), "base, plus or full: others cannot be trained"),
             ("tokens", self.tokens is None or self.tokens >= 1, "at least 1"),
             ("holdout", self.holdout is None or self.holdout >= 0, "at least 0"),
             ("resampler_dim", self.resampler_dim is None or self.resampler_dim >= 1, "at least 1"),

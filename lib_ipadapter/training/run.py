@@ -110,6 +110,7 @@ def encode(
 ) -> tuple[Cache, Report]:
     """The filled cache, and what is left of the data after every picture was really read."""
     folder = config.cache or (config.output / "cache" if accelerator.num_processes > 1 else None)
+    assert variant.feature is not None, "only adapters with an image encoder are trained"
     cache = Cache.open(frozen, variant.feature, config, folder)
     rank, processes = accelerator.process_index, accelerator.num_processes
     progress = partial(_bar, disable=not accelerator.is_main_process)

@@ -22,9 +22,9 @@ from lib_ipadapter.cli.app import app
 from lib_ipadapter.cli.inspect import ABOUT
 from lib_ipadapter.model.variant import Kind
 from tests.models import save_adapter, tiny_adapter, tiny_encoder
+from tests.recorded import recorded, sparse
 
 ROOT = Path(__file__).parents[2]
-SHAPES = ROOT / "tests" / "shapes"
 
 
 def run(*words: object) -> tuple[int, str, str]:
@@ -38,40 +38,26 @@ def facts(*words: object) -> dict[str, object]:
     return json.loads(out)
 
 
-def published(name: str) -> dict[str, list[int]]:
-    return json.loads((SHAPES / f"{name}.json").read_text())
-
-
-def sparse(path: Path, shapes: dict[str, list[int]]) -> Path:
-    """A safetensors file with a true header and as large as it says, of which nothing is on the disk."""
-    header, end = {}, 0
-    for key, shape in shapes.items():
-        size = 4 * torch.Size(shape).numel()
-        header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text)
-    os.truncate(path, 8 + len(text) + end)
-    return path
-
-
 PUBLISHED = [
-    ("ip-adapter_sd15", ("base", "sd15", 4, "vit-h", "image_embeds", 16)),
-    ("ip-adapter_sd15_vit-G", ("base", "sd15", 4, "vit-bigg", "image_embeds", 16)),
-    ("ip-adapter-plus_sd15", ("plus", "sd15", 16, "vit-h", "hidden_states", 16)),
-    ("ip-adapter-plus-face_sd15", ("plus", "sd15", 16, "vit-h", "hidden_states", 16)),
-    ("ip-adapter-full-face_sd15", ("full", "sd15", None, "vit-h", "hidden_states", 16)),
-    ("ip-adapter_sdxl", ("base", "sdxl", 4, "vit-bigg", "image_embeds", 70)),
-    ("ip-adapter_sdxl_vit-h", ("base", "sdxl", 4, "vit-h", "image_embeds", 70)),
-    ("ip-adapter-plus_sdxl_vit-h", ("plus", "sdxl", 16, "vit-h", "hidden_states", 70)),
+    ("ip-adapter_sd15", ("base", "sd15", 4, "vit-h", "image_embeds", 16, None, None)),
+    ("ip-adapter_sd15_vit-G", ("base", "sd15", 4, "vit-bigg", "image_embeds", 16, None, None)),
+    ("ip-adapter-plus_sd15", ("plus", "sd15", 16, "vit-h", "hidden_states", 16, None, None)),
+    ("ip-adapter-plus-face_sd15", ("plus", "sd15", 16, "vit-h", "hidden_states", 16, None, None)),
+    ("ip-adapter-full-face_sd15", ("full", "sd15", None, "vit-h", "hidden_states", 16, None, None)),
+    ("ip-adapter_sdxl", ("base", "sdxl", 4, "vit-bigg", "image_embeds", 70, None, None)),
+    ("ip-adapter_sdxl_vit-h", ("base", "sdxl", 4, "vit-h", "image_embeds", 70, None, None)),
+    ("ip-adapter-plus_sdxl_vit-h", ("plus", "sdxl", 16, "vit-h", "hidden_states", 70, None, None)),
+    ("ip-adapter-faceid_sdxl", ("faceid", "sdxl", 4, None, None, 70, "normed_embedding", 128)),
+    ("ip-adapter-faceid-portrait_sd15", ("faceid", "sd15", 16, None, None, 16, "normed_embedding", None)),
 ]
 
 
 @pytest.mark.parametrize(("name", "wanted"), PUBLISHED, ids=lambda value: value if isinstance(value, str) else "")
 def test_published_files_are_told_from_their_header(name: str, wanted: tuple[object, ...], tmp_path: Path) -> None:
-    keys = ("variant", "base", "tokens", "encoder", "feature", "layers")
-    assert facts(sparse(tmp_path / "renamed.bin", published(name))) == {
+    keys = ("variant", "base", "tokens", "encoder", "feature", "layers", "face", "lora_rank")
+    assert facts(sparse(tmp_path / "renamed.bin", recorded(name))) == {
         **dict(zip(keys, wanted, strict=True)),
+        "ignored": [],
         "sha256": None,
     }
 
@@ -79,11 +65,27 @@ def test_published_files_are_told_from_their_header(name: str, wanted: tuple[obj
 def test_the_json_has_the_promised_keys_and_the_card_shows_each(tmp_path: Path) -> None:
     path = save_adapter(tiny_adapter(Kind.PLUS), tmp_path / "plus [1].safetensors")
     found = facts("--hash", path)
-    assert list(found) == list(ABOUT) == ["variant", "base", "tokens", "encoder", "feature", "layers", "sha256"]
+    keys = ["variant", "base", "tokens", "encoder", "feature", "layers", "face", "lora_rank", "ignored", "sha256"]
+    assert list(found) == list(ABOUT) == keys
     status, card, _ = run("--hash", path)
     assert status == 0
-    assert all(str(value) in card for value in found.values())
+    assert all(str(value) in card for value in found.values() if value)
+    assert "None" not in card
     assert path.name in card
+
+
+def test_the_card_says_which_parts_of_a_file_are_not_used(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "ostris.safetensors", recorded("ostris_with_image_encoder"))
+    assert facts(path)["ignored"] == ["image_encoder"]
+    assert "image_encoder" in run(path)[1]
+
+
+def test_what_shapes_do_not_tell_is_asked_for_and_can_be_said(tmp_path: Path) -> None:
+    path = save_adapter(tiny_adapter(Kind.FACEID_PLUS_V2), tmp_path / "renamed.safetensors")
+    status, out, err = run(path)
+    assert (status, out) == (2, "")
+    assert "renamed.safetensors may be faceid-plus or faceid-plusv2" in err
+    assert facts("--variant", "faceid-plusv2", path)["variant"] == "faceid-plusv2"
 
 
 def test_the_card_of_a_full_adapter_says_what_its_number_of_tokens_depends_on(tmp_path: Path) -> None:
@@ -97,11 +99,9 @@ def test_the_card_of_a_full_adapter_says_what_its_number_of_tokens_depends_on(tm
 @pytest.mark.parametrize("kind", Kind)
 def test_a_pickle_and_a_safetensors_file_of_one_adapter_are_told_alike(kind: Kind, tmp_path: Path) -> None:
     adapter = tiny_adapter(kind)
-    torch.save(
-        {"image_proj": adapter.image_proj.state_dict(), "ip_adapter": adapter.ip_adapter.state_dict()},
-        tmp_path / "a.bin",
-    )
-    assert facts(tmp_path / "a.bin") == facts(save_adapter(adapter, tmp_path / "a.safetensors"))
+    torch.save(adapter.tensors(), tmp_path / "a.bin")
+    saved = save_adapter(adapter, tmp_path / "a.safetensors")
+    assert facts("--variant", kind.value, tmp_path / "a.bin") == facts("--variant", kind.value, saved)
 
 
 def test_the_hash_is_that_of_the_file_and_read_only_when_asked_for(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def large_bin(path: Path) -> Path:
 
 
 def large_safetensors(path: Path) -> Path:
-    return sparse(path, published("ip-adapter-plus_sdxl_vit-h") | {"padding": [6 << 28]})
+    return sparse(path, recorded("ip-adapter-plus_sdxl_vit-h") | {"padding": (6 << 28,)})
 
 
 @pytest.mark.parametrize("make", [large_bin, large_safetensors], ids=lambda make: make.__name__)
@@ -182,8 +182,8 @@ UNUSABLE: dict[str, Callable[[Path], object]] = {
     "an image encoder": lambda path: save_file(tiny_encoder().state_dict(), path),
     "a whole checkpoint": lambda path: save_file({"model.diffusion_model.w": torch.zeros(1)}, path),
     "a header of a strange shape": lambda path: sparse(path, {"image_proj.proj.weight": [], "ip_adapter.1.w": [1]}),
-    "a faceid adapter": lambda path: sparse(path, published("ip-adapter-faceid_sd15")),
-    "a kolors adapter": lambda path: sparse(path, published("kolors-ip-adapter-plus")),
+    "a faceid-plus adapter of either version": lambda path: save_adapter(tiny_adapter(Kind.FACEID_PLUS), path),
+    "a kolors adapter": lambda path: sparse(path, recorded("kolors-ip-adapter-plus")),
 }
 
 

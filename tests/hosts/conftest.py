@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline
-from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS
 from tests.models import save_adapter, tiny_adapter, tiny_encoder
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("models")
-    for kind in Kind:
+    for kind in PICTURE_KINDS:
         save_adapter(tiny_adapter(kind), home / "adapters" / f"{kind.value}.safetensors")
     tiny_encoder().save_pretrained(home / "encoder")
     return home

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Resampler
 from lib_ipadapter.model.adapter import build_projection
 from lib_ipadapter.model.variant import Kind
-from tests.models import variant
+from tests.models import tiny_features, variant
 
 
 def as_diffusers(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -95,20 +95,16 @@ def test_each_place_of_the_grid_becomes_a_token_that_no_other_place_touches() ->
 
 @pytest.mark.parametrize("kind", Kind)
 def test_rows_are_projected_independently(kind: Kind) -> None:
-    about = variant(kind)
-    projection = build_projection(about)
-    shape = (3, about.features) if kind is Kind.BASE else (3, 17, about.features)
-    features = torch.randn(shape)
-    alone = torch.cat([projection(features[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(projection(features), alone, rtol=1e-4, atol=1e-5)
+    projection = build_projection(variant(kind))
+    features = tiny_features(variant(kind), rows=3)
+    alone = torch.cat([projection(*(part[i : i + 1] for part in features)) for i in range(3)])
+    torch.testing.assert_close(projection(*features), alone, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_gradients_reach_every_weight(kind: Kind) -> None:
-    about = variant(kind)
-    projection = build_projection(about)
-    shape = (1, about.features) if kind is Kind.BASE else (1, 17, about.features)
-    tokens = projection(torch.randn(shape))
+    projection = build_projection(variant(kind))
+    tokens = projection(*tiny_features(variant(kind)))
     (tokens * torch.randn_like(tokens)).sum().backward()
     silent = [name for name, p in projection.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []

@@ -14,12 +14,17 @@ from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read
 from lib_ipadapter.model.variant import Kind
-from tests.models import EMBED, HIDDEN, TEXT_WIDTH, WIDTHS, save_adapter, tiny_adapter, variant
+from tests.models import TEXT_WIDTH, WIDTHS, save_adapter, tiny_adapter, tiny_features, variant
 
 
-def features(kind: Kind) -> Tensor:
+def features(kind: Kind) -> tuple[Tensor, ...]:
     torch.manual_seed(3)
-    return torch.randn(1, EMBED) if kind is Kind.BASE else torch.randn(1, 17, HIDDEN)
+    return tiny_features(variant(kind))
+
+
+def named(kind: Kind) -> str:
+    """A file name that tells kinds with the same shapes apart."""
+    return f"ip-adapter-{kind.value}.safetensors"
 
 
 def write(tensors: dict[str, Tensor], folder: Path) -> Path:
@@ -30,8 +35,8 @@ def write(tensors: dict[str, Tensor], folder: Path) -> Path:
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn])
 def test_an_adapter_read_back_has_the_same_state_dict(kind: Kind, dtype: torch.dtype, tmp_path: Path) -> None:
-    stored = {key: tensor.to(dtype) for key, tensor in tiny_adapter(kind).state_dict().items()}
-    again = IPAdapter.read(write(stored, tmp_path)).state_dict()
+    stored = {key: tensor.to(dtype) for key, tensor in tiny_adapter(kind).tensors().items()}
+    again = IPAdapter.read(write(stored, tmp_path), kind).tensors()
     assert again.keys() == stored.keys()
     assert all(torch.equal(again[key].float(), stored[key].float()) for key in stored)
     assert {tensor.dtype for tensor in again.values()} == {dtype}
@@ -39,7 +44,7 @@ def test_an_adapter_read_back_has_the_same_state_dict(kind: Kind, dtype: torch.d
 
 @pytest.mark.parametrize("kind", Kind)
 def test_reading_tells_the_variant_and_trains_nothing(kind: Kind, tmp_path: Path) -> None:
-    adapter = IPAdapter.read(save_adapter(tiny_adapter(kind), tmp_path / "a.safetensors"))
+    adapter = IPAdapter.read(save_adapter(tiny_adapter(kind), tmp_path / named(kind)))
     assert adapter.variant == variant(kind)
     assert not adapter.training
     assert not any(p.requires_grad or p.is_meta for p in adapter.parameters())
@@ -49,8 +54,8 @@ def test_reading_tells_the_variant_and_trains_nothing(kind: Kind, tmp_path: Path
 def test_half_precision_weights_compute_float32_for_float32_features_and_stay_as_they_are(kind: Kind) -> None:
     half, full = tiny_adapter(kind).half(), tiny_adapter(kind).half().float()
     before = {key: tensor.clone() for key, tensor in half.state_dict().items()}
-    tokens = half.project(features(kind))
-    assert torch.equal(tokens, full.project(features(kind)))
+    tokens = half.project(*features(kind))
+    assert torch.equal(tokens, full.project(*features(kind)))
     for ours, exact in zip(half.key_values(tokens), full.key_values(tokens), strict=True):
         assert torch.equal(ours.key, exact.key)
         assert torch.equal(ours.value, exact.value)
@@ -63,7 +68,7 @@ def test_half_precision_weights_compute_float32_for_float32_features_and_stay_as
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_features_decide_the_precision(kind: Kind, dtype: torch.dtype) -> None:
     adapter = tiny_adapter(kind)
-    layers = adapter.key_values(adapter.project(features(kind).to(dtype)))
+    layers = adapter.key_values(adapter.project(*(part.to(dtype) for part in features(kind))))
     assert {kv.key.dtype for kv in layers} == {kv.value.dtype for kv in layers} == {dtype}
 
 
@@ -85,22 +90,46 @@ def test_gradients_reach_every_weight_in_training(kind: Kind) -> None:
     def weighted(kv: KeyValue) -> Tensor:
         return (kv.key * torch.randn_like(kv.key)).sum() + (kv.value * torch.randn_like(kv.value)).sum()
 
-    sum(weighted(kv) for kv in adapter.key_values(adapter.project(features(kind)))).backward()
+    sum(weighted(kv) for kv in adapter.key_values(adapter.project(*features(kind)))).backward()
     assert [name for name, p in adapter.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_the_image_prompt_is_the_picture_and_nothing_each_projected(kind: Kind) -> None:
     adapter, cond = tiny_adapter(kind), features(kind)
+    nothing = tuple(torch.zeros_like(part) for part in cond)
+    prompt = adapter.image_prompt(cond, nothing, 0.7)
+    assert torch.equal(prompt.cond, adapter.project(*cond, shortcut_scale=0.7))
+    assert torch.equal(prompt.uncond, adapter.project(*nothing, shortcut_scale=0.7))
+
+
+def test_one_tensor_may_be_given_by_itself() -> None:
+    adapter, (cond,) = tiny_adapter(Kind.BASE), features(Kind.BASE)
     prompt = adapter.image_prompt(cond, torch.zeros_like(cond))
     assert torch.equal(prompt.cond, adapter.project(cond))
-    assert torch.equal(prompt.uncond, adapter.project(torch.zeros_like(cond)))
 
 
-def test_nbytes_is_what_the_file_takes(tmp_path: Path) -> None:
-    adapter = tiny_adapter(Kind.PLUS).half()
+def test_the_shortcut_scale_is_heard_by_version_2_alone() -> None:
+    def moved(kind: Kind) -> bool:
+        adapter, given = tiny_adapter(kind), features(kind)
+        return not torch.equal(adapter.project(*given), adapter.project(*given, shortcut_scale=0.5))
+
+    assert [kind for kind in Kind if moved(kind)] == [Kind.FACEID_PLUS_V2]
+
+
+@pytest.mark.parametrize("kind", [Kind.PLUS, Kind.FACEID])
+def test_nbytes_is_what_the_file_takes(kind: Kind, tmp_path: Path) -> None:
+    adapter = tiny_adapter(kind).half()
     tensors = read(save_adapter(adapter, tmp_path / "a.safetensors"))
     assert adapter.nbytes == sum(t.nbytes for t in tensors.values())
+
+
+@pytest.mark.parametrize("lost", ["up", "down"])
+def test_a_lora_without_one_of_its_halves_is_a_sentence_that_names_the_key(lost: str, tmp_path: Path) -> None:
+    key = f"ip_adapter.4.to_out_lora.{lost}.weight"
+    tensors = {k: t for k, t in tiny_adapter(Kind.FACEID).tensors().items() if k != key}
+    with pytest.raises(CheckpointError, match=rf"is incomplete: {key} is missing"):
+        IPAdapter.read(write(tensors, tmp_path))
 
 
 def spoiled(key: str, tensor: Tensor | None) -> dict[str, Tensor]:
@@ -139,5 +168,5 @@ def test_layers_may_be_numbered_only_as_published(tmp_path: Path) -> None:
 
 def test_other_parts_of_the_file_are_left_out(tmp_path: Path) -> None:
     tensors = tiny_adapter(Kind.BASE).state_dict()
-    extra = {"ip_adapter.0.to_q_lora.down.weight": torch.ones(2, 2), "image_encoder.x": torch.ones(1)}
+    extra = {"ip_adapter.1.norm.weight": torch.ones(2), "image_encoder.x": torch.ones(1)}
     assert IPAdapter.read(write(tensors | extra, tmp_path)).state_dict().keys() == tensors.keys()

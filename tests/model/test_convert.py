@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read, read_any, read_metadata, read_shapes
 from lib_ipadapter.model.convert import convert_file, read_foreign
 from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
+from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.variant import Base, Kind
 from lib_ipadapter.patch.layers import cross_attentions
 from tests.models import tiny_adapter, tiny_unet
@@ -76,10 +78,10 @@ def test_numbering_of_sdxl_is_that_of_diffusers_processors() -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
 def test_to_every_layout_and_back_is_the_same_file(kind: Kind, dialect: str, suffix: str, tmp_path: Path) -> None:
-    wanted = tiny_adapter(kind).state_dict()
+    wanted = tiny_adapter(kind).tensors()
     save_file(wanted, tmp_path / "in.safetensors")
-    convert_file(tmp_path / "in.safetensors", tmp_path / f"there{suffix}", to=dialect)
-    found, variant = convert_file(tmp_path / f"there{suffix}", tmp_path / "back.safetensors")
+    convert_file(tmp_path / "in.safetensors", tmp_path / f"there{suffix}", to=dialect, choice=kind)
+    found, variant = convert_file(tmp_path / f"there{suffix}", tmp_path / "back.safetensors", choice=kind)
     assert (found, variant.kind) == (dialect, kind)
     assert same(read(tmp_path / "back.safetensors"), wanted)
 
@@ -88,7 +90,7 @@ def test_to_every_layout_and_back_is_the_same_file(kind: Kind, dialect: str, suf
 def test_a_unet_of_diffusers_with_an_adapter_gives_the_adapter_back(kind: Kind, tmp_path: Path) -> None:
     adapter = tiny_adapter(kind)
     save_file(diffusers_state(adapter), tmp_path / "unet.safetensors")
-    assert convert_file(tmp_path / "unet.safetensors", tmp_path / "out.safetensors")[0] == "diffusers"
+    assert convert_file(tmp_path / "unet.safetensors", tmp_path / "out.safetensors", choice=kind)[0] == "diffusers"
     assert same(read(tmp_path / "out.safetensors"), adapter.state_dict())
     assert read_metadata(tmp_path / "out.safetensors")["variant"] == kind.value
 
@@ -105,26 +107,29 @@ def test_what_is_written_for_diffusers_are_the_keys_of_diffusers_own_unet(kind: 
 def test_of_several_adapters_in_one_unet_one_must_be_said(tmp_path: Path) -> None:
     adapters = [tiny_adapter(kind, seed) for seed, kind in enumerate(Kind)]
     save_file(diffusers_state(*adapters), tmp_path / "unet.safetensors")
-    with pytest.raises(CheckpointError, match="holds 3 adapters; say which with --adapter 0 to 2"):
+    with pytest.raises(CheckpointError, match="holds 7 adapters; say which with --adapter 0 to 6"):
         read_foreign(tmp_path / "unet.safetensors")
     for number, adapter in enumerate(adapters):
         assert same(read_foreign(tmp_path / "unet.safetensors", number)[0], adapter.state_dict())
-    with pytest.raises(CheckpointError, match="no adapter 3; it has 0, 1, 2"):
-        read_foreign(tmp_path / "unet.safetensors", 3)
+    with pytest.raises(CheckpointError, match="no adapter 7; it has 0, 1, 2"):
+        read_foreign(tmp_path / "unet.safetensors", 7)
 
 
-def test_a_unet_of_diffusers_with_a_faceid_adapter_is_refused_as_that(tmp_path: Path) -> None:
-    """There its keys are those of a full adapter."""
-    adapter = tiny_adapter(Kind.BASE)
-    shapes = {"0.weight": (1024, 512), "0.bias": (1024,), "2.weight": (4 * 48, 1024), "2.bias": (4 * 48,)}
-    projection = {f"proj.{name}": torch.zeros(shape) for name, shape in shapes.items()}
-    projection |= {"norm.weight": torch.ones(48), "norm.bias": torch.zeros(48)}
-    unet: Any = tiny_unet()
-    state = {"image_proj": projection, "ip_adapter": adapter.ip_adapter.state_dict()}
-    unet._load_ip_adapter_weights([state], low_cpu_mem_usage=False)
-    save_file(unet.state_dict(), tmp_path / "unet.safetensors")
-    with pytest.raises(CheckpointError, match="is a FaceID adapter, which cannot be used here yet"):
-        convert_file(tmp_path / "unet.safetensors", tmp_path / "out.safetensors")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_unet_of_diffusers_with_an_adapter_opens_as_it_is(kind: Kind, tmp_path: Path) -> None:
+    adapter = tiny_adapter(kind)
+    save_file(diffusers_state(adapter), tmp_path / "unet.safetensors")
+    assert same(read(tmp_path / "unet.safetensors"), adapter.state_dict())
+    assert read_shapes(tmp_path / "unet.safetensors") == {k: tuple(t.shape) for k, t in adapter.state_dict().items()}
+    assert replace(IPAdapter.read(tmp_path / "unet.safetensors", kind).variant, lora_rank=0) == replace(
+        adapter.variant, lora_rank=0
+    )
+
+
+def test_what_a_converted_file_was_is_written_into_it(tmp_path: Path) -> None:
+    save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), tmp_path / "in.safetensors")
+    convert_file(tmp_path / "in.safetensors", tmp_path / "out.safetensors", choice=Kind.FACEID_PLUS)
+    assert identify(tmp_path / "out.safetensors").kind is Kind.FACEID_PLUS
 
 
 @pytest.mark.parametrize("wrapper", ["", "module."])
@@ -133,8 +138,9 @@ def test_the_reference_trainers_pickle_becomes_an_adapter(kind: Kind, wrapper: s
     adapter = tiny_adapter(kind)
     state = {wrapper + key: tensor for key, tensor in ReferenceTrainer(adapter).state_dict().items()}
     torch.save(state, tmp_path / "pytorch_model.bin")
-    assert convert_file(tmp_path, tmp_path / "out.safetensors")[0] == "raw"
+    assert convert_file(tmp_path, tmp_path / "out.safetensors", choice=kind)[0] == "raw"
     assert same(read(tmp_path / "out.safetensors"), adapter.state_dict())
+    assert same(read(tmp_path / "pytorch_model.bin"), adapter.state_dict())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,9 +151,8 @@ def test_the_reference_trainers_safetensors_lost_names_and_become_an_adapter(kin
     left = accelerate.utils.other.clean_state_dict_for_safetensors(ReferenceTrainer(adapter).state_dict())
     assert not any(key.startswith("adapter_modules.") for key in left)
     save_file(left, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"raw training checkpoint; .*python -m lib_ipadapter convert"):
-        read_shapes(tmp_path / "model.safetensors")
-    assert convert_file(tmp_path, tmp_path / "out.safetensors")[0] == "raw-unet"
+    assert same(read(tmp_path / "model.safetensors"), adapter.state_dict())
+    assert convert_file(tmp_path, tmp_path / "out.safetensors", choice=kind)[0] == "raw-unet"
     assert same(read(tmp_path / "out.safetensors"), adapter.state_dict())
 
 

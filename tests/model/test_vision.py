@@ -15,7 +15,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithP
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.picture import encoder_view, pixel_values
-from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, read_sizes
 from tests.models import EMBED, HIDDEN, tiny_adapter, tiny_encoder, variant
 
@@ -112,14 +112,14 @@ def test_a_folder_with_the_configuration_of_a_whole_clip_tells_its_vision_part(t
     assert read_sizes(tmp_path) == EncoderSizes(1280, 1024, 257)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_an_encoder_fits_where_the_width_that_is_fed_agrees(kind: Kind) -> None:
     about = variant(kind)
     assert EncoderSizes(hidden_size=HIDDEN, projection_dim=EMBED, grid=17).fits(about)
     assert not EncoderSizes(hidden_size=about.features + 1, projection_dim=about.features + 1, grid=17).fits(about)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_adapter_and_encoder_together_tell_how_many_tokens_come_out(kind: Kind) -> None:
     adapter, encoder = tiny_adapter(kind), ImageEncoder(tiny_encoder())
     seen = encoder.encode(picture(), torch.device("cpu"), torch.float32).get(adapter.variant.feature)

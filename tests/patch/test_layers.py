@@ -10,11 +10,12 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from lib_ipadapter.errors import HostError
-from lib_ipadapter.model.variant import Variant, detect
+from lib_ipadapter.model.detection import detect
+from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.patch.layers import check_fits, cross_attentions, why_not
-from tests.model.test_variant import recorded
 from tests.models import tiny_unet
 from tests.patch.trees import SD15, SDXL, LdmTree, Structure, narrow_tree
+from tests.recorded import recorded
 
 Place = tuple[int, str, str, int, int]
 """Number in the file, diffusers' and ldm's name, width, position of its transformer in run order."""

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from lib_ipadapter.cli.app import app
 from lib_ipadapter.model.checkpoint import read_any_shapes, read_metadata, read_shapes
-from lib_ipadapter.model.variant import Base, Kind, detect
+from lib_ipadapter.model.detection import detect
+from lib_ipadapter.model.variant import Base, Kind
 from lib_ipadapter.model.vision import ImageEncoder, read_sizes
 from pocket import ship
 from pocket.adapters import OTHER_SHAPE, SILENT, entries

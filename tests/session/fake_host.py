@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
-from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.host import BeginStep
 from lib_ipadapter.session.unit import Unit
@@ -79,7 +79,7 @@ def run(unet: nn.Module) -> Tensor:
 
 def fill(folder: Path) -> Path:
     """Writes the models."""
-    for kind in Kind:
+    for kind in PICTURE_KINDS:
         save_adapter(tiny_adapter(kind), folder / "adapters" / f"{kind.value}.safetensors")
     tiny_encoder().save_pretrained(folder / "encoders" / "tiny", safe_serialization=True)
     return folder

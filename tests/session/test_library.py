@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session import library as module
 from lib_ipadapter.session.library import LRU, Library
@@ -76,7 +76,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(ImageEncoder, "encode_zeros", "zeros")
     count(ImageEncoder, "read", "encoder")
     count(IPAdapter, "read", "adapter")
-    count(module, "read_shapes", "header")
+    count(module, "identify", "header")
     count(vision, "read_sizes", "sizes")
     return counted
 
@@ -199,7 +199,7 @@ def test_the_encoder_is_found_by_the_width_that_the_adapter_is_fed_with(own_host
     (folder / "aaa" / "config.json").write_text('{"hidden_size": 1280, "patch_size": 14, "projection_dim": 1024}')
     (folder / "aaa" / "model.safetensors").touch()
     (folder / "junk.safetensors").write_text("junk")
-    for kind in Kind:
+    for kind in PICTURE_KINDS:
         assert Library().find_encoder(variant(kind), [folder]) == folder / "tiny"
 
 

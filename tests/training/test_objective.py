@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler
 from PIL import Image
 
 from lib_ipadapter.model.picture import encoder_view, pixel_values
-from lib_ipadapter.model.variant import Feature, Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS, Feature, Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
@@ -55,7 +55,7 @@ def test_noise_and_target_are_diffusers(prediction: str) -> None:
     torch.testing.assert_close(target(prediction, clean, noise, alphas), wanted)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 @torch.no_grad()
 def test_each_row_of_a_batch_sees_its_own_picture_as_inference_would(kind: Kind) -> None:
     unet, adapter = tiny_unet(), tiny_adapter(kind)
@@ -91,7 +91,7 @@ def test_a_scaled_value_is_a_scaled_branch_and_scale_0_is_none() -> None:
         torch.testing.assert_close(found[0.5], unet(latents, steps, text).sample, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_gradients_reach_all_that_is_trained_and_nothing_else(kind: Kind, frozen: Frozen) -> None:
     adapter = tiny_adapter(kind).requires_grad_(True)
     latents, steps, text = inputs(2)

@@ -23,7 +23,7 @@ from lib_ipadapter import training
 from lib_ipadapter.errors import HostError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
-from lib_ipadapter.model.variant import Base, Feature, Kind
+from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.run import train
@@ -60,7 +60,7 @@ def colours_as_latents(_: Frozen, images: Sequence[Image.Image], size: int) -> l
     return [item(image) for image in images]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_it_learns_what_the_reference_shows(
     kind: Kind, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +71,7 @@ def test_it_learns_what_the_reference_shows(
     assert found["reference/right"] < 0.7 * found["reference/shuffled"]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_every_save_is_an_adapter_that_says_what_it_is(kind: Kind, world: Path, tmp_path: Path) -> None:
     run(world, tmp_path / "out", kind=kind, steps=3, save_every=1, keep=2)
     saved = sorted(path.name for path in (tmp_path / "out").glob("adapter-*"))
@@ -172,7 +172,7 @@ def arguments(given: TrainConfig) -> list[str]:
     return options
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_warm_start_begins_where_the_adapter_ended(kind: Kind, world: Path, tmp_path: Path) -> None:
     adapter = tiny_adapter(kind)
     path = save_adapter(adapter, tmp_path / "published.safetensors")

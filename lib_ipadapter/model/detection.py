@@ -1,0 +1,234 @@
+"""What an adapter file is, told from its key names and shapes alone.
+
+Where several kinds have the same shapes they are all named, and `lib_ipadapter.model.identity` looks further.
+Shapes of every published file: the README of tencent-ailab/IP-Adapter and the code that loads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from lib_ipadapter.errors import AmbiguousError, CheckpointError
+from lib_ipadapter.model.refusals import REFUSED
+from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, FaceFeature, Feature, Kind, Shapes, Variant
+
+FACE_WIDTH = 512
+"""Of a face embedding by insightface's models."""
+
+PERCEIVER = "perceiver_resampler."
+
+
+def detect(shapes: Shapes, choice: Kind | None = None) -> Variant:
+    """The variant of a file.
+
+    `shapes`: keys ``image_proj.*`` and ``ip_adapter.N.*``, as `lib_ipadapter.model.checkpoint` gives them.
+    `choice`: which of several kinds with the same shapes it is; whatever is not among those is refused.
+    Raises `CheckpointError` in one sentence that says what the file is instead, and `AmbiguousError` without `choice`.
+    """
+    projection = {k.removeprefix("image_proj."): v for k, v in shapes.items() if k.startswith("image_proj.")}
+    try:
+        return _recognised(projection, shapes, choice)
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):
+        raise CheckpointError(
+            "This file is damaged: tensors of its image projection or K/V maps have impossible shapes, or are missing;"
+            " download it again."
+        ) from None
+
+
+def _recognised(projection: Shapes, shapes: Shapes, choice: Kind | None) -> Variant:
+    for what, refuses in REFUSED.items():
+        if refuses(projection, shapes):
+            raise CheckpointError(
+                f"This file is {what} and cannot be used here; choose an IP-Adapter for SD1.5 or SDXL."
+            )
+    for kinds, recognises in RECOGNISED.items():
+        if recognises(projection):
+            return BUILDERS[_chosen(kinds, choice)](projection, *key_value_shapes(shapes), lora_rank(shapes))
+    raise CheckpointError(
+        "This file is not an IP-Adapter that is known here: its image projection has none of the expected keys"
+        f" (proj.weight, or latents and proj_in.weight, or proj.0.weight to proj.3.weight); it has {some(projection)}."
+    )
+
+
+def _chosen(kinds: tuple[Kind, ...], choice: Kind | None) -> Kind:
+    if choice is not None and choice in kinds:
+        return choice
+    names = " or ".join(kind.value for kind in kinds)
+    if choice is not None:
+        raise CheckpointError(f"This file is no {choice.value} adapter: by its shapes it is {names}; choose that.")
+    first, *others = kinds
+    if others:
+        raise AmbiguousError(
+            f"This file may be {names}{TWINS.get(kinds, '')}: shapes, metadata, content and name do not tell;"
+            " say which, or give the file its published name.",
+            kinds,
+        )
+    return first
+
+
+def key_value_shapes(shapes: Shapes) -> tuple[int, tuple[int, ...]]:
+    """Text width, and the output width of each K/V map in checkpoint order."""
+    found = {
+        int(match[1]): shape
+        for key, shape in shapes.items()
+        if (match := re.fullmatch(r"ip_adapter\.(\d+)\.to_k_ip\.weight", key))
+    }
+    if not found:
+        raise CheckpointError("This file holds no K/V maps (ip_adapter.1.to_k_ip.weight and on); download it again.")
+    if len(found) not in LAYERS:
+        raise CheckpointError(
+            f"This adapter has {len(found)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL)."
+        )
+    ordered = [found[number] for number in sorted(found)]
+    return ordered[0][1], tuple(shape[0] for shape in ordered)
+
+
+def lora_rank(shapes: Shapes) -> int:
+    """Rank of the LoRA in the file; zero where it has none."""
+    ranks = (shape[0] for key, shape in shapes.items() if key.endswith("_lora.down.weight"))
+    return next(ranks, 0)
+
+
+def base_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """A linear projection of the global embedding."""
+    outputs, features = projection["proj.weight"]
+    return Variant(
+        kind=Kind.BASE,
+        base=LAYERS[len(layers)],
+        tokens=outputs // width,
+        width=width,
+        feature=Feature.IMAGE_EMBEDS,
+        features=features,
+        layers=layers,
+        lora_rank=rank,
+    )
+
+
+def plus_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """A Resampler over the last-but-one layer's grid."""
+    about = Variant(
+        kind=Kind.PLUS,
+        base=LAYERS[len(layers)],
+        tokens=projection["latents"][1],
+        width=width,
+        feature=Feature.HIDDEN_STATES,
+        features=projection["proj_in.weight"][1],
+        layers=layers,
+        lora_rank=rank,
+    )
+    return with_resampler(about, projection)
+
+
+def full_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """An MLP over each place of the last-but-one layer's grid; the encoder decides how many there are."""
+    return Variant(
+        kind=Kind.FULL,
+        base=LAYERS[len(layers)],
+        tokens=None,
+        width=width,
+        feature=Feature.HIDDEN_STATES,
+        features=projection["proj.0.weight"][1],
+        layers=layers,
+        lora_rank=rank,
+    )
+
+
+def faceid_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """An MLP over a face embedding."""
+    inner, face = projection["proj.0.weight"]
+    return Variant(
+        kind=Kind.FACEID,
+        base=LAYERS[len(layers)],
+        tokens=projection["proj.2.weight"][0] // width,
+        width=width,
+        feature=None,
+        features=0,
+        layers=layers,
+        face=FaceFeature.NORMED,
+        face_width=face,
+        face_dim=inner,
+        lora_rank=rank,
+    )
+
+
+def faceid_plus_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """The same, whose tokens then look at the last-but-one layer's grid of the face's picture."""
+    inside = {k.removeprefix(PERCEIVER): v for k, v in projection.items() if k.startswith(PERCEIVER)}
+    about = replace(
+        faceid_variant(projection, width, layers, rank),
+        kind=Kind.FACEID_PLUS,
+        feature=Feature.HIDDEN_STATES,
+        features=inside["proj_in.weight"][1],
+    )
+    return with_resampler(about, inside)
+
+
+def faceid_plus_v2_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """The same with a shortcut, which no shape tells."""
+    return replace(faceid_plus_variant(projection, width, layers, rank), kind=Kind.FACEID_PLUS_V2)
+
+
+def unnorm_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+    """A Resampler over the raw face embedding as a sequence of one."""
+    about = plus_variant(projection, width, layers, rank)
+    return replace(
+        about,
+        kind=Kind.PORTRAIT_UNNORM,
+        feature=None,
+        features=0,
+        face=FaceFeature.RAW,
+        face_width=about.features,
+    )
+
+
+def with_resampler(about: Variant, resampler: Shapes) -> Variant:
+    """The same with the sizes of its Resampler."""
+    dim = resampler["proj_in.weight"][0]
+    inner = resampler["layers.0.0.to_q.weight"][0]
+    head_dim = min(HEAD_DIM, inner)
+    return replace(
+        about,
+        dim=dim,
+        depth=len({key.split(".")[1] for key in resampler if key.startswith("layers.")}),
+        heads=inner // head_dim,
+        head_dim=head_dim,
+        ff_mult=resampler["layers.0.1.1.weight"][0] // dim,
+    )
+
+
+RESAMPLER = {"latents", "proj_in.weight", "layers.0.0.to_q.weight", "layers.0.1.1.weight"}
+
+RECOGNISED: dict[tuple[Kind, ...], Callable[[Shapes], bool]] = {
+    (Kind.BASE,): lambda p: {"proj.weight", "norm.weight"} <= p.keys(),
+    (Kind.FACEID_PLUS, Kind.FACEID_PLUS_V2): lambda p: any(k.startswith(PERCEIVER) for k in p),
+    (Kind.FACEID,): lambda p: {"proj.0.weight", "proj.2.weight", "norm.weight"} <= p.keys(),
+    (Kind.PORTRAIT_UNNORM, Kind.PLUS): lambda p: p.keys() >= RESAMPLER and p["proj_in.weight"][1] == FACE_WIDTH,
+    (Kind.PLUS,): lambda p: p.keys() >= RESAMPLER,
+    (Kind.FULL,): lambda p: {"proj.0.weight", "proj.2.weight", "proj.3.weight"} <= p.keys(),
+}
+"""Kinds that have these shapes -> how they are known. The first that holds."""
+
+TWINS: dict[tuple[Kind, ...], str] = {
+    (Kind.PORTRAIT_UNNORM, Kind.PLUS): " (with an encoder 512 wide), or InstantID, which cannot be used here",
+}
+"""Kinds -> what else looks the same, for the message."""
+
+Builder = Callable[[Shapes, int, tuple[int, ...], int], Variant]
+
+BUILDERS: dict[Kind, Builder] = {
+    Kind.BASE: base_variant,
+    Kind.PLUS: plus_variant,
+    Kind.FULL: full_variant,
+    Kind.FACEID: faceid_variant,
+    Kind.FACEID_PLUS: faceid_plus_variant,
+    Kind.FACEID_PLUS_V2: faceid_plus_v2_variant,
+    Kind.PORTRAIT_UNNORM: unnorm_variant,
+}
+
+
+def some(shapes: Shapes) -> str:
+    """A few key names for a message."""
+    names = sorted(shapes)
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "") if names else "none at all"

@@ -1,0 +1,83 @@
+"""What an adapter file is: by its shapes, and where several kinds have the same, by what else it says of itself.
+
+First the metadata of a safetensors file, then the hash of its content, then its name. What none of them tells is left
+to the user: a wrong kind would draw pictures that only look like a weak adapter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lib_ipadapter.errors import AmbiguousError, CheckpointError
+from lib_ipadapter.model.checkpoint import read_metadata, read_shapes, sha256
+from lib_ipadapter.model.detection import detect
+from lib_ipadapter.model.variant import Kind, Shapes, Variant
+
+INSTANT_ID = "instantid"
+"""Has the shapes of portrait-unnorm, and is another thing."""
+
+KNOWN = {
+    "252fb53e0d018489d9e7f9b9e2001a52ff700e491894011ada7cfb471e0fadf2": Kind.FACEID_PLUS,
+    "26d0d86a1d60d6cc811d3b8862178b461e1eeb651e6fe2b72ba17aa95411e313": Kind.FACEID_PLUS_V2,
+    "c6945d82b543700cc3ccbb98d363b837e9c596281607857c74b713a876daf5fb": Kind.FACEID_PLUS_V2,
+    "220bb86e205393a3d0411631cb473caddbf35fd371be2905ca9008818170db55": Kind.PORTRAIT_UNNORM,
+    "02b3618e36d803784166660520098089a81388e61a93ef8002aa79a5b1c546e1": INSTANT_ID,
+}
+"""SHA-256 of the published files that have twins, from h94/IP-Adapter-FaceID and InstantX/InstantID."""
+
+NAMES = {
+    r"face[-_ ]?id[-_ ]?plus[-_ ]?v2": Kind.FACEID_PLUS_V2,
+    r"face[-_ ]?id[-_ ]?plus(?![-_ ]?v)": Kind.FACEID_PLUS,
+    r"unnorm": Kind.PORTRAIT_UNNORM,
+    r"instant[-_ ]?id": INSTANT_ID,
+}
+"""Pattern in a file's name, whatever the case -> kind. The first that is found."""
+
+
+def identify(path: Path, choice: Kind | None = None) -> Variant:
+    """What the adapter file at `path` is, from its header; the content is read only where shapes do not tell.
+
+    `choice`: what the user has said that it is, which outweighs metadata, content and name, but never the shapes.
+    Raises `AmbiguousError`, which has the choices, and `CheckpointError`.
+    """
+    return identified(read_shapes(path), path, choice)
+
+
+def identified(shapes: Shapes, path: Path, choice: Kind | None = None) -> Variant:
+    """The same for a file whose shapes are known already."""
+    try:
+        return detect(shapes, choice)
+    except AmbiguousError as error:
+        kind = next(_hints(path, error.choices), None)
+        if kind is None:
+            raise AmbiguousError(str(error).replace("This file", path.name, 1), error.choices) from None
+    if kind == INSTANT_ID:
+        raise CheckpointError(
+            f"{path.name} is InstantID, which needs its own ControlNet and cannot be used here;"
+            " choose a FaceID adapter."
+        )
+    return detect(shapes, Kind(kind))
+
+
+def _hints(path: Path, choices: tuple[str, ...]) -> Iterator[str]:
+    """Kinds that the file may be, the most trustworthy source first; later ones are asked only when needed."""
+    for hint in HINTS:
+        if (found := hint(path)) in (*choices, INSTANT_ID):
+            yield found
+
+
+def _by_metadata(path: Path) -> str:
+    return read_metadata(path).get("variant", "") if path.is_file() else ""
+
+
+def _by_content(path: Path) -> str:
+    return KNOWN.get(sha256(path), "") if path.is_file() else ""
+
+
+def _by_name(path: Path) -> str:
+    return next((kind for pattern, kind in NAMES.items() if re.search(pattern, path.name, re.IGNORECASE)), "")
+
+
+HINTS: tuple[Callable[[Path], str], ...] = (_by_metadata, _by_content, _by_name)
