@@ -33,13 +33,16 @@ class IPAdapterScript(scripts.Script):
         def encoders():
             return models.encoder_names(a1111.encoder_folders())
 
+        def faces():
+            return models.faces(a1111.adapter_folders())
+
         def folders(shelf):
             return a1111.encoder_folders() if shelf is Shelf.ENCODERS else a1111.adapter_folders()
 
         tab = "img2img" if is_img2img else "txt2img"
-        units = settings.number_of_units()
-        controls = panel.build(tab, units, choices, resolve, folders=folders, encoders=encoders)
-        self.infotext_fields = panel.paste_fields(controls, resolve)
+        lists = {"folders": folders, "encoders": encoders, "faces": faces}
+        controls = panel.build(tab, settings.number_of_units(), choices, resolve, **lists)
+        self.infotext_fields = panel.paste_fields(controls, resolve, faces)
         self.paste_field_names = []
         return panel.components(controls)
 

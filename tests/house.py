@@ -26,7 +26,10 @@ GUESTS = {
 }
 """Room -> third-party packages that it may import; higher rooms may import any that is not in `PLACES`."""
 
-EXCEPTIONS = {"lib_ipadapter/maths/shapes.py": {"jaxtyping"}}
+EXCEPTIONS = {
+    "lib_ipadapter/maths/shapes.py": {"jaxtyping"},
+    "lib_ipadapter/model/insight.py": {"insightface"},
+}
 
 PLACES = {
     "modules": ("lib_ipadapter/hosts/a1111", "lib_ipadapter/hosts/forge", "lib_ipadapter/webui/", "scripts/"),

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from lib_ipadapter.cli.convert import convert
+from lib_ipadapter.cli.face import face
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.get import get
 from lib_ipadapter.cli.inspect import inspect
@@ -53,5 +54,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (inspect, generate, get, convert, train):
+for command in (inspect, generate, get, face, convert, train):
     app.command()(command)

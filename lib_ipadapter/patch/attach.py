@@ -1,4 +1,4 @@
-"""The two hooks of each cross-attention layer.
+"""The two hooks of each cross-attention layer, after those of a FaceID file's LoRA.
 
 A forward hook on ``attn2.to_q`` keeps the query; a forward pre-hook on ``attn2.to_out[0]`` adds the image branch to
 what the host's own attention has computed in between, whichever that is. Nothing of the host is replaced.
@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from lib_ipadapter.errors import HostError
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions
+from lib_ipadapter.patch.lora import add_lora
 from lib_ipadapter.patch.moment import Moment
 
 Failed = Callable[[HostError], None]
@@ -77,7 +78,7 @@ class LayerHooks:
 def attach(
     unet: nn.Module, branches: Sequence[ImageBranch], moment: Moment, failed: Failed = give_up
 ) -> Iterator[None]:
-    """While entered, every cross-attention layer of `unet` adds `branches`; afterwards it is as before, bit for bit.
+    """While entered, `unet` adds `branches`; afterwards it is as before, bit for bit.
 
     The host tells `moment` of every denoiser step; every UNet call is seen here.
     """
@@ -95,7 +96,10 @@ def attach(
     with ExitStack() as stack:
         stack.callback(unet.register_forward_pre_hook(begin_call, with_kwargs=True).remove)
         stack.callback(unet.register_forward_hook(end_call).remove)
-        for layer in cross_attentions(unet):
+        layers = cross_attentions(unet)
+        for handle in add_lora(unet, layers, branches, moment):
+            stack.callback(handle.remove)
+        for layer in layers:
             for handle in LayerHooks(layer, branches, moment, failed).handles():
                 stack.callback(handle.remove)
         yield

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib_ipadapter.maths.attention import KeyValue, image_attention
 from lib_ipadapter.maths.scales import Schedule
+from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.patch.layers import CrossAttention
 from lib_ipadapter.patch.moment import Moment
 
@@ -21,6 +22,9 @@ class ImageBranch:
     """In checkpoint order. Rows are indexed by a UNet row's role."""
     scale: float = 1.0
     schedule: Schedule = field(default_factory=Schedule)
+    lora: LoRA = field(default_factory=dict, repr=False)
+    """Changes of the UNet that a FaceID file was trained with, in force while the unit acts; most have none."""
+    lora_scale: float = 1.0
     _rows: dict[Hashable, KeyValue] = field(default_factory=dict, repr=False, compare=False)
     """Key and value per layer and pattern of roles: a sampling has one or two patterns, and thousands of calls."""
 

@@ -28,7 +28,7 @@ class ModelFile:
     path: Path
 
 
-def list_files(folders: Sequence[Path]) -> list[ModelFile]:
+def list_files(folders: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> list[ModelFile]:
     """Everything in `folders` that could be a model, by name; where two have one name the earlier folder wins.
 
     In place of a folder a single file may stand, for a host whose user named the file itself.
@@ -36,7 +36,7 @@ def list_files(folders: Sequence[Path]) -> list[ModelFile]:
     found: dict[str, ModelFile] = {}
     for folder in folders:
         for path in _walk(folder):
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in suffixes:
                 name = _name(path, folder)
                 found.setdefault(_key(name), ModelFile(name, path))
     return sorted(found.values(), key=lambda file: _key(file.name))

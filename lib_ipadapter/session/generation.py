@@ -75,10 +75,11 @@ class Generation:
         assert self._unet is not None
         layers = cross_attentions(self._unet)
         file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
-        variant = self.library.variant(file.path)
+        variant = self.library.variant(file.path, unit.choice)
         check_fits(variant, layers, file.name)
         key_values = self.library.key_values(unit, file.path, self.host)
-        self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule))
+        lora = self.library.adapter(file.path, unit.choice).lora if variant.lora_rank and unit.lora_scale else {}
+        self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule, lora, unit.lora_scale))
         self.variants.append(variant)
 
     def _attach(self, unet: nn.Module) -> None:

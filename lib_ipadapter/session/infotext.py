@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.unit import FIELDS, Field, Type, Unit
 
 KEY = "IP-Adapter"
@@ -34,11 +35,20 @@ def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, s
 
 def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
     """One unit as text; a unit that acts is enabled, so that is not written."""
-    pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER}
-    pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH]}
+    pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER and not f.rare}
+    pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH], **_rare(unit)}
     if unit.encoder:
         pairs["encoder"] = unit.encoder
     return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
+
+
+def _rare(unit: Unit) -> dict[str, Any]:
+    """What few adapters know, where it was set. An embedding tells who a person is: only its hash is written."""
+    plain = [f for f in FIELDS if f.rare and f.type is not Type.FACE]
+    pairs = {f.name: getattr(unit, f.name) for f in plain if getattr(unit, f.name) != f.default}
+    if unit.face:
+        pairs["face" if unit.face.name else "face_hash"] = unit.face.label
+    return pairs
 
 
 def read(parameters: Parameters, number: int) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     if not isinstance(text, str):
         return {}
     found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
-    known = {f.name: f for f in FIELDS if f.type in (Type.NUMBER, Type.MODEL, Type.ENCODER)}
+    known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, Type.PICTURE)}
     values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
     return {"enabled": True, "image": found.get("image", ""), **{k: v for k, v in values.items() if v is not None}}
 
@@ -59,9 +69,10 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
 def _parsed(field: Field, value: str) -> Any:
     """`value` as the field holds it, clamped into its range; None where it has no meaning."""
     try:
-        if field.type is Type.NUMBER:
+        if field.type in (Type.NUMBER, Type.INTEGER):
             value = str(min(max(float(value), field.minimum), field.maximum))
-        return field.parse(value)
+        parsed = field.parse(value)
+        return (parsed.name or None) if isinstance(parsed, GivenFace) else parsed
     except (UnitError, ValueError):
         return None
 

@@ -4,80 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.errors import AmbiguousError, CheckpointError, UnitError
 from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.identity import identify
-from lib_ipadapter.model.variant import Feature, Variant
+from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.model.variant import Feature, Kind, Variant
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
 from lib_ipadapter.patch.layers import CrossAttention, why_not
 from lib_ipadapter.session.files import list_encoders, looked_at, named
 from lib_ipadapter.session.host import Host
-from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.lru import LRU
+from lib_ipadapter.session.recognition import Recognition
+from lib_ipadapter.session.unit import NO_PICTURE, Unit
 
 LOG = logging.getLogger("IP-Adapter")
-
-
-class Sized(Protocol):
-    """Something that knows the memory it takes."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes."""
-        ...
-
-
-T = TypeVar("T", bound=Sized)
-
-
-class LRU(Generic[T]):
-    """Keeps what was used last, up to `limit` bytes; the newest stays even when it alone is larger.
-
-    A limit of 0 keeps one item, and drops it before the next is made: two would not fit into memory.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._items: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The item under `key`, made now if it is not there."""
-        item = self._items.pop(key, None)
-        if item is None:
-            if self.limit == 0:
-                self.clear()
-            item = make()
-        self._items[key] = item
-        while len(self._items) > 1 and self.nbytes > self.limit:
-            self._items.popitem(last=False)
-        return item
-
-    def drop(self, key: Hashable) -> None:
-        """Forgets one item, if it is there."""
-        self._items.pop(key, None)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes kept."""
-        return sum(item.nbytes for item in list(self._items.values()))
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def clear(self) -> None:
-        """Forgets everything."""
-        self._items.clear()
 
 
 @dataclass(frozen=True)
@@ -101,15 +53,20 @@ class Library:
         """One at a time: the large ones take gigabytes."""
         self.features: LRU[ImageFeatures] = LRU(64 << 20)
         self.computed: LRU[KeyValues] = LRU(128 << 20)
+        self.faces = Recognition(LRU(8 << 20))
         self._headers: dict[tuple[str, Path], tuple[Hashable, Any]] = {}
 
-    def adapter(self, path: Path) -> IPAdapter:
-        """The adapter in a file; read again when the file has changed."""
-        return self.adapters.get(_stamp(path), lambda: IPAdapter.read(path))
+    def adapter(self, path: Path, choice: Kind | None = None) -> IPAdapter:
+        """The adapter in a file; read again when the file has changed. `choice`: what the user says that it is."""
+        return self.adapters.get((_stamp(path), choice), lambda: IPAdapter.read(path, choice))
 
-    def variant(self, path: Path) -> Variant:
-        """What an adapter file is, from its header."""
-        return self._header("adapter", path, lambda: identify(path))
+    def variant(self, path: Path, choice: Kind | None = None) -> Variant:
+        """What an adapter file is, from its header. Raises `CheckpointError`, and `AmbiguousError` without `choice`."""
+        try:
+            return self._header(f"adapter {choice}", path, lambda: identify(path, choice))
+        except AmbiguousError as error:
+            sentence = f"{str(error).rstrip('.')}; or set the field kind to {' or '.join(error.choices)}."
+            raise AmbiguousError(sentence, error.choices) from None
 
     def sizes(self, path: Path) -> EncoderSizes:
         """Those of the encoder at `path`, without loading it."""
@@ -128,28 +85,47 @@ class Library:
 
         Computed on the host's device, once: batches, passes and later jobs with the same picture find them here.
         """
-        variant = self.variant(path)
-        if variant.face:
-            raise UnitError(
-                f"{path.name} is a {variant}, and face embeddings cannot be given yet;"
-                " choose a base, plus or full adapter."
-            )
-        encoder = self.find_encoder(variant, host.encoder_folders(), unit.encoder)
+        variant = self.variant(path, unit.choice)
+        folders = host.encoder_folders()
+        encoder = self.find_encoder(variant, folders, unit.encoder) if variant.feature else None
 
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
-                cond, nothing = (part.to(host.device) for part in self.encode(unit, variant, encoder, host))
-                adapter = self.adapter(path)
-                layers = tuple(kv.cpu() for kv in adapter.key_values(adapter.image_prompt(cond, nothing).stacked()))
+                known, nothing = self.inputs(unit, variant, encoder, host)
+                adapter = self.adapter(path, unit.choice)
+
+                def tokens(parts: Sequence[Tensor]) -> Tensor:
+                    """One after the other, where there are several faces."""
+                    there = (part.to(host.device) for part in parts)
+                    return adapter.project(*there, shortcut_scale=unit.shortcut_scale).flatten(0, 1)[None]
+
+                embeds = ImagePromptEmbeds(cond=tokens(known), uncond=tokens(nothing))
+                layers = tuple(kv.cpu() for kv in adapter.key_values(embeds.stacked()))
             if not all(kv.finite for kv in layers):
-                self.adapters.drop(_stamp(path))
+                self.adapters.drop((_stamp(path), unit.choice))
                 raise CheckpointError(
                     f"{path.name} gives values that are not numbers: it is damaged; download it again."
                 )
             return KeyValues(layers)
 
-        key = (unit.image_hash, _stamp(path), _stamp(encoder), str(host.device), host.dtype)
-        return self.computed.get(key, compute)
+        shown = (self.faces.identity(unit, host), unit.shortcut_scale) if variant.face else unit.image_hash
+        files = (_stamp(path), unit.choice, encoder and _stamp(encoder))
+        return self.computed.get((shown, *files, str(host.device), host.dtype), compute)
+
+    def inputs(
+        self, unit: Unit, variant: Variant, encoder: Path | None, host: Host
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What the projection is fed with for a unit, and for no picture: a face, the encoder's features, or both.
+
+        Nobody's face is a zero embedding (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter_faceid.py:187).
+        """
+        faces = [self.faces.embeds(unit, variant.face, host)] if variant.face else []
+        known, nothing = [*faces], [torch.zeros_like(rows) for rows in faces]
+        if encoder is not None:
+            rows = len(faces[0]) if faces else 1
+            for parts, seen in zip((known, nothing), self.encode(unit, variant, encoder, host), strict=True):
+                parts.append(seen.expand(rows, *seen.shape[1:]))
+        return known, nothing
 
     def encode(self, unit: Unit, variant: Variant, path: Path, host: Host) -> tuple[Tensor, Tensor]:
         """A picture's features as the adapter wants them, and those of no picture, as in training.
@@ -157,15 +133,18 @@ class Library:
         `path`: the encoder. No picture is a zero embedding for a base adapter, and for plus and full adapters the
         hidden states of a zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
         """
-        assert unit.image is not None
+        image = self.faces.crop(unit, host) if variant.face else unit.image
+        if image is None:
+            raise UnitError(NO_PICTURE)
         assert variant.feature is not None
-        image, feature = unit.image, variant.feature
+        feature = variant.feature
+        shown = content_hash(image) if variant.face else unit.image_hash
 
         def features(what: str, make: Encode) -> Tensor:
             key = (what, _stamp(path), str(host.device), host.dtype)
             return self.features.get(key, lambda: self._encoded(path, make, host)).get(feature)
 
-        cond = features(unit.image_hash, lambda encoder, *where: encoder.encode(image, *where))
+        cond = features(shown, lambda encoder, *where: encoder.encode(image, *where))
         if feature is Feature.IMAGE_EMBEDS:
             return cond, torch.zeros_like(cond)
         return cond, features("nothing", ImageEncoder.encode_zeros)
@@ -201,6 +180,7 @@ class Library:
         freed = sum(cache.nbytes for cache in caches)
         for cache in caches:
             cache.clear()
+        self.faces.unload()
         self._headers.clear()
         return freed
 

@@ -17,6 +17,17 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import as_rgb, content_hash
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.faces import Combine, GivenFace
+from lib_ipadapter.session.parsers import parse_choice, parse_integer
+
+AUTO = "auto"
+"""What a file is, is told by the file."""
+
+KINDS = (AUTO, Kind.FACEID_PLUS.value, Kind.FACEID_PLUS_V2.value, Kind.PORTRAIT_UNNORM.value, Kind.PLUS.value)
+"""Those that a file's shapes may leave open."""
+
+NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
 AUTOMATIC = "Automatic"
 """The page's word for the encoder that fits."""
@@ -27,9 +38,12 @@ class Type(str, Enum):
 
     SWITCH = "true or false"
     NUMBER = "a number"
+    INTEGER = "a whole number"
+    CHOICE = "one of a few words"
     MODEL = "the name of an adapter"
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
+    FACE = "a face embedding"
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,9 @@ class Field:
     minimum: float = 0.0
     maximum: float = 1.0
     step: float = 0.01
+    choices: tuple[str, ...] = ()
+    rare: bool = False
+    """Means something to few adapters only: the page folds it away, and the infotext has it where it says something."""
 
     def parse(self, value: Any) -> Any:
         """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""
@@ -68,6 +85,62 @@ FIELDS = (
     Field("start", "Start", Type.NUMBER, 0.0, "Fraction of the steps after which the picture begins to act."),
     Field("end", "End", Type.NUMBER, 1.0, "Fraction of the steps after which the picture no longer acts."),
     Field("encoder", "Image encoder", Type.ENCODER, None, "The image encoder by name; without it the one that fits."),
+    Field(
+        "face",
+        "Saved face",
+        Type.FACE,
+        None,
+        "A ready-made face embedding for FaceID files, or the name of a saved one; else the face in the picture.",
+        rare=True,
+    ),
+    Field(
+        "face_index",
+        "Which face",
+        Type.INTEGER,
+        0,
+        "Which of several faces in the picture; 0 is the largest.",
+        maximum=15,
+        step=1,
+        rare=True,
+    ),
+    Field(
+        "face_combine",
+        "Several saved faces",
+        Type.CHOICE,
+        Combine.AVERAGE.value,
+        "What several embeddings become: `average` is one face between them, `concat` keeps each (portrait files).",
+        choices=tuple(way.value for way in Combine),
+        rare=True,
+    ),
+    Field(
+        "shortcut_scale",
+        "Face structure",
+        Type.NUMBER,
+        1.0,
+        "FaceID-plus v2: how much the picture of the face counts beside its embedding.",
+        maximum=3.0,
+        step=0.05,
+        rare=True,
+    ),
+    Field(
+        "lora_scale",
+        "LoRA strength",
+        Type.NUMBER,
+        1.0,
+        "Strength of the LoRA inside a FaceID file; it was trained at 1.",
+        maximum=2.0,
+        step=0.05,
+        rare=True,
+    ),
+    Field(
+        "kind",
+        "Kind of file",
+        Type.CHOICE,
+        AUTO,
+        "What the adapter file is, where neither its content nor its name tells.",
+        choices=KINDS,
+        rare=True,
+    ),
 )
 
 
@@ -82,6 +155,12 @@ class Unit:
     start: float = 0.0
     end: float = 1.0
     encoder: str | None = None
+    face: GivenFace | None = None
+    face_index: int = 0
+    face_combine: str = Combine.AVERAGE.value
+    shortcut_scale: float = 1.0
+    lora_scale: float = 1.0
+    kind: str = AUTO
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Unit:
@@ -103,8 +182,8 @@ class Unit:
 
     def check(self) -> None:
         """Raises `UnitError` for an active unit that lacks something."""
-        if self.image is None:
-            raise UnitError("An IP-Adapter unit is enabled without a reference picture; add one or disable the unit.")
+        if self.image is None and self.face is None:
+            raise UnitError(NO_PICTURE)
         if not self.model:
             raise UnitError("An IP-Adapter unit is enabled without a model; choose one or disable the unit.")
 
@@ -114,9 +193,16 @@ class Unit:
         return content_hash(self.image) if self.image is not None else ""
 
     @property
+    def choice(self) -> Kind | None:
+        """What the user says that the file is; None leaves it to the file."""
+        return None if self.kind == AUTO else Kind(self.kind)
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """Units are summed in this order, so that the order they were given in cannot change a single bit."""
-        return (self.model or "", self.image_hash, self.scale, self.start, self.end, self.encoder or "")
+        picture = (self.image_hash, self.face.label if self.face else "")
+        rest = tuple(getattr(self, f.name) for f in FIELDS if f.type in (Type.NUMBER, Type.INTEGER, Type.CHOICE))
+        return (self.model or "", self.encoder or "", *picture, *rest)
 
 
 def _parse_switch(about: Field, value: Any) -> bool:
@@ -173,6 +259,9 @@ def _shown(value: Any) -> str:
 PARSERS = {
     Type.SWITCH: _parse_switch,
     Type.NUMBER: _parse_number,
+    Type.INTEGER: parse_integer,
+    Type.CHOICE: parse_choice,
+    Type.FACE: lambda _, value: GivenFace.parse(value),
     Type.MODEL: _parse_model,
     Type.ENCODER: _parse_model,
     Type.PICTURE: _parse_picture,

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from lib_ipadapter.errors import CheckpointError, HostError, NotAnAdapterError, UnitError
+from lib_ipadapter.errors import AmbiguousError, CheckpointError, HostError, NotAnAdapterError, UnitError
 from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.variant import ENCODERS, Feature
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
+from lib_ipadapter.session.faces import face_folders, list_faces
 from lib_ipadapter.session.files import ModelFile, find, list_encoders, list_files
 from lib_ipadapter.session.library import LIBRARY, in_short
 
@@ -43,6 +44,11 @@ def bare_name(name: str, folders: Sequence[Path]) -> str:
         return find(name, folders).name
     except UnitError:
         return name
+
+
+def faces(folders: Sequence[Path]) -> list[str]:
+    """Every saved face by name. `folders`: those of adapters."""
+    return [NONE, *(file.name for file in list_faces(face_folders(folders)))]
 
 
 def adapters(folders: Sequence[Path], unet: nn.Module | None) -> list[dict[str, Any]]:
@@ -101,6 +107,8 @@ def _entry(file: ModelFile, layers: tuple[CrossAttention, ...]) -> str:
         variant = LIBRARY.variant(file.path)
     except NotAnAdapterError:
         return ""
+    except AmbiguousError:
+        return f"{file.name} [choose its kind]"
     except CheckpointError:
         return f"{file.name} [cannot be used]"
     misfit = why_not(variant, layers) if layers else ""

@@ -18,10 +18,13 @@ from lib_ipadapter.webui.models import NONE
 TITLE = "IP-Adapter"
 
 Choices = Callable[[], Sequence[str]]
-"""Gives the entries of the model list as they are now."""
+"""Gives the entries of a list, of models or of saved faces, as they are now."""
 
 Resolve = Callable[[str], "str | None"]
 """Gives the entry of that list which a pasted name stands for."""
+
+NOT_SAVED = ("enabled", "model", "encoder", "face", "kind")
+"""Fields whose value belongs to one picture, or to one file."""
 
 BY_NAME = {field.name: field for field in FIELDS}
 
@@ -44,12 +47,13 @@ def build(
     *,
     folders: downloads.Folders,
     encoders: Choices = tuple,
+    faces: Choices = tuple,
 ) -> list[UnitControls]:
     """The whole panel for `tab`, "txt2img" or "img2img"."""
     elem_id = f"ip_adapter_{tab}"
 
     def unit(number: int) -> UnitControls:
-        return _unit(f"{elem_id}_unit_{number}", choices, resolve, encoders)
+        return _unit(f"{elem_id}_unit_{number}", choices, resolve, encoders, faces)
 
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
         if units == 1:
@@ -72,12 +76,14 @@ def components(controls: Sequence[UnitControls]) -> list[Any]:
     return [component for unit in controls for component in unit.fields.values()]
 
 
-def paste_fields(controls: Sequence[UnitControls], resolve: Resolve) -> list[tuple[Any, Callable[[Any], Any]]]:
+def paste_fields(
+    controls: Sequence[UnitControls], resolve: Resolve, faces: Choices
+) -> list[tuple[Any, Callable[[Any], Any]]]:
     """What the WebUI calls when generation parameters are pasted: (component, parameters -> value)."""
-    return [pair for number, unit in enumerate(controls, 1) for pair in _paste_unit(unit, number, resolve)]
+    return [pair for number, unit in enumerate(controls, 1) for pair in _paste_unit(unit, number, resolve, faces)]
 
 
-def _unit(elem_id: str, choices: Choices, resolve: Resolve, encoders: Choices) -> UnitControls:
+def _unit(elem_id: str, choices: Choices, resolve: Resolve, encoders: Choices, faces: Choices) -> UnitControls:
     with gr.Row():
         enabled = gr.Checkbox(value=False, **_props("enabled", elem_id))
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
@@ -97,6 +103,7 @@ def _unit(elem_id: str, choices: Choices, resolve: Resolve, encoders: Choices) -
     scale = _slider("scale", elem_id)
     with gr.Row():
         start, end = _slider("start", elem_id), _slider("end", elem_id)
+    rare = _face(elem_id, faces)
 
     image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
     refresh.click(
@@ -107,9 +114,31 @@ def _unit(elem_id: str, choices: Choices, resolve: Resolve, encoders: Choices) -
     )
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
 
-    found = {"enabled": enabled, "image": image, "model": model, "scale": scale, "start": start, "end": end}
-    found["encoder"] = encoder
+    found = {"enabled": enabled, "image": image, "model": model, "encoder": encoder, **rare}
+    found |= {"scale": scale, "start": start, "end": end}
     return UnitControls({field.name: found[field.name] for field in FIELDS}, note)
+
+
+def _face(elem_id: str, faces: Choices) -> dict[str, Any]:
+    """What only FaceID files know, folded away."""
+    with gr.Accordion("Face (FaceID files)", open=False, elem_id=f"{elem_id}_face_panel"):
+        with gr.Row(elem_classes=["ip-adapter-model"]):
+            face = gr.Dropdown(choices=list(faces()), value=NONE, **_props("face", elem_id))
+            refresh = compat.refresh_button(elem_id=f"{elem_id}_face_refresh")
+        with gr.Row():
+            index, combine = _slider("face_index", elem_id), _choice("face_combine", elem_id)
+        with gr.Row():
+            shortcut, lora = _slider("shortcut_scale", elem_id), _slider("lora_scale", elem_id)
+        kind = _choice("kind", elem_id)
+    refresh.click(fn=lambda: gr.update(choices=list(faces())), inputs=[], outputs=[face], show_progress="hidden")
+    return {
+        "face": face,
+        "face_index": index,
+        "face_combine": combine,
+        "shortcut_scale": shortcut,
+        "lora_scale": lora,
+        "kind": kind,
+    }
 
 
 def _encoder(elem_id: str, encoders: Choices, refresh: gr.Button) -> gr.Dropdown:
@@ -141,25 +170,50 @@ def _keep_out_of_saved_defaults(controls: Sequence[UnitControls]) -> None:
     """
     for number, unit in enumerate(controls):
         for name, component in unit.fields.items():
-            component.do_not_save_to_config = number > 0 or name in ("enabled", "model", "encoder")
+            component.do_not_save_to_config = number > 0 or name in NOT_SAVED
 
 
 def _slider(name: str, elem_id: str) -> gr.Slider:
     field = BY_NAME[name]
     return gr.Slider(
-        minimum=field.minimum, maximum=field.maximum, step=field.step, value=field.default, **_props(name, elem_id)
+        minimum=field.minimum,
+        maximum=field.maximum,
+        step=field.step,
+        value=float(field.default),
+        **_props(name, elem_id),
     )
+
+
+def _choice(name: str, elem_id: str) -> gr.Dropdown:
+    field = BY_NAME[name]
+    return gr.Dropdown(choices=list(field.choices), value=field.default, **_props(name, elem_id))
 
 
 def _props(name: str, elem_id: str) -> dict[str, Any]:
     return {"label": BY_NAME[name].label, "elem_id": f"{elem_id}_{name}"}
 
 
-def _paste_unit(unit: UnitControls, number: int, resolve: Resolve) -> list[tuple[Any, Callable[[Any], Any]]]:
+def _paste_unit(
+    unit: UnitControls, number: int, resolve: Resolve, faces: Choices
+) -> list[tuple[Any, Callable[[Any], Any]]]:
     """A unit that the parameters do not mention is switched off, and otherwise left as it is."""
 
     def value_of(name: str) -> Callable[[Any], Any]:
-        return lambda parameters: infotext.read(parameters, number).get(name)
+        unsaid = AUTOMATIC if name == "encoder" else BY_NAME[name].default if BY_NAME[name].rare else None
+
+        def value(parameters: Any) -> Any:
+            found = infotext.read(parameters, number)
+            return found.get(name, unsaid if found else None)
+
+        return value
+
+    def face(parameters: Any) -> str | None:
+        found = infotext.read(parameters, number)
+        wanted = found.get("face", NONE)
+        if wanted != NONE and wanted not in faces():
+            compat.warn(f"IP-Adapter: there is no saved face {wanted!r} here; choose another one.")
+            return NONE
+        return wanted if found else None
 
     def model(parameters: Any) -> str | None:
         wanted = infotext.read(parameters, number).get("model")
@@ -172,14 +226,7 @@ def _paste_unit(unit: UnitControls, number: int, resolve: Resolve) -> list[tuple
         wanted = infotext.read(parameters, number).get("image")
         return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""
 
-    def encoder(parameters: Any) -> str | None:
-        found = infotext.read(parameters, number)
-        return found.get("encoder", AUTOMATIC) if found else None
-
-    def enabled(parameters: Any) -> bool:
-        return bool(infotext.read(parameters, number))
-
-    special = {"model": model, "encoder": encoder, "enabled": enabled}
+    special = {"model": model, "face": face, "enabled": lambda parameters: bool(infotext.read(parameters, number))}
     fields = [
         (component, special.get(name, value_of(name))) for name, component in unit.fields.items() if name != "image"
     ]

@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.variant import Base, Feature, Kind, Variant
+from lib_ipadapter.model.lora import lora_shapes
+from lib_ipadapter.model.variant import Base, FaceFeature, Feature, Kind, Variant
 
 TEXT, OTHER_TEXT = 64, 96
 CHANNELS = 32
@@ -54,6 +55,7 @@ BASE, PLUS, WRONG_WIDTH, WRONG_FAMILY, NO_ENCODER = (
     "ip-adapter_sd15_odd",
 )
 FULL = "ip-adapter-full-face_sd15_live"
+FACEID = "ip-adapter-faceid_sd15_live"
 SDXL_BASE, SDXL_PLUS, COUNTING = "ip-adapter_sdxl_vit-h", "ip-adapter-plus_sdxl_vit-h", "ip-adapter_sdxl_counting"
 
 FULL_CLIP = os.environ.get("LIVE_FULL_CLIP") == "1"
@@ -131,6 +133,24 @@ def full_adapter() -> dict[str, Tensor]:
     return adapter(Variant(Kind.FULL, Base.SD15, None, TEXT, Feature.HIDDEN_STATES, 1280, WIDTHS))
 
 
+def faceid_adapter() -> dict[str, Tensor]:
+    """With a LoRA of rank 4 for every attention layer."""
+    variant = Variant(
+        kind=Kind.FACEID,
+        base=Base.SD15,
+        tokens=4,
+        width=TEXT,
+        feature=None,
+        features=0,
+        layers=WIDTHS,
+        face=FaceFeature.NORMED,
+        face_width=512,
+        face_dim=1024,
+        lora_rank=4,
+    )
+    return adapter(variant) | {key: 0.2 * torch.randn(shape) for key, shape in lora_shapes(variant).items()}
+
+
 def counting_adapter() -> dict[str, Tensor]:
     """For SDXL. Whatever the picture, the keys of the checkpoint's map N are N everywhere, the values -N."""
     tensors = base_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS)
@@ -160,6 +180,7 @@ ADAPTERS: dict[str, Callable[[], dict[str, Tensor]]] = {
     WRONG_FAMILY: lambda: base_adapter(layers=(CHANNELS,) * 70),
     NO_ENCODER: lambda: base_adapter(features=999),
     FULL: full_adapter,
+    FACEID: faceid_adapter,
     SDXL_BASE: lambda: base_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
     SDXL_PLUS: lambda: plus_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
     COUNTING: counting_adapter,

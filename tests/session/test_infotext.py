@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import array
+import base64
+import random
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from lib_ipadapter.session import infotext
-from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.unit import FIELDS, Unit
 
 PICTURE = Image.new("RGB", (8, 8), "red")
 
@@ -49,6 +54,35 @@ def test_a_plain_unit_is_written_readably() -> None:
     }
 
 
+RARE = [
+    ({"face_index": 3}, "face_index: 3"),
+    ({"face_combine": "concat"}, "face_combine: concat"),
+    ({"shortcut_scale": 0.5, "lora_scale": 0.0}, "shortcut_scale: 0.5, lora_scale: 0.0"),
+    ({"kind": "faceid-plusv2"}, "kind: faceid-plusv2"),
+    ({"face": "ada, 2"}, 'face: "ada, 2"'),
+]
+
+
+@pytest.mark.parametrize(("values", "text"), RARE)
+def test_what_few_adapters_know_is_written_where_it_is_set_and_comes_back(values: dict[str, object], text: str) -> None:
+    unit = Unit.parse({"image": PICTURE, "model": "m"} | values)
+    plain = written(Unit(image=PICTURE, model="m"))["IP-Adapter 1"]
+    assert written(unit) == {"IP-Adapter 1": f"{plain}, {text}"}
+    found = infotext.read(written(unit), 1)
+    assert {name: found[name] for name in values} == values
+
+
+def test_an_embedding_is_never_written_only_its_hash() -> None:
+    """It tells who a person is, and parameters are published with the picture."""
+    values = [random.Random(0).gauss(0, 1) for _ in range(512)]
+    (text,) = written(Unit.parse({"face": values, "model": "m"})).values()
+    assert len(text) < 150
+    assert re.search(r", face_hash: [0-9a-f]{12}$", text)
+    assert "face" not in infotext.read({"IP-Adapter 1": text}, 1)
+    encoded = base64.b64encode(array.array("f", values).tobytes()).decode()
+    assert "face" not in infotext.read({"IP-Adapter 1": f"face: {encoded}"}, 1)
+
+
 def test_units_keep_their_number_and_those_that_do_not_act_are_not_written() -> None:
     acting = Unit(image=PICTURE, model="m")
     units = [Unit(enabled=False), acting, Unit(image=PICTURE, model="m", scale=0.0), acting]
@@ -59,7 +93,7 @@ def test_units_keep_their_number_and_those_that_do_not_act_are_not_written() -> 
 def test_no_text_is_too_strange_to_be_read(text: str) -> None:
     found = infotext.read({"IP-Adapter 1": text}, 1)
     assert found["enabled"] is True
-    assert set(found) <= {"enabled", "image", "model", "scale", "start", "end"}
+    assert set(found) <= {field.name for field in FIELDS}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +102,8 @@ def test_no_text_is_too_strange_to_be_read(text: str) -> None:
         ("scale: 99", {"scale": 2.0}),
         ("scale: -1, end: 7", {"scale": 0.0, "end": 1.0}),
         ("scale: nan", {}),
+        ("face_index: 99", {"face_index": 15}),
+        ("face_index: 1.5, face_combine: mean, kind: exe, face: None", {}),
         ("scale: __import__('os')", {}),
         ("enabled: false, weight: 3, module: x", {}),
         ('model: "a, b: \\"c\\" \\ud83d\\ude00"', {"model": 'a, b: "c" 😀'}),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import FIELDS, Type, Unit
 
 PICTURE = Image.new("RGB", (4, 4))
@@ -29,6 +30,8 @@ def test_every_field_says_what_it_is_in_a_sentence() -> None:
     numbers = [field for field in FIELDS if field.type is Type.NUMBER]
     assert all(field.minimum <= field.default <= field.maximum and field.step > 0 for field in numbers)
     assert all(isinstance(field.default, float) for field in numbers)
+    choices = [field for field in FIELDS if field.type is Type.CHOICE]
+    assert all(field.default in field.choices for field in choices)
 
 
 def test_what_is_given_is_taken_and_the_rest_is_default() -> None:
@@ -51,10 +54,15 @@ def test_no_model_has_three_spellings(value: object) -> None:
     assert Unit.parse({"model": value}).model is None
 
 
+INTEGERS = [field.name for field in FIELDS if field.type is Type.INTEGER]
+CHOICES = [field.name for field in FIELDS if field.type is Type.CHOICE]
 NUMBERS = [field.name for field in FIELDS if field.type is Type.NUMBER]
-NO_NUMBERS = ["x", "", "0,5", [], {}, True, "nan", "inf", float("nan"), float("inf"), -1, 2.1, 10**400]
+NO_NUMBERS = ["x", "", "0,5", [], {}, True, "nan", "inf", float("nan"), float("inf"), -1, 3.1, 10**400]
 BAD = [
     *itertools.product(NUMBERS, NO_NUMBERS),
+    *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5", 16]),
+    *itertools.product(CHOICES, ["x", "", None, 3, [], {}, True]),
+    *itertools.product(["face"], [3, [], {}, True, [0.0] * 512, [1.0] * 511, [["a"] * 512], "x" * 300, "AAAA" * 800]),
     *itertools.product(["enabled"], ["maybe", 2, [], {}]),
     *itertools.product(["model"], [3, [], {}, True]),
     *itertools.product(["image"], ["path.png", b"bytes", 3, [], {}]),
@@ -68,6 +76,26 @@ def test_a_wrong_value_is_one_short_sentence_that_names_the_field(name: str, val
         Unit.parse({name: value})
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize("value", [2, 2.0, "2", " 2.0 "])
+def test_a_whole_number_may_come_in_other_forms(value: object) -> None:
+    index = Unit.parse({"face_index": value}).face_index
+    assert (index, type(index)) == (2, int)
+
+
+def test_a_choice_may_be_written_in_any_case() -> None:
+    assert Unit.parse({"face_combine": " Concat "}).face_combine == "concat"
+    assert Unit.parse({"kind": "FaceID-PlusV2"}).choice is Kind.FACEID_PLUS_V2
+    assert Unit().choice is None
+
+
+def test_each_field_that_acts_has_a_say_in_the_order() -> None:
+    changed = {"scale": 0.5, "start": 0.1, "end": 0.9, "face": "ada", "face_index": 1, "face_combine": "concat"}
+    changed |= {"shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus", "model": "m", "image": PICTURE}
+    changed |= {"encoder": "vit-h"}
+    assert set(changed) == {field.name for field in FIELDS} - {"enabled"}
+    assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
 
 
 def test_an_unknown_field_is_named_with_those_that_there_are() -> None:
@@ -126,6 +154,7 @@ def test_an_active_unit_that_lacks_something_is_a_sentence(values: dict[str, Any
     with pytest.raises(UnitError, match=f"enabled without a {words}; .* or disable the unit"):
         Unit.parse(values).check()
     Unit.parse({"model": "a", "image": PICTURE}).check()
+    Unit.parse({"model": "a", "face": "ada"}).check()
 
 
 def test_order_is_that_of_content_and_not_of_objects() -> None:

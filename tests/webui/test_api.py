@@ -14,8 +14,10 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, "Automatic"]
-DISABLED = [False, None, "None", 0.6, 0.0, 1.0, "Automatic"]
+REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto"]
+"""Encoder, and what only FaceID files know."""
+PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, *REST]
+DISABLED = [False, None, "None", 0.6, 0.0, 1.0, *REST]
 
 
 def encoded(form: str = "PNG") -> str:
@@ -81,7 +83,7 @@ def test_defaults_are_filled_in_and_fields_go_by_name() -> None:
 
 
 def test_what_the_webui_fills_up_behind_the_units_is_dropped() -> None:
-    filled = [unit(), unit(scale=1.0), None, 0.6, 0.0, 1.0, "Automatic", *DISABLED, *DISABLED]
+    filled = [unit(), unit(scale=1.0), *DISABLED[2:], *DISABLED, *DISABLED]
     assert [parsed.scale for parsed in api.parse_units(filled)] == [0.6, 1.0]
 
 
@@ -92,7 +94,7 @@ def test_page_and_api_give_the_same_unit() -> None:
     assert not any(u.active for u in rest)
 
 
-@pytest.mark.parametrize("args", [[], [None] * 21, DISABLED * 3])
+@pytest.mark.parametrize("args", [[], [None] * len(DISABLED) * 3, DISABLED * 3])
 def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
     assert not any(parsed.active for parsed in api.parse_units(args))
 
@@ -107,6 +109,11 @@ def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
         ({"start": None}, "start must be a number"),
         ({"enabled": "maybe"}, "enabled must be true or false"),
         ({"model": 7}, "model must be the name of an adapter"),
+        ({"face_index": 1.5}, "face_index must be a whole number from 0 to 15, got 1.5"),
+        ({"face_combine": "mean"}, "face_combine must be one of average, concat; got 'mean'"),
+        ({"kind": "v2"}, "kind must be one of auto, faceid-plus, faceid-plusv2, portrait-unnorm, plus; got 'v2'"),
+        ({"face": [0.5] * 511}, "got torch.float32 of shape [511]"),
+        ({"face": "AAAA" * 800}, "got 2400 bytes, not a multiple of 2048"),
     ],
 )
 def test_a_wrong_value_names_the_field_and_what_is_expected(wrong: dict[str, object], said: str) -> None:

@@ -13,7 +13,21 @@ from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.webui import panel
 
+RARE = {
+    "face": "None",
+    "face_index": 0,
+    "face_combine": "average",
+    "shortcut_scale": 1.0,
+    "lora_scale": 1.0,
+    "kind": "auto",
+}
+"""What only FaceID files know, at its defaults."""
+
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
+
+
+def faces() -> list[str]:
+    return ["None", "ada", "me"]
 
 
 def known(name: str) -> str | None:
@@ -27,12 +41,12 @@ def nowhere(_: Shelf) -> list[Path]:
 @pytest.fixture
 def controls() -> list[panel.UnitControls]:
     with gr.Blocks():
-        return panel.build("txt2img", 3, lambda: LIST, known, folders=nowhere)
+        return panel.build("txt2img", 3, lambda: LIST, known, folders=nowhere, faces=faces)
 
 
 def restored(controls: list[panel.UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
     """Field name -> what pasting `parameters` sets it to; None leaves it."""
-    functions = dict(panel.paste_fields(controls, known))
+    functions = dict(panel.paste_fields(controls, known, faces))
     return {name: functions[c](parameters) for name, c in controls[unit].fields.items() if c in functions}
 
 
@@ -43,26 +57,25 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[panel.UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
-    assert values == {
-        "enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0,
-        "encoder": "Automatic",
-    }  # fmt: skip
+    plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
+    assert values == plain | {"encoder": "Automatic"} | RARE
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[panel.UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
-    assert len(sliders) == 9
+    assert len(sliders) == 3 * 6
     assert all(type(slider.value) is float for slider in sliders)
 
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[panel.UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
-    assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in ("image", "scale", "start", "end")]
+    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
+    assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
 def test_one_unit_has_no_tabs() -> None:
     with gr.Blocks() as blocks:
-        panel.build("img2img", 1, lambda: LIST, known, folders=nowhere)
+        panel.build("img2img", 1, lambda: LIST, known, folders=nowhere, faces=faces)
     assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
 
 
@@ -76,9 +89,33 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
         "start": 0.1,
         "end": 0.9,
         "encoder": "Automatic",
+        **RARE,
     }
-    untouched = dict.fromkeys(("model", "scale", "start", "end", "encoder"))
-    assert restored(controls, parameters, 0) == untouched | {"enabled": False}
+    others = ("model", "scale", "start", "end", "encoder", *RARE)
+    assert restored(controls, parameters, 0) == dict.fromkeys(others) | {"enabled": False}
+
+
+def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
+    controls: list[panel.UnitControls], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(panel.compat, "warn", warned.append)
+    wanted = {"face": "ada", "face_index": 2, "shortcut_scale": 0.5, "kind": "faceid-plus"}
+    unit = Unit.parse({"model": "ip-adapter_sd15"} | wanted)
+    found = restored(controls, infotext.write([unit], lambda name: name), 0)
+    assert {name: found[name] for name in RARE} == RARE | wanted
+    gone = restored(controls, {"IP-Adapter 1": "model: m, face: somebody"}, 0)
+    assert gone["face"] == "None"
+    assert ["somebody" in sentence for sentence in warned if "saved face" in sentence] == [True]
+
+
+def test_the_face_fields_are_folded_away_together(controls: list[panel.UnitControls]) -> None:
+    for number, unit in enumerate(controls, 1):
+        for name in RARE:
+            block = unit.fields[name]
+            while not isinstance(block, gr.Accordion):
+                block = block.parent
+            assert (block.elem_id, block.open) == (f"ip_adapter_txt2img_unit_{number}_face_panel", False)
 
 
 def test_a_pasted_encoder_is_the_one_that_was_asked_for(controls: list[panel.UnitControls]) -> None:
@@ -87,14 +124,14 @@ def test_a_pasted_encoder_is_the_one_that_was_asked_for(controls: list[panel.Uni
 
 
 def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[panel.UnitControls]) -> None:
-    functions = dict(panel.paste_fields(controls, lambda name: name))
+    functions = dict(panel.paste_fields(controls, lambda name: name, faces))
     unit = Unit(image=Image.new("RGB", (8, 8)), model="m")
     said = functions[controls[0].note](infotext.write([unit], lambda name: name))
     assert unit.image_hash[:12] in said
 
 
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[panel.UnitControls]) -> None:
-    functions = dict(panel.paste_fields(controls, lambda name: name))
+    functions = dict(panel.paste_fields(controls, lambda name: name, faces))
     assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) == ""
 
 

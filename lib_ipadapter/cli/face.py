@@ -1,0 +1,52 @@
+"""``face``: the faces in pictures become a small file that stands for them wherever a FaceID adapter is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lib_ipadapter.errors import HostError, UnitError
+
+if TYPE_CHECKING:
+    from lib_ipadapter.model.face import FaceAnalyser, FaceFeatures
+
+
+def face(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="One face is taken from each.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    *,
+    index: Annotated[int, typer.Option(min=0, help="Which face of each picture; 0 is the largest.")] = 0,
+    crop: Annotated[Path | None, typer.Option(help="Write the first picture's aligned face here, as PNG.")] = None,
+    models: Annotated[
+        list[Path] | None, typer.Option(help="Folder with insightface's models/buffalo_l; else ~/.insightface.")
+    ] = None,
+) -> None:
+    """Save the embeddings of faces, for machines without insightface and for use again and again."""
+    import torch  # noqa: PLC0415 - takes seconds to import
+
+    from lib_ipadapter.model.face_file import write_face  # noqa: PLC0415
+    from lib_ipadapter.model.insight import InsightFace  # noqa: PLC0415
+
+    analyser = InsightFace.open(models or [Path.home() / ".insightface"])
+    found = [_features(path, index, analyser) for path in pictures]
+    try:
+        write_face(target, torch.cat([one.raw for one in found]))
+        if crop:
+            found[0].crop.save(crop, format="PNG")
+    except OSError as error:
+        raise HostError(f"{error.filename or target} cannot be written ({error.strerror}); choose another.") from error
+    typer.echo(f"{target}: {len(found)} {'face' if len(found) == 1 else 'faces'}")
+
+
+def _features(path: Path, index: int, analyser: FaceAnalyser) -> FaceFeatures:
+    """Of one face in the picture at `path`. Raises `UnitError` that names the picture."""
+    from lib_ipadapter.cli.picture import read_picture  # noqa: PLC0415 - diffusers takes seconds to import
+    from lib_ipadapter.model.face import FoundFaces, features  # noqa: PLC0415
+
+    image = read_picture(path)
+    try:
+        return features(image, FoundFaces.of(image, analyser).chosen(index))
+    except UnitError as error:
+        raise UnitError(f"{path.name}: {error}") from None

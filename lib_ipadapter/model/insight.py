@@ -1,0 +1,98 @@
+"""insightface, where the user has installed it: nothing else here needs it, and nothing here installs it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.face import Face
+
+PACK = "buffalo_l"
+"""The models with which FaceID files were trained."""
+
+MODULES = ("detection", "recognition")
+"""The two of its five models that are needed."""
+
+SIZES = (640, 512, 384, 320, 256, 192, 128)
+"""Sides in pixels to which a picture is scaled for the search, one after the other until a face is found.
+
+A face that fills its picture is larger than what the detector knows; in a smaller copy it is found.
+"""
+
+INSTALL = "python -m pip install insightface onnxruntime"
+
+
+class InsightFace:
+    """insightface's analysis, on the CPU: it takes a second for each picture and no memory of the GPU."""
+
+    def __init__(self, analysis: Any) -> None:
+        self.analysis = analysis
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints every model that it finds
+            analysis.prepare(ctx_id=-1, det_size=(SIZES[0], SIZES[0]))
+
+    @classmethod
+    def open(cls, roots: Sequence[Path]) -> InsightFace:
+        """With the models below the first of `roots` that has them, in ``models/buffalo_l``. Raises `UnitError`."""
+        make = _face_analysis()
+        root = _root(roots)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                return cls(
+                    make(name=PACK, root=str(root), allowed_modules=list(MODULES), providers=["CPUExecutionProvider"])
+                )
+        except Exception as error:  # onnxruntime and a damaged model may raise anything
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UnitError(
+                f"insightface cannot open its models in {root / 'models' / PACK} ({reason}); download them again."
+            ) from error
+
+    def faces(self, image: Image.Image) -> list[Face]:
+        """Every face in an RGB picture, at the first of `SIZES` at which there is one."""
+        bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
+        for size in SIZES:
+            # Its `prepare` ignores every size but the first one.
+            self.analysis.det_model.input_size = (size, size)
+            if found := self.analysis.get(bgr):
+                return [_face(face) for face in found]
+        return []
+
+
+def _face(found: Any) -> Face:
+    left, top, right, bottom = map(float, found.bbox)
+    return Face(
+        box=(left, top, right, bottom),
+        landmarks=tuple((float(x), float(y)) for x, y in found.kps),
+        embedding=tuple(map(float, found.embedding)),
+    )
+
+
+def _face_analysis() -> Any:
+    """insightface's class. Raises `UnitError` that says how to install it."""
+    try:
+        from insightface.app import FaceAnalysis  # noqa: PLC0415 - optional, and takes seconds to import
+    except ImportError as error:
+        raise UnitError(
+            "FaceID files need a face embedding, and insightface, which makes them, is not installed"
+            f" ({error.name or error}): run `{INSTALL}` with the WebUI's Python and restart, or give a ready-made"
+            " embedding in the field `face`."
+        ) from None
+    return FaceAnalysis
+
+
+def _root(roots: Sequence[Path]) -> Path:
+    """Asked for a pack that is not there, insightface would fetch it from the network, unverified."""
+    for root in roots:
+        if any((root / "models" / PACK).glob("*.onnx")):
+            return root
+    places = " or ".join(str(root / "models" / PACK) for root in dict.fromkeys((*roots[:1], *roots[-1:])))
+    raise UnitError(
+        f"insightface is installed, but its models {PACK} are not there: unpack {PACK}.zip from the releases of"
+        f" github.com/deepinsight/insightface into {places}."
+    )

@@ -1,0 +1,134 @@
+"""Face embeddings that the user has brought: as numbers, or as the name of a saved file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.face import WIDTH, normed
+from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
+from lib_ipadapter.model.variant import FaceFeature
+from lib_ipadapter.session.files import ModelFile, list_files, named
+
+FOLDER = "faces"
+"""Below an adapter folder: where saved faces are searched."""
+
+SUFFIXES = (".safetensors", ".npy")
+
+LONGEST_NAME = 255
+"""Characters. Whatever is longer is base64: that of one face has 2732."""
+
+MAX_ENCODED = 4 * math.ceil(MAX_FACES * WIDTH * 4 / 3) + 1024
+
+EXPECTED = f"{WIDTH} numbers, a list of such, their float32 bytes in base64, or a saved face's name"
+
+
+class Combine(str, Enum):
+    """How the faces of one unit become one image prompt."""
+
+    AVERAGE = "average"
+    """Their mean, of length 1 again where the adapter was trained on that: one face between them."""
+    CONCAT = "concat"
+    """The tokens of each, one after the other, as portrait adapters were meant to be used with up to five."""
+
+
+@dataclass(frozen=True)
+class GivenFace:
+    """What a unit's field `face` holds: one of the two."""
+
+    name: str = ""
+    """Of a saved file, never a path."""
+    values: bytes = field(default=b"", repr=False)
+    """Embeddings, row by row, float32."""
+
+    @classmethod
+    def parse(cls, value: Any) -> GivenFace | None:
+        """Any form that a user may give. Raises `UnitError`."""
+        if value is None or value in ("", "None"):
+            return None
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            name = " ".join(value.split())
+            return cls(name=name) if len(name) <= LONGEST_NAME else cls(values=_checked(_decoded(value)))
+        return cls(values=_checked(_numbers(value)))
+
+    @property
+    def label(self) -> str:
+        """A name, or the beginning of a hash: what may be published."""
+        return self.name or hashlib.sha256(self.values).hexdigest()[:12]
+
+    def read(self, folders: Sequence[Path]) -> Tensor:
+        """Raw embeddings ``[faces, 512]``; a name is searched in `folders`. Raises `IPAdapterError`."""
+        return read_face(find_face(self.name, folders).path) if self.name else _tensor(self.values)
+
+
+def face_folders(adapter_folders: Sequence[Path]) -> list[Path]:
+    """Where saved faces are searched; the first is where a user should put them."""
+    return [folder / FOLDER for folder in adapter_folders]
+
+
+def list_faces(folders: Sequence[Path]) -> list[ModelFile]:
+    """Everything in `folders` that could be a saved face, by name."""
+    return list_files(folders, SUFFIXES)
+
+
+def find_face(name: str, folders: Sequence[Path]) -> ModelFile:
+    """The saved face called `name`, spelled as freely as an adapter's. Raises `UnitError`."""
+    files = list_faces(folders)
+    if found := named(name, files):
+        return found
+    there = ", ".join(file.name for file in files[:8]) + (" ..." if len(files) > 8 else "") if files else "nothing"
+    raise UnitError(
+        f"There is no saved face called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one with"
+        " `python -m lib_ipadapter face PICTURE OUT.safetensors`."
+    )
+
+
+def prepared(raw: Tensor, feature: FaceFeature, combine: str) -> Tensor:
+    """Raw embeddings ``[faces, 512]`` -> those that an adapter is fed with, ``[1, 512]`` or one row for each face."""
+    rows = normed(raw) if feature is FaceFeature.NORMED else raw
+    if combine == Combine.CONCAT:
+        return rows
+    mean = rows.mean(0, keepdim=True)
+    return normed(mean) if feature is FaceFeature.NORMED and len(rows) > 1 else mean
+
+
+def _decoded(text: str) -> Tensor:
+    if len(text) > MAX_ENCODED:
+        raise UnitError(f"IP-Adapter: face has {len(text)} characters of base64; the limit is {MAX_FACES} faces.")
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise UnitError(f"IP-Adapter: face must be {EXPECTED}; this is no base64: {text[:24]!r}.") from None
+    if len(data) % (4 * WIDTH):
+        raise UnitError(f"IP-Adapter: face must be {EXPECTED}; got {len(data)} bytes, not a multiple of {4 * WIDTH}.")
+    return _tensor(data)
+
+
+def _numbers(value: Any) -> Tensor:
+    try:
+        return torch.tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise UnitError(f"IP-Adapter: face must be {EXPECTED}; got {type(value).__name__}.") from None
+
+
+def _checked(embedding: Tensor) -> bytes:
+    if misfit := why_no_face(embedding):
+        raise UnitError(f"IP-Adapter: face cannot be used: {misfit}.")
+    return bytes(embedding.contiguous().flatten().view(torch.uint8).tolist())
+
+
+def _tensor(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(-1, WIDTH)

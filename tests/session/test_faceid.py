@@ -1,0 +1,289 @@
+"""The whole way of FaceID files: from a face to hooks on the UNet, and back to a UNet as it was."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lib_ipadapter.errors import AmbiguousError, IPAdapterError, UnitError
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.face import FaceFeatures, aligned_crop, features
+from lib_ipadapter.model.face_file import write_face
+from lib_ipadapter.model.insight import InsightFace
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.patch.attach import attach
+from lib_ipadapter.patch.branch import ImageBranch
+from lib_ipadapter.patch.moment import Moment
+from lib_ipadapter.session.generation import Generation
+from lib_ipadapter.session.library import Library
+from lib_ipadapter.session.unit import Unit
+from tests.hooks import attributes, hook_count
+from tests.model.faces import FakeAnalyser, face, portrait
+from tests.models import save_adapter, tiny_adapter, tiny_encoder
+from tests.session.fake_host import ROLES, FakeHost, run
+
+LARGE, SMALL = face(1, scale=1.5), face(2, left=250, top=200, scale=0.5)
+PICTURE = portrait(LARGE, SMALL)
+KINDS = [Kind.FACEID, Kind.FACEID_PLUS, Kind.FACEID_PLUS_V2, Kind.PORTRAIT_UNNORM]
+PLUS = [Kind.FACEID_PLUS, Kind.FACEID_PLUS_V2]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for kind in KINDS:
+        save_adapter(tiny_adapter(kind), folder / "adapters" / f"ip-adapter-{kind.value}_sd15.safetensors")
+    tiny_encoder().save_pretrained(folder / "encoders" / "tiny", safe_serialization=True)
+    write_face(folder / "adapters" / "faces" / "two.safetensors", torch.tensor([LARGE.embedding, SMALL.embedding]))
+    write_face(folder / "adapters" / "faces" / "one.safetensors", torch.tensor([LARGE.embedding]))
+    return folder
+
+
+@pytest.fixture
+def faceid_host(files: Path) -> FakeHost:
+    return FakeHost(files)
+
+
+@pytest.fixture
+def analyser() -> FakeAnalyser:
+    return FakeAnalyser([SMALL, LARGE])
+
+
+@pytest.fixture
+def library(analyser: FakeAnalyser) -> Library:
+    library = Library()
+    library.faces.open_analyser = lambda _: analyser
+    return library
+
+
+def unit(of: Kind, **values: object) -> Unit:
+    model = f"ip-adapter-{of.value}_sd15"
+    return Unit.parse({"image": PICTURE, "model": model, "scale": 1.0} | values)
+
+
+def generate(host: FakeHost, library: Library, unit: Unit, progress: float = 0.0) -> Tensor:
+    with Generation(host, [unit], library):
+        return host.run(progress)
+
+
+def by_hand(host: FakeHost, kind: Kind, *faces: FaceFeatures, lora_scale: float = 1.0, **options: float) -> Tensor:
+    """The same from the floors below, step by step; several faces stand side by side."""
+    adapter = IPAdapter.read(host.folder / "adapters" / f"ip-adapter-{kind.value}_sd15.safetensors")
+    encoder = ImageEncoder.read(host.folder / "encoders" / "tiny")
+    tokens: list[list[Tensor]] = [[], []]
+    for one in faces:
+        rows = one.raw if kind is Kind.PORTRAIT_UNNORM else one.normed
+        known, nothing = [rows], [torch.zeros_like(rows)]
+        if kind in PLUS:
+            known.append(encoder.encode(one.crop, host.device, host.dtype).hidden_states)
+            nothing.append(encoder.encode_zeros(host.device, host.dtype).hidden_states)
+        for found, parts in zip(tokens, (known, nothing), strict=True):
+            found.append(adapter.project(*parts, **options))
+    cond, uncond = (torch.cat(found, dim=1) for found in tokens)
+    key_values = adapter.key_values(ImagePromptEmbeds(cond=cond, uncond=uncond).stacked())
+    moment, branch = Moment(), ImageBranch(key_values, lora=adapter.lora, lora_scale=lora_scale)
+    with torch.no_grad(), attach(host.loaded, [branch], moment):
+        moment.begin_step(0.0, ROLES)
+        return run(host.loaded)
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_a_picture_to_the_output_is_what_the_floors_below_give(
+    kind: Kind, faceid_host: FakeHost, library: Library
+) -> None:
+    plain = run(faceid_host.loaded)
+    out = generate(faceid_host, library, unit(kind))
+    assert close(out, by_hand(faceid_host, kind, features(PICTURE, LARGE)))
+    assert (out - plain).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", [Kind.FACEID, Kind.FACEID_PLUS])
+def test_the_index_chooses_the_face(kind: Kind, faceid_host: FakeHost, library: Library) -> None:
+    second = generate(faceid_host, library, unit(kind, face_index=1))
+    assert close(second, by_hand(faceid_host, kind, features(PICTURE, SMALL)))
+    assert not close(second, generate(faceid_host, library, unit(kind)))
+
+
+def test_the_encoder_sees_the_aligned_face_and_not_the_picture(
+    faceid_host: FakeHost, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    original = ImageEncoder.encode
+
+    def encode(self: ImageEncoder, image, *where):
+        seen.append(image.tobytes())
+        return original(self, image, *where)
+
+    monkeypatch.setattr(ImageEncoder, "encode", encode)
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS))
+    assert seen == [aligned_crop(PICTURE, LARGE.landmarks).tobytes()]
+
+
+def test_files_without_a_picture_part_need_no_encoder(own_files: FakeHost, library: Library) -> None:
+    shutil.rmtree(own_files.folder / "encoders")
+    generate(own_files, library, unit(Kind.FACEID))
+    with pytest.raises(UnitError, match="No image encoder"):
+        generate(own_files, library, unit(Kind.FACEID_PLUS))
+
+
+@pytest.fixture
+def own_files(files: Path, tmp_path: Path) -> FakeHost:
+    """Its files may be changed."""
+    return FakeHost(Path(shutil.copytree(files, tmp_path / "models")))
+
+
+@pytest.mark.parametrize("kind", [Kind.FACEID, Kind.PORTRAIT_UNNORM])
+@pytest.mark.parametrize("form", ["numbers", "name"])
+def test_a_ready_made_face_is_the_same_as_that_of_the_picture_and_needs_neither_picture_nor_analyser(
+    kind: Kind, form: str, faceid_host: FakeHost, library: Library
+) -> None:
+    wanted = generate(faceid_host, library, unit(kind))
+    bare = Library()
+    bare.faces.open_analyser = lambda _: pytest.fail("was opened")
+    if form == "numbers":
+        given: object = list(LARGE.embedding)
+    else:
+        given = "one"
+    out = generate(faceid_host, bare, unit(kind, image=None, face=given))
+    assert close(out, wanted)
+
+
+def test_beside_a_ready_made_face_a_picture_of_the_crops_size_is_the_crop(
+    faceid_host: FakeHost, library: Library
+) -> None:
+    wanted = generate(faceid_host, library, unit(Kind.FACEID_PLUS))
+    bare = Library()
+    bare.faces.open_analyser = lambda _: pytest.fail("was opened")
+    crop = aligned_crop(PICTURE, LARGE.landmarks)
+    out = generate(faceid_host, bare, unit(Kind.FACEID_PLUS, image=crop, face=list(LARGE.embedding)))
+    assert close(out, wanted)
+
+
+def test_several_faces_stand_side_by_side_or_become_one(faceid_host: FakeHost, library: Library) -> None:
+    both = [features(PICTURE, one) for one in (LARGE, SMALL)]
+    apart = generate(faceid_host, library, unit(Kind.FACEID, image=None, face="two", face_combine="concat"))
+    assert close(apart, by_hand(faceid_host, Kind.FACEID, *both))
+    mean = both[0].normed + both[1].normed
+    between = FaceFeatures(normed=mean / mean.norm(), raw=mean, crop=PICTURE)
+    together = generate(faceid_host, library, unit(Kind.FACEID, image=None, face="two"))
+    assert close(together, by_hand(faceid_host, Kind.FACEID, between))
+    assert not close(apart, together)
+
+
+def test_side_by_side_faces_of_plus_files_share_the_picture(faceid_host: FakeHost, library: Library) -> None:
+    values = {"face": [LARGE.embedding, SMALL.embedding], "face_combine": "concat"}
+    out = generate(faceid_host, library, unit(Kind.FACEID_PLUS_V2, **values))
+    crop = features(PICTURE, LARGE).crop
+    both = [FaceFeatures(one.normed, one.raw, crop) for one in (features(PICTURE, f) for f in (LARGE, SMALL))]
+    assert close(out, by_hand(faceid_host, Kind.FACEID_PLUS_V2, *both))
+
+
+def test_the_shortcut_scale_matters_to_version_two_alone(faceid_host: FakeHost, library: Library) -> None:
+    one = features(PICTURE, LARGE)
+    out = generate(faceid_host, library, unit(Kind.FACEID_PLUS_V2, shortcut_scale=0.3))
+    assert close(out, by_hand(faceid_host, Kind.FACEID_PLUS_V2, one, shortcut_scale=0.3))
+    assert not close(out, generate(faceid_host, library, unit(Kind.FACEID_PLUS_V2)))
+    first = [generate(faceid_host, library, unit(Kind.FACEID_PLUS, shortcut_scale=s)) for s in (0.3, 1.0)]
+    assert torch.equal(*first)
+
+
+@pytest.mark.parametrize("lora_scale", [0.0, 0.5])
+def test_the_lora_has_a_strength_of_its_own(lora_scale: float, faceid_host: FakeHost, library: Library) -> None:
+    out = generate(faceid_host, library, unit(Kind.FACEID, lora_scale=lora_scale))
+    assert close(out, by_hand(faceid_host, Kind.FACEID, features(PICTURE, LARGE), lora_scale=lora_scale))
+    assert not close(out, generate(faceid_host, library, unit(Kind.FACEID)))
+
+
+def test_the_lora_is_there_in_the_steps_of_its_unit_only(faceid_host: FakeHost, library: Library) -> None:
+    plain = run(faceid_host.loaded)
+    acted = []
+    for step in range(4):
+        out = generate(faceid_host, library, unit(Kind.FACEID, start=0.25, end=0.75), progress=step / 4)
+        acted.append(not torch.equal(out, plain))
+    assert acted == [False, True, True, False]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_afterwards_the_unet_is_as_before(kind: Kind, faceid_host: FakeHost, library: Library) -> None:
+    plain, written = run(faceid_host.loaded), attributes(faceid_host.loaded)
+    generate(faceid_host, library, unit(kind))
+    assert hook_count(faceid_host.loaded) == 0
+    assert attributes(faceid_host.loaded) == written
+    assert torch.equal(run(faceid_host.loaded), plain)
+
+
+def test_a_picture_is_analysed_once_until_everything_is_unloaded(
+    faceid_host: FakeHost, library: Library, analyser: FakeAnalyser
+) -> None:
+    opened: list[object] = []
+    library.faces.open_analyser = lambda roots: opened.append(roots) or analyser
+    for kind in (Kind.FACEID, Kind.FACEID_PLUS, Kind.PORTRAIT_UNNORM, Kind.FACEID):
+        generate(faceid_host, library, unit(kind, face_index=len(analyser.asked) % 2))
+    assert (len(opened), len(analyser.asked)) == (1, 1)
+    library.unload()
+    generate(faceid_host, library, unit(Kind.FACEID))
+    assert (len(opened), len(analyser.asked)) == (2, 2)
+
+
+def test_a_saved_face_that_was_written_anew_is_read_again(own_files: FakeHost, library: Library) -> None:
+    saved = own_files.folder / "adapters" / "faces" / "me.npy"
+    write_face(saved, torch.tensor([LARGE.embedding]))
+    before = generate(own_files, library, unit(Kind.FACEID, image=None, face="me"))
+    write_face(saved, torch.tensor([SMALL.embedding, LARGE.embedding]))
+    assert not close(generate(own_files, library, unit(Kind.FACEID, image=None, face="me")), before)
+
+
+def twin(host: FakeHost) -> str:
+    """FaceID-plus, of which nothing says whether it is of version 1 or 2."""
+    save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), host.folder / "adapters" / "mine.safetensors")
+    return "mine"
+
+
+def test_what_a_file_does_not_tell_the_user_says(own_files: FakeHost, library: Library) -> None:
+    name = twin(own_files)
+    with pytest.raises(AmbiguousError, match=r"set the field kind to faceid-plus or faceid-plusv2\.$"):
+        generate(own_files, library, unit(Kind.FACEID_PLUS, model=name))
+    for kind in PLUS:
+        told = generate(own_files, library, unit(kind, model=name, kind=kind.value))
+        save_adapter(tiny_adapter(Kind.FACEID_PLUS), own_files.folder / "adapters" / f"ip-adapter-{kind.value}_x.bin")
+        assert close(told, generate(own_files, library, unit(kind, model=f"ip-adapter-{kind.value}_x")))
+
+
+FAILURES: dict[str, tuple[dict[str, object], list[object], str]] = {
+    "no face": ({}, [], "No face was found in the reference picture"),
+    "too few": ({"face_index": 1}, [LARGE], "face_index is 1, .* one face only"),
+    "no picture": ({"image": None, "face": [1.0] * 512, "model": "ip-adapter-faceid-plus_sd15"}, [LARGE], "reference"),
+    "no saved face": ({"face": "nobody"}, [LARGE], "There is no saved face called 'nobody'; found one, two in"),
+    "a kind it cannot be": ({"kind": "plus"}, [LARGE], "This file is no plus adapter: by its shapes it is faceid"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_is_one_sentence_before_sampling_and_leaves_nothing(
+    failure: str, own_files: FakeHost, library: Library, analyser: FakeAnalyser
+) -> None:
+    values, analyser.found, words = FAILURES[failure]
+    with pytest.raises(IPAdapterError, match=words) as error:
+        generate(own_files, library, unit(Kind.FACEID, **values))
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
+    assert (hook_count(own_files.loaded), own_files.listeners) == (0, [])
+
+
+def test_the_real_analyser_is_looked_for_beside_the_encoders(faceid_host: FakeHost) -> None:
+    library, asked = Library(), []
+    assert library.faces.open_analyser == InsightFace.open
+    library.faces.open_analyser = lambda roots: asked.extend(roots) or FakeAnalyser([LARGE])
+    generate(faceid_host, library, unit(Kind.FACEID))
+    assert asked == [faceid_host.folder / "insightface", Path.home() / ".insightface"]
