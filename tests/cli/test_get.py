@@ -77,13 +77,14 @@ def test_an_adapter_comes_with_its_encoder_and_the_table_then_says_that_both_are
     assert out.count("non-commercial research only") == 7
 
 
-def test_an_encoder_that_is_there_is_not_got_again(hub: Hub, tmp_path: Path) -> None:
+def test_an_encoder_that_is_there_is_not_got_again_and_a_terminal_sees_a_bar(hub: Hub, tmp_path: Path) -> None:
     home = tmp_path / "clip_vision" / "mine"
     home.mkdir(parents=True)
     (home / "config.json").write_bytes(hub.files["h94/IP-Adapter/models/image_encoder/config.json"])
     (home / "model.safetensors").touch()
-    status, _, err = run(hub.url, "ip-adapter_sd15", "--to", tmp_path)
-    assert (status, err) == (0, "")
+    status, _, err = run(hub.url, "ip-adapter_sd15", "--to", tmp_path, FORCE_COLOR="1")
+    assert status == 0
+    assert "7.0/7.0 kB" in err
     assert [asked.path.rsplit("/", 1)[1] for asked in hub.downloads] == ["ip-adapter_sd15.safetensors"]
 
 
