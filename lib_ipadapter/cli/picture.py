@@ -97,7 +97,7 @@ def read_picture(path: Path) -> Image.Image:
 def check_files(adapter: Path, encoder: Path) -> None:
     """What headers tell, before gigabytes are read. Raises `CheckpointError` or `UnitError`."""
     variant, sizes = identify(adapter), read_sizes(encoder)
-    if not sizes.fits(variant):
+    if variant.feature and not sizes.fits(variant):
         raise UnitError(
             f"{encoder.name} is not the image encoder of {adapter.name}: expected {variant.encoder}"
             f" ({variant.feature_label}), got image_embeds {sizes.projection_dim}"
