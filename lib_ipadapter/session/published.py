@@ -187,7 +187,8 @@ PUBLISHED: tuple[Published, ...] = (
         of=FACEID,
     ),
 )
-"""Encoders, then adapters. Hashes and sizes as several public lists of these files agree on them."""
+"""Encoders, then adapters. Hashes and sizes are those of public lists of these files: the encoders' of several, seven
+adapters' sizes (light_v11, full-face, plus-face_sd15 and others) of one."""
 
 
 def find_published(name: str) -> Published:
