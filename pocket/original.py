@@ -107,33 +107,6 @@ def _inside(key: str, table: Mapping[str, str]) -> str:
 
 def config(tokenizer: str) -> dict[str, Any]:
     """What the YAML beside the file says. `tokenizer`: folder of the tokenizer and the text tower's config.json."""
-    unet = {
-        "image_size": SIZE // 8,
-        "in_channels": 4,
-        "out_channels": 4,
-        "model_channels": CHANNELS[0],
-        "attention_resolutions": [4, 2, 1],
-        "num_res_blocks": 2,
-        "channel_mult": [width // CHANNELS[0] for width in CHANNELS],
-        "num_heads": HEADS,
-        "use_spatial_transformer": True,
-        "transformer_depth": 1,
-        "context_dim": WIDTH,
-        "use_checkpoint": False,
-        "legacy": False,
-    }
-    autoencoder = {
-        "double_z": True,
-        "z_channels": 4,
-        "resolution": SIZE,
-        "in_channels": 3,
-        "out_ch": 3,
-        "ch": WIDTHS[0],
-        "ch_mult": [width // WIDTHS[0] for width in WIDTHS],
-        "num_res_blocks": 0,
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
     params = {
         "linear_start": NOISE["beta_start"],
         "linear_end": NOISE["beta_end"],
@@ -149,19 +122,50 @@ def config(tokenizer: str) -> dict[str, Any]:
         "monitor": "val/loss_simple_ema",
         "scale_factor": SCALE,
         "use_ema": False,
-        "unet_config": {"target": "ldm.modules.diffusionmodules.openaimodel.UNetModel", "params": unet},
-        "first_stage_config": {
-            "target": "ldm.models.autoencoder.AutoencoderKL",
-            "params": {
-                "embed_dim": 4,
-                "monitor": "val/rec_loss",
-                "ddconfig": autoencoder,
-                "lossconfig": {"target": "torch.nn.Identity"},
-            },
-        },
+        "unet_config": {"target": "ldm.modules.diffusionmodules.openaimodel.UNetModel", "params": _unet()},
+        "first_stage_config": {"target": "ldm.models.autoencoder.AutoencoderKL", "params": _autoencoder()},
         "cond_stage_config": {
             "target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
             "params": {"version": tokenizer},
         },
     }
     return {"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}
+
+
+def _unet() -> dict[str, Any]:
+    return {
+        "image_size": SIZE // 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "model_channels": CHANNELS[0],
+        "attention_resolutions": [4, 2, 1],
+        "num_res_blocks": 2,
+        "channel_mult": [width // CHANNELS[0] for width in CHANNELS],
+        "num_heads": HEADS,
+        "use_spatial_transformer": True,
+        "transformer_depth": 1,
+        "context_dim": WIDTH,
+        "use_checkpoint": False,
+        "legacy": False,
+    }
+
+
+def _autoencoder() -> dict[str, Any]:
+    sizes = {
+        "double_z": True,
+        "z_channels": 4,
+        "resolution": SIZE,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": WIDTHS[0],
+        "ch_mult": [width // WIDTHS[0] for width in WIDTHS],
+        "num_res_blocks": 0,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    return {
+        "embed_dim": 4,
+        "monitor": "val/rec_loss",
+        "ddconfig": sizes,
+        "lossconfig": {"target": "torch.nn.Identity"},
+    }

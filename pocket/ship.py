@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 import yaml
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
+from lib_ipadapter.model.checkpoint import write
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.training.frozen import to_pixels
 from pocket import original
@@ -48,7 +49,7 @@ def finish_vae(vae: AutoencoderKL, path: Path) -> None:
     harden(vae)
     pixels = torch.cat([to_pixels(draw(sample_scene(lot))) for _ in range(64)])
     settle(vae, pixels.to(next(vae.parameters()).device))
-    save_file({key: value.cpu().contiguous() for key, value in vae.state_dict().items()}, path)
+    write(path, vae.state_dict())
 
 
 def read_vae(path: Path) -> AutoencoderKL:
@@ -62,13 +63,13 @@ def vision(model: CLIPVisionModelWithProjection) -> None:
     """A folder in transformers' layout."""
     ENCODER.mkdir(parents=True, exist_ok=True)
     _write_config(model, ENCODER)
-    save_file(half(dict(model.state_dict())), ENCODER / "model.safetensors", {"format": "pt"})
+    write(ENCODER / "model.safetensors", half(dict(model.state_dict())))
 
 
 def checkpoint(unet: nn.Module, vae: nn.Module, text: CLIPTextModel) -> None:
     """The single file, its YAML, and the text tower's sizes beside the tokenizer."""
     WEIGHTS.mkdir(exist_ok=True)
-    save_file(half(original.to_original(unet, vae, text)), CHECKPOINT, {"format": "pt"})
+    write(CHECKPOINT, half(original.to_original(unet, vae, text)))
     CHECKPOINT.with_suffix(".yaml").write_text(
         yaml.safe_dump(original.config("tokenizer"), sort_keys=False), encoding="utf-8"
     )
@@ -83,5 +84,5 @@ def _write_config(model: CLIPVisionModelWithProjection | CLIPTextModel, folder: 
 
 
 def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous, on the CPU, in float16."""
-    return {key: value.detach().cpu().contiguous().to(torch.float16) for key, value in tensors.items()}
+    """In float16."""
+    return {key: value.to(torch.float16) for key, value in tensors.items()}

@@ -108,7 +108,7 @@ class IPAdapter(nn.Module):
         return torch.func.functional_call(self.image_proj, weights, features, options)
 
     def image_prompt(self, cond: Features, nothing: Features, shortcut_scale: float = 1.0) -> ImagePromptEmbeds:
-        """Image tokens of one picture's features, and of the features that stand for no picture.
+        """Image tokens of one picture's features (or several faces', a row each), and of those that stand for no picture.
 
         For faces that is a zero embedding, raw or normed alike, and for FaceID-plus also the hidden states of a zero
         pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter_faceid.py:187 and 331).
@@ -117,7 +117,8 @@ class IPAdapter(nn.Module):
             self.project(*(known if isinstance(known, tuple) else (known,)), shortcut_scale=shortcut_scale)
             for known in (cond, nothing)
         )
-        return ImagePromptEmbeds(*tokens)
+        # The tokens of several faces stand one after the other.
+        return ImagePromptEmbeds(*(rows.flatten(0, 1)[None] for rows in tokens))
 
     def key_values(self, tokens: Tensor) -> tuple[KeyValue, ...]:
         """K and V of every layer, in checkpoint order. They depend on the picture only: once per generation."""

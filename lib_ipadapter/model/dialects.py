@@ -7,7 +7,6 @@ in diffusers' UNet on their side and its number on ours.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model.marks import fill, matches
 from lib_ipadapter.model.variant import Base, Kind, Shapes
 
 
@@ -101,9 +101,6 @@ DIALECTS: dict[str, tuple[Rule, ...]] = {
 """Name -> rules. ``raw`` is the reference trainer's whole state, ``raw-unet`` what is left of it when safetensors has
 dropped the names of shared tensors, ``diffusers`` a UNet's state dict with an adapter loaded into it."""
 
-MARKS = {"rest": r".+", "part": r"weight|bias", "i": r"\d+", "place": r".+\.attn[12]", "number": r"\d+"}
-"""Mark -> what it may stand for."""
-
 
 @dataclass(frozen=True)
 class Dialect:
@@ -118,9 +115,8 @@ class Dialect:
         """Published key -> keys in this layout whose tensors it is made of; nothing is checked to be there."""
         found: dict[str, tuple[str, ...]] = {}
         for rule in self.rules(_family_of_theirs(shapes, self.adapter)):
-            matches = map(_pattern(rule.theirs[0]).fullmatch, shapes)
-            for marks in (match.groupdict() for match in matches if match):
-                keys = tuple(_fill(their, marks) for their in rule.theirs)
+            for marks in matches(rule.theirs[0], shapes):
+                keys = tuple(fill(their, marks) for their in rule.theirs)
                 name = self._numbered(rule.ours, marks)
                 if name and all(key in shapes for key in keys):
                     found.setdefault(name, keys)
@@ -144,25 +140,25 @@ class Dialect:
 
     def _named(self, key: str, tensor: Tensor, family: Kind | None) -> Iterator[tuple[str, Tensor]]:
         for rule in self.rules(family):
-            match = _pattern(rule.ours.replace("{place}", "{number}")).fullmatch(key)
-            if not match:
+            found = matches(rule.ours.replace("{place}", "{number}"), [key])
+            if not found:
                 continue
-            marks = match.groupdict()
+            marks = found[0]
             if "number" in marks:
                 marks["place"] = places(self.base)[int(marks["number"])]
             # A part of a larger storage would be written with all of it.
             parts = [part.clone() for part in tensor.chunk(len(rule.theirs))] if rule.theirs[1:] else [tensor]
-            yield from zip((_fill(their, marks) for their in rule.theirs), parts, strict=True)
+            yield from zip((fill(their, marks) for their in rule.theirs), parts, strict=True)
             return
         raise CheckpointError(f"{key} has no name in the layout {self.name!r}; choose another with --to.")
 
     def _numbered(self, ours: str, marks: Mapping[str, str]) -> str:
         """The published key, or nothing where the place is not one of this family's."""
         if "place" not in marks:
-            return _fill(ours, marks)
+            return fill(ours, marks)
         order = places(self.base)
         number = order.index(marks["place"]) if marks["place"] in order else -1
-        return _fill(ours, {**marks, "place": str(number)}) if number >= 0 else ""
+        return fill(ours, {**marks, "place": str(number)}) if number >= 0 else ""
 
 
 def joined(sources: Mapping[str, tuple[str, ...]], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -214,12 +210,3 @@ def places(base: Base) -> list[str]:
         for depth in range(depths)
         for which in (1, 2)
     ]
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", template)
-    return re.compile("".join(f"(?P<{p}>{MARKS[p]})" if odd % 2 else re.escape(p) for odd, p in enumerate(parts)))
-
-
-def _fill(template: str, marks: Mapping[str, str]) -> str:
-    return template.format_map(marks)

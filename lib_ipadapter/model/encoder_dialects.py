@@ -8,12 +8,13 @@ beside a text model, whose keys are left out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from lib_ipadapter.model.marks import fill, matches
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,6 @@ OPEN_CLIP = (
     Rule(("visual_projection.weight",), "proj", transposed=True),
 )
 
-MARKS = {"i": r"\d+", "part": r"weight|bias"}
-"""Mark -> what it may stand for."""
-
 OURS = "vision_model.embeddings.patch_embedding.weight"
 """A key that every tower in transformers' layout has; what stands before it is the prefix."""
 
@@ -73,20 +71,20 @@ def write(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`tensors` of transformers' layout in open_clip's, as it stands below ``visual.``; the inverse of `read`."""
     found: dict[str, Tensor] = {}
     for rule in OPEN_CLIP:
-        for marks in _matches(rule.ours[0], tensors):
-            parts = [tensors[_fill(ours, marks)] for ours in rule.ours]
+        for marks in matches(rule.ours[0], tensors):
+            parts = [tensors[fill(ours, marks)] for ours in rule.ours]
             whole = torch.cat(parts) if parts[1:] else parts[0]
-            found[_fill(rule.theirs, marks)] = whole.T if rule.transposed else whole
+            found[fill(rule.theirs, marks)] = whole.T if rule.transposed else whole
     return found
 
 
 def _from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for rule in OPEN_CLIP:
-        for marks in _matches(rule.theirs, tensors):
-            whole = tensors[_fill(rule.theirs, marks)]
+        for marks in matches(rule.theirs, tensors):
+            whole = tensors[fill(rule.theirs, marks)]
             parts = (whole.T if rule.transposed else whole).chunk(len(rule.ours)) if whole.dim() else (whole,)
-            found |= {_fill(ours, marks): part for ours, part in zip(rule.ours, parts, strict=False)}
+            found |= {fill(ours, marks): part for ours, part in zip(rule.ours, parts, strict=False)}
     return found
 
 
@@ -96,18 +94,3 @@ def _before(mark: str, keys: Iterable[str]) -> str | None:
     return min(
         (prefix for prefix in ends if not prefix or prefix.endswith(".")), key=lambda p: (len(p), p), default=None
     )
-
-
-def _matches(form: str, keys: Iterable[str]) -> list[dict[str, str]]:
-    """The marks of every key that has this form."""
-    pattern = re.escape(form)
-    for mark, kind in MARKS.items():
-        pattern = pattern.replace(re.escape(f"{{{mark}}}"), f"(?P<{mark}>{kind})")
-    found = map(re.compile(pattern).fullmatch, keys)
-    return [match.groupdict() for match in found if match]
-
-
-def _fill(form: str, marks: Mapping[str, str]) -> str:
-    for mark, text in marks.items():
-        form = form.replace(f"{{{mark}}}", text)
-    return form

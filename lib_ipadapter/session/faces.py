@@ -19,7 +19,7 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import WIDTH, normed
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
 from lib_ipadapter.model.variant import FaceFeature
-from lib_ipadapter.session.files import ModelFile, list_files, named
+from lib_ipadapter.session.files import ModelFile, list_files, named, some
 
 FOLDER = "faces"
 """Below an adapter folder: where saved faces are searched."""
@@ -89,7 +89,7 @@ def find_face(name: str, folders: Sequence[Path]) -> ModelFile:
     files = list_faces(folders)
     if found := named(name, files):
         return found
-    there = ", ".join(file.name for file in files[:8]) + (" ..." if len(files) > 8 else "") if files else "nothing"
+    there = some([file.name for file in files])
     raise UnitError(
         f"There is no saved face called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one with"
         " `python -m lib_ipadapter face PICTURE OUT.safetensors`."

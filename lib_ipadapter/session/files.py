@@ -67,7 +67,7 @@ def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> M
     if match := named(name, files):
         return match
     rejected = {file.name: why for file in files if why_not and (why := why_not(file.path))}
-    there = _some([file.name for file in files if file.name not in rejected])
+    there = some([file.name for file in files if file.name not in rejected])
     rejected |= {path.name: f"its suffix is none of {', '.join(SUFFIXES)}" for path in _misnamed(name, folders)}
     raise UnitError(
         f"There is no IP-Adapter model called {name!r}; found {there} in {', '.join(map(str, folders))}"
@@ -89,7 +89,7 @@ def looked_at(name: str, seen: Mapping[str, str]) -> str:
     if not seen:
         return ""
     near = sorted(seen, key=lambda other: -difflib.SequenceMatcher(None, _key(name), _key(other)).ratio())
-    return "; also there: " + _some([f"{other} ({seen[other]})" for other in near])
+    return "; also there: " + some([f"{other} ({seen[other]})" for other in near])
 
 
 NAME_FORMS: tuple[Callable[[ModelFile], str], ...] = (
@@ -101,7 +101,8 @@ NAME_FORMS: tuple[Callable[[ModelFile], str], ...] = (
 """How a file may be called, the most exact first."""
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few for a message."""
     return (", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")) or "nothing"
 
 

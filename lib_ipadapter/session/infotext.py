@@ -37,8 +37,6 @@ def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
     """One unit as text; a unit that acts is enabled, so that is not written."""
     pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER and not f.rare}
     pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH], **_rare(unit)}
-    if unit.encoder:
-        pairs["encoder"] = unit.encoder
     return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError, UnitError
 from lib_ipadapter.maths.attention import KeyValue
-from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.encoder_files import is_encoder_folder
@@ -91,15 +90,10 @@ class Library:
 
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
-                known, nothing = self.inputs(unit, variant, encoder, host)
+                inputs = self.inputs(unit, variant, encoder, host)
+                known, nothing = (tuple(part.to(host.device) for part in parts) for parts in inputs)
                 adapter = self.adapter(path, unit.choice)
-
-                def tokens(parts: Sequence[Tensor]) -> Tensor:
-                    """One after the other, where there are several faces."""
-                    there = (part.to(host.device) for part in parts)
-                    return adapter.project(*there, shortcut_scale=unit.shortcut_scale).flatten(0, 1)[None]
-
-                embeds = ImagePromptEmbeds(cond=tokens(known), uncond=tokens(nothing))
+                embeds = adapter.image_prompt(known, nothing, unit.shortcut_scale)
                 layers = tuple(kv.cpu() for kv in adapter.key_values(embeds.stacked()))
             if not all(kv.finite for kv in layers):
                 self.adapters.drop((_stamp(path), unit.choice))

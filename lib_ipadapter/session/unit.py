@@ -5,7 +5,6 @@ The page, the API, the infotext and the documentation are all made from it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -16,10 +15,10 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.scales import Schedule
-from lib_ipadapter.model.picture import as_rgb, content_hash
+from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session import parsers
 from lib_ipadapter.session.faces import Combine, GivenFace
-from lib_ipadapter.session.parsers import parse_choice, parse_integer
 
 AUTO = "auto"
 """What a file is, is told by the file."""
@@ -28,9 +27,6 @@ KINDS = (AUTO, Kind.FACEID_PLUS.value, Kind.FACEID_PLUS_V2.value, Kind.PORTRAIT_
 """Those that a file's shapes may leave open."""
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
-
-AUTOMATIC = "Automatic"
-"""The page's word for the encoder that fits."""
 
 
 class Type(str, Enum):
@@ -62,7 +58,7 @@ class Field:
     step: float = 0.01
     choices: tuple[str, ...] = ()
     rare: bool = False
-    """Means something to few adapters only: the page folds it away, and the infotext has it where it says something."""
+    """Seldom set: the infotext has it only where it says something, and pasting resets it where it is not mentioned."""
 
     def parse(self, value: Any) -> Any:
         """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""
@@ -84,7 +80,14 @@ FIELDS = (
     ),
     Field("start", "Start", Type.NUMBER, 0.0, "Fraction of the steps after which the picture begins to act."),
     Field("end", "End", Type.NUMBER, 1.0, "Fraction of the steps after which the picture no longer acts."),
-    Field("encoder", "Image encoder", Type.ENCODER, None, "The image encoder by name; without it the one that fits."),
+    Field(
+        "encoder",
+        "Image encoder",
+        Type.ENCODER,
+        None,
+        "The image encoder by name; without it the one that fits.",
+        rare=True,
+    ),
     Field(
         "face",
         "Saved face",
@@ -205,66 +208,15 @@ class Unit:
         return (self.model or "", self.encoder or "", *picture, *rest)
 
 
-def _parse_switch(about: Field, value: Any) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
-    found = words.get(str(value).lower())
-    if found is None:
-        raise UnitError(f"IP-Adapter: {about.name} must be true or false, got {_shown(value)}.")
-    return found
-
-
-def _parse_number(about: Field, value: Any) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not about.minimum <= number <= about.maximum:
-        raise UnitError(
-            f"IP-Adapter: {about.name} must be a number from {about.minimum:g} to {about.maximum:g},"
-            f" got {_shown(value)}."
-        )
-    return number
-
-
-def _parse_model(about: Field, value: Any) -> str | None:
-    if value is None or value in ("", "None", AUTOMATIC):
-        return None
-    if not isinstance(value, str):
-        raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}, got {_shown(value)}.")
-    return value
-
-
-def _parse_picture(about: Field, value: Any) -> Image.Image | None:
-    if value is not None and not isinstance(value, Image.Image):
-        raise UnitError(f"IP-Adapter: {about.name} must be a picture, got {_shown(value)}.")
-    try:
-        return as_rgb(value) if value is not None else None
-    except Exception as error:  # Pillow opens files lazily, and each format fails in a way of its own
-        raise UnitError(
-            f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
-            " save it as PNG and give it again."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _shown(value: Any) -> str:
-    """A value for a message, short whatever it is."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
 PARSERS = {
-    Type.SWITCH: _parse_switch,
-    Type.NUMBER: _parse_number,
-    Type.INTEGER: parse_integer,
-    Type.CHOICE: parse_choice,
+    Type.SWITCH: parsers.parse_switch,
+    Type.NUMBER: parsers.parse_number,
+    Type.INTEGER: parsers.parse_integer,
+    Type.CHOICE: parsers.parse_choice,
     Type.FACE: lambda _, value: GivenFace.parse(value),
-    Type.MODEL: _parse_model,
-    Type.ENCODER: _parse_model,
-    Type.PICTURE: _parse_picture,
+    Type.MODEL: parsers.parse_name,
+    Type.ENCODER: parsers.parse_name,
+    Type.PICTURE: parsers.parse_picture,
 }
 
 assert [f.name for f in FIELDS] == [f.name for f in fields(Unit)]

@@ -11,7 +11,8 @@ from PIL import Image
 
 from lib_ipadapter.model.picture import content_hash, encoder_view
 from lib_ipadapter.session import infotext
-from lib_ipadapter.session.unit import AUTOMATIC, FIELDS
+from lib_ipadapter.session.parsers import AUTOMATIC
+from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import compat, downloads, models
 from lib_ipadapter.webui.models import NONE
 

@@ -144,6 +144,9 @@ def check_one_sentence(look: Callable[[Path], object], path: Path) -> None:
 
 
 OTHERS = {
+    "unet.down_blocks.0.weight": "a raw training checkpoint without K/V maps",
+    "encoder_hid_proj.image_projection_layers.0.weight": "an adapter in diffusers' in-UNet layout without K/V maps",
+    "lora_unet_down_blocks_0.alpha": "a LoRA",
     "lora_unet_mid_block.lora_up.weight": "a LoRA",
     "unet_blocks.attn.to_q.lora_A.weight": "a LoRA",
     "base_model.x.to_k.lora_down.weight": "a LoRA",
