@@ -108,7 +108,7 @@ class IPAdapter(nn.Module):
         return torch.func.functional_call(self.image_proj, weights, features, options)
 
     def image_prompt(self, cond: Features, nothing: Features, shortcut_scale: float = 1.0) -> ImagePromptEmbeds:
-        """Image tokens of one picture's features (or several faces', a row each), and of those that stand for no picture.
+        """Image tokens of one picture's features (of several faces, a row each), and of those that stand for none.
 
         For faces that is a zero embedding, raw or normed alike, and for FaceID-plus also the hidden states of a zero
         pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter_faceid.py:187 and 331).
