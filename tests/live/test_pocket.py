@@ -14,9 +14,10 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import Unit
 from pocket import demo, ship
 from pocket.draw import draw
+from pocket.facts import SHOWN
 from pocket.judge import judge
 from pocket.scenes import SIZE
-from pocket.studio import Studio, unit
+from pocket.studio import GUIDANCE, Studio, unit
 from pocket.webui import install
 from tests.hosts.originals import NUMPY
 from tests.live.client import Client, Json, difference, encode
@@ -25,7 +26,7 @@ from tests.live.host import Installed, Setup, running
 
 STEPS = 28
 """With 28 both hosts' samplers ask the UNet at the same whole timesteps, 37 apart."""
-GUIDANCE = 4.0
+
 SEED = 7
 REFERENCE = draw(demo.REFERENCES[1])
 
@@ -74,7 +75,7 @@ def test_both_hosts_make_the_same_picture(
 
 
 def test_a_picture_alone_is_followed(pocket: Client) -> None:
-    asked = {"image": encode(REFERENCE), "model": ship.adapter_path(Kind.PLUS).stem, "scale": 1.0}
+    asked = {"image": encode(REFERENCE), "model": ship.adapter_path(SHOWN).stem, "scale": 1.0}
     picture = by_webui(pocket, "", asked, sampler_name="DPM++ 2M", steps=16)
     found = judge(Image.fromarray(picture)).agrees(demo.REFERENCES[1])
     assert found["colour"]
