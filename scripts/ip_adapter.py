@@ -4,7 +4,8 @@ from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
 from lib_ipadapter.session.remote import Shelf
-from lib_ipadapter.webui import models, panel, routes, settings
+from lib_ipadapter.webui import models, panel, paste, routes, settings
+from lib_ipadapter.webui.controls import Lists
 from lib_ipadapter.webui.door import Door
 
 
@@ -24,25 +25,18 @@ class IPAdapterScript(scripts.Script):
         def here():
             return a1111.adapter_folders(), a1111.loaded_unet()
 
-        def choices():
-            return models.choices(*here())
-
-        def resolve(name):
-            return models.choice(name, *here())
-
-        def encoders():
-            return models.encoder_names(a1111.encoder_folders())
-
-        def faces():
-            return models.faces(a1111.adapter_folders())
-
         def folders(shelf):
             return a1111.encoder_folders() if shelf is Shelf.ENCODERS else a1111.adapter_folders()
 
+        lists = Lists(
+            models=lambda: models.choices(*here()),
+            resolve=lambda name: models.choice(name, *here()),
+            encoders=lambda: models.encoder_names(a1111.encoder_folders()),
+            faces=lambda: models.faces(a1111.adapter_folders()),
+        )
         tab = "img2img" if is_img2img else "txt2img"
-        lists = {"folders": folders, "encoders": encoders, "faces": faces}
-        controls = panel.build(tab, settings.number_of_units(), choices, resolve, **lists)
-        self.infotext_fields = panel.paste_fields(controls, resolve, faces)
+        controls = panel.build(tab, settings.number_of_units(), lists, folders)
+        self.infotext_fields = paste.paste_fields(controls, lists)
         self.paste_field_names = []
         return panel.components(controls)
 

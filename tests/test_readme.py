@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_ipadapter.session.unit import FIELDS, Type
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.webui.api import parse_units
 from tests.webui.test_api import encoded
 

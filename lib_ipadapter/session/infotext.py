@@ -13,7 +13,8 @@ from typing import Any
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.faces import GivenFace
-from lib_ipadapter.session.unit import FIELDS, Field, Type, Unit
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import Field, Type
 
 KEY = "IP-Adapter"
 HASH_LENGTH = 12

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.session.unit import FIELDS, Type, Unit
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import Type
 
 MAX_ENCODED = 64 << 20
 """Characters of base64; a 45 MB file. Larger ones are refused before they are decoded."""

@@ -14,7 +14,8 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.session.unit import FIELDS, Type, Unit
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import Type
 
 PICTURE = Image.new("RGB", (4, 4))
 

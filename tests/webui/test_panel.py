@@ -11,7 +11,8 @@ from PIL import Image
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.webui import panel
+from lib_ipadapter.webui import panel, paste
+from lib_ipadapter.webui.controls import Lists, UnitControls, show_view
 
 RARE = {
     "face": "None",
@@ -34,40 +35,43 @@ def known(name: str) -> str | None:
     return name if name in LIST else None
 
 
+LISTS = Lists(models=lambda: LIST, resolve=known, faces=faces)
+
+
 def nowhere(_: Shelf) -> list[Path]:
     return [Path("nowhere")]
 
 
 @pytest.fixture
-def controls() -> list[panel.UnitControls]:
+def controls() -> list[UnitControls]:
     with gr.Blocks():
-        return panel.build("txt2img", 3, lambda: LIST, known, folders=nowhere, faces=faces)
+        return panel.build("txt2img", 3, LISTS, nowhere)
 
 
-def restored(controls: list[panel.UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
+def restored(controls: list[UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
     """Field name -> what pasting `parameters` sets it to; None leaves it."""
-    functions = dict(panel.paste_fields(controls, known, faces))
+    functions = dict(paste.paste_fields(controls, LISTS))
     return {name: functions[c](parameters) for name, c in controls[unit].fields.items() if c in functions}
 
 
-def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: list[panel.UnitControls]) -> None:
+def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: list[UnitControls]) -> None:
     ids = [component.elem_id for component in panel.components(controls)]
     assert ids == [f"ip_adapter_txt2img_unit_{n}_{f.name}" for n in (1, 2, 3) for f in FIELDS]
 
 
-def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[panel.UnitControls]) -> None:
+def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
     plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
     assert values == plain | {"encoder": "Automatic"} | RARE
 
 
-def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[panel.UnitControls]) -> None:
+def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
     assert len(sliders) == 3 * 6
     assert all(type(slider.value) is float for slider in sliders)
 
 
-def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[panel.UnitControls]) -> None:
+def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
     names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
@@ -75,11 +79,11 @@ def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[pane
 
 def test_one_unit_has_no_tabs() -> None:
     with gr.Blocks() as blocks:
-        panel.build("img2img", 1, lambda: LIST, known, folders=nowhere, faces=faces)
+        panel.build("img2img", 1, LISTS, nowhere)
     assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
 
 
-def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: list[panel.UnitControls]) -> None:
+def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: list[UnitControls]) -> None:
     unit = Unit(image=Image.new("RGB", (8, 8)), model="ip-adapter_sd15", scale=0.85, start=0.1, end=0.9)
     parameters = infotext.write([Unit(enabled=False), unit], lambda name: name)
     assert restored(controls, parameters, 1) == {
@@ -96,10 +100,10 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
 
 
 def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
-    controls: list[panel.UnitControls], monkeypatch: pytest.MonkeyPatch
+    controls: list[UnitControls], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(panel.compat, "warn", warned.append)
+    monkeypatch.setattr(paste.compat, "warn", warned.append)
     wanted = {"face": "ada", "face_index": 2, "shortcut_scale": 0.5, "kind": "faceid-plus"}
     unit = Unit.parse({"model": "ip-adapter_sd15"} | wanted)
     found = restored(controls, infotext.write([unit], lambda name: name), 0)
@@ -109,7 +113,7 @@ def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
     assert ["somebody" in sentence for sentence in warned if "saved face" in sentence] == [True]
 
 
-def test_the_face_fields_are_folded_away_together(controls: list[panel.UnitControls]) -> None:
+def test_the_face_fields_are_folded_away_together(controls: list[UnitControls]) -> None:
     for number, unit in enumerate(controls, 1):
         for name in RARE:
             block = unit.fields[name]
@@ -118,31 +122,31 @@ def test_the_face_fields_are_folded_away_together(controls: list[panel.UnitContr
             assert (block.elem_id, block.open) == (f"ip_adapter_txt2img_unit_{number}_face_panel", False)
 
 
-def test_a_pasted_encoder_is_the_one_that_was_asked_for(controls: list[panel.UnitControls]) -> None:
+def test_a_pasted_encoder_is_the_one_that_was_asked_for(controls: list[UnitControls]) -> None:
     unit = Unit(image=Image.new("RGB", (8, 8)), model="ip-adapter_sd15", encoder="My, encoder")
     assert restored(controls, infotext.write([unit], lambda name: name), 0)["encoder"] == "My, encoder"
 
 
-def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[panel.UnitControls]) -> None:
-    functions = dict(panel.paste_fields(controls, lambda name: name, faces))
+def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
     unit = Unit(image=Image.new("RGB", (8, 8)), model="m")
     said = functions[controls[0].note](infotext.write([unit], lambda name: name))
     assert unit.image_hash[:12] in said
 
 
-def test_a_hostile_picture_hash_reaches_no_page(controls: list[panel.UnitControls]) -> None:
-    functions = dict(panel.paste_fields(controls, lambda name: name, faces))
+def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
     assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) == ""
 
 
 def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() -> None:
-    update, note = panel.show_view(Image.new("RGB", (300, 200), "red"))
+    update, note = show_view(Image.new("RGB", (300, 200), "red"))
     assert update["value"].size == (224, 224)
     assert "square in its middle" in note
-    assert "square" not in panel.show_view(Image.new("RGB", (300, 300)))[1]
+    assert "square" not in show_view(Image.new("RGB", (300, 300)))[1]
 
 
 def test_without_a_picture_the_preview_is_hidden() -> None:
-    update, note = panel.show_view(None)
+    update, note = show_view(None)
     assert update["visible"] is False
     assert note == ""

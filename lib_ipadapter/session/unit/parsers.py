@@ -9,9 +9,10 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.session.faces import GivenFace
 
 if TYPE_CHECKING:
-    from lib_ipadapter.session.unit import Field
+    from lib_ipadapter.session.unit.field import Field
 
 AUTOMATIC = "Automatic"
 """The page's word for the encoder that fits."""
@@ -70,6 +71,11 @@ def parse_picture(about: Field, value: Any) -> Image.Image | None:
             f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
             " save it as PNG and give it again."
         ) from error
+
+
+def parse_face(_: Field, value: Any) -> GivenFace | None:
+    """Numbers, or the name of a saved face."""
+    return GivenFace.parse(value)
 
 
 def _float(value: Any) -> float:

@@ -1,0 +1,70 @@
+"""What there is to say about one thing that a user can set."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from lib_ipadapter.session.unit import parsers
+
+
+class Type(str, Enum):
+    """What a field holds."""
+
+    SWITCH = "true or false"
+    NUMBER = "a number"
+    INTEGER = "a whole number"
+    CHOICE = "one of a few words"
+    MODEL = "the name of an adapter"
+    ENCODER = "the name of an image encoder"
+    PICTURE = "a picture"
+    FACE = "a face embedding"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One thing that a user can say about a unit."""
+
+    label: str
+    type: Type
+    about: str
+    """One sentence for tooltips and documentation."""
+    name: str = ""
+    """Attribute of `Unit`, key in the API and in the infotext."""
+    default: Any = None
+    minimum: float = 0.0
+    maximum: float = 1.0
+    step: float = 0.01
+    choices: tuple[str, ...] = ()
+    rare: bool = False
+    """Seldom set: the infotext has it only where it says something, and pasting resets it where it is not mentioned."""
+
+    def parse(self, value: Any) -> Any:
+        """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""
+        return PARSERS[self.type](self, value)
+
+
+def setting(label: str, type: Type, about: str, **more: Any) -> Any:  # noqa: A002 - as `Field` calls it
+    """An attribute of a unit, and its `Field`, in one line; `more` are attributes of that."""
+    field = Field(label, type, about, **more)
+    shown = type not in (Type.PICTURE, Type.FACE)
+    return dataclasses.field(default=field.default, repr=shown, metadata={Field: field})
+
+
+def fields_of(unit: Any) -> tuple[Field, ...]:
+    """Those of a unit, or of one of the classes that it is made of, in the order in which they are written."""
+    return tuple(replace(one.metadata[Field], name=one.name) for one in dataclasses.fields(unit))
+
+
+PARSERS = {
+    Type.SWITCH: parsers.parse_switch,
+    Type.NUMBER: parsers.parse_number,
+    Type.INTEGER: parsers.parse_integer,
+    Type.CHOICE: parsers.parse_choice,
+    Type.MODEL: parsers.parse_name,
+    Type.ENCODER: parsers.parse_name,
+    Type.PICTURE: parsers.parse_picture,
+    Type.FACE: parsers.parse_face,
+}

@@ -1,0 +1,168 @@
+"""The components of one unit: one for each field, by its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from lib_ipadapter.model.picture import content_hash, encoder_view
+from lib_ipadapter.session import infotext
+from lib_ipadapter.session.unit import FIELDS, TOPICS
+from lib_ipadapter.session.unit.everyday import Everyday
+from lib_ipadapter.session.unit.field import Field, Type, fields_of
+from lib_ipadapter.session.unit.parsers import AUTOMATIC
+from lib_ipadapter.webui import compat
+from lib_ipadapter.webui.models import NONE
+
+Choices = Callable[[], Sequence[str]]
+"""Gives the entries of a list, of models or of saved faces, as they are now."""
+
+Resolve = Callable[[str], "str | None"]
+"""Gives the entry of that list which a pasted name stands for."""
+
+WIDE = (Type.SWITCH, Type.PICTURE, Type.MODEL, Type.ENCODER, Type.FACE)
+"""Types whose components have a row of their own; of others two share one."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What there is to choose from."""
+
+    models: Choices
+    resolve: Resolve
+    encoders: Choices = tuple
+    faces: Choices = tuple
+
+
+@dataclass(frozen=True)
+class UnitControls:
+    """What the panel has for one unit."""
+
+    fields: dict[str, Any]
+    """Field name -> component, in the order of `FIELDS`."""
+    note: gr.HTML
+    """Says which picture is there, or which one a pasted infotext wants."""
+
+
+def build_unit(elem_id: str, lists: Lists) -> UnitControls:
+    """The everyday controls, and below them each other topic folded away."""
+    everyday = {field.name: field for field in fields_of(Everyday)}
+    found: dict[str, Any] = {}
+
+    def add(name: str) -> Any:
+        found[name] = component(everyday[name], elem_id, lists)
+        return found[name]
+
+    with gr.Row():
+        enabled = add("enabled")
+    with gr.Row(elem_classes=["ip-adapter-pictures"]):
+        image = add("image")
+        view = gr.Image(
+            label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
+        )
+    note = gr.HTML(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
+    with gr.Row(elem_classes=["ip-adapter-model"]):
+        model = add("model")
+        refresh = compat.refresh_button(elem_id=f"{elem_id}_refresh")
+    encoder = add("encoder")
+    add("scale")
+    with gr.Row():
+        for name in ("start", "end"):
+            add(name)
+    for title, topic in TOPICS.items():
+        if topic is not Everyday:
+            found |= _folded(title, fields_of(topic), elem_id, lists)
+
+    image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
+    _refreshes(refresh, model, lambda chosen: gr.update(choices=list(lists.models()), value=_known(lists, chosen)))
+    _refreshes(refresh, encoder, lambda _: gr.update(choices=_encoders(lists)))
+    compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
+    return UnitControls({field.name: found[field.name] for field in FIELDS}, note)
+
+
+def component(field: Field, elem_id: str, lists: Lists) -> Any:
+    """The component for a field."""
+    about = {"label": field.label, "elem_id": f"{elem_id}_{field.name}"}
+    return COMPONENTS[field.type](field, lists, about)
+
+
+def show_view(image: Image.Image | None) -> tuple[Any, str]:
+    """What the encoder will see of a picture, and the picture's hash."""
+    if image is None:
+        return gr.update(value=None, visible=False), ""
+    view = encoder_view(image)
+    text = f"Picture {content_hash(image)[: infotext.HASH_LENGTH]}"
+    if image.width != image.height:
+        text += ": only the square in its middle is seen"
+    return gr.update(value=view, visible=True), text
+
+
+def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> dict[str, Any]:
+    """One topic in an accordion of its own."""
+    found: dict[str, Any] = {}
+    with gr.Accordion(title, open=False, elem_id=f"{elem_id}_{fields[0].name}_panel"):
+        for row in _rows(fields):
+            with _row(row):
+                for field in row:
+                    found[field.name] = component(field, elem_id, lists)
+                    if field.type is Type.FACE:
+                        refresh = compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh")
+                        _refreshes(refresh, found[field.name], lambda _: gr.update(choices=list(lists.faces())))
+    return found
+
+
+def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
+    """Fields that stand beside each other."""
+    row: list[Field] = []
+    for field in fields:
+        if row and (len(row) == 2 or field.type in WIDE or row[-1].type in WIDE):
+            yield row
+            row = []
+        row.append(field)
+    yield row
+
+
+@contextmanager
+def _row(fields: Sequence[Field]) -> Iterator[None]:
+    with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type is Type.FACE else []):
+        yield
+
+
+def _refreshes(button: gr.Button, dropdown: gr.Dropdown, updated: Callable[[str], Any]) -> None:
+    button.click(fn=updated, inputs=[dropdown], outputs=[dropdown], show_progress="hidden")
+
+
+def _known(lists: Lists, chosen: str) -> str:
+    return lists.resolve(chosen) or chosen
+
+
+def _encoders(lists: Lists) -> list[str]:
+    return [AUTOMATIC, *lists.encoders()]
+
+
+def _slider(field: Field, about: dict[str, Any]) -> gr.Slider:
+    return gr.Slider(field.minimum, field.maximum, step=field.step, value=float(field.default), **about)
+
+
+Make = Callable[[Field, Lists, "dict[str, Any]"], Any]
+
+COMPONENTS: dict[Type, Make] = {
+    # A unit that is enabled from the start would stop every job.
+    Type.SWITCH: lambda field, _, about: gr.Checkbox(value=field.default and field.name != "enabled", **about),
+    Type.NUMBER: lambda field, _, about: _slider(field, about),
+    Type.INTEGER: lambda field, _, about: _slider(field, about),
+    Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),
+    Type.PICTURE: lambda _, __, about: compat.picture_input(height=260, **about),
+    Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
+    # A pasted name may be of an encoder that is not here: that is said when it is asked for.
+    Type.ENCODER: lambda _, lists, about: gr.Dropdown(
+        _encoders(lists), value=AUTOMATIC, allow_custom_value=True, **about
+    ),
+    Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
+}
+"""What stands in the page for each type of field."""
