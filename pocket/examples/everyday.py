@@ -1,0 +1,42 @@
+"""A picture, an adapter, how strongly and when."""
+
+from __future__ import annotations
+
+from pocket.examples.example import Cell, Example, unit
+
+EVERYDAY = (
+    Example(
+        "scale",
+        "A picture beside a text",
+        "The text says the shape, the picture the look: the larger the scale, the more of the picture.",
+        (
+            Cell("no picture"),
+            *(Cell(f"scale {scale:g}", (unit("purple-stripes", scale=scale),)) for scale in (0.25, 0.5, 0.75, 1.0)),
+        ),
+        shown=3,
+        prompt="a star",
+    ),
+    Example(
+        "start-end",
+        "When it acts",
+        "Early steps decide what is where, late ones how it looks. From 0.4 on, the picture hardly changes the"
+        " composition that the text has begun.",
+        (
+            Cell("all steps", (unit("red-checks", scale=1.0),)),
+            Cell("until 0.4", (unit("red-checks", scale=1.0, end=0.4),)),
+            Cell("from 0.4 on", (unit("red-checks", scale=1.0, start=0.4),)),
+        ),
+        prompt="a small cross on the left",
+    ),
+    Example(
+        "units",
+        "Several units",
+        "Each unit is a picture of its own; what they add is summed, in whatever order they are given.",
+        (
+            Cell("first", (unit("purple-stripes", scale=0.7),)),
+            Cell("second", (unit("teal-spots", scale=0.7),)),
+            Cell("both", (unit("purple-stripes", scale=0.5), unit("teal-spots", scale=0.5))),
+        ),
+        prompt="a triangle",
+    ),
+)
