@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,6 +29,14 @@ class KeyValue:
     def like(self, tensor: Tensor) -> KeyValue:
         """On the device and in the dtype of `tensor`; itself when nothing changes."""
         return KeyValue(self.key.to(tensor), self.value.to(tensor))
+
+    def inverted(self) -> KeyValue:
+        """Of rows for no picture and for one: the picture for none, and nothing, keys and values of 0, for the picture.
+
+        cubiq/ComfyUI_IPAdapter_plus@9d076a3 IPAdapterPlus.py:878-928, for layers that a precise weight type inverts.
+        """
+        picture = KeyValue(self.key[1], self.value[1])
+        return KeyValue(*(torch.stack([part, torch.zeros_like(part)]) for part in (picture.key, picture.value)))
 
     def cpu(self) -> KeyValue:
         """On the CPU."""

@@ -46,7 +46,7 @@ class LayerHooks:
     def keep_query(self, module: nn.Module, args: tuple[Any, ...], query: Tensor) -> None:
         """After ``to_q``: the query as the host computed it, LoRA and all."""
         self.moment.reached = True
-        if any(branch.acts(self.moment) for branch in self.branches):
+        if any(branch.acts_in(self.layer, self.moment) for branch in self.branches):
             self.query = query
 
     def add_branches(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
@@ -59,7 +59,7 @@ class LayerHooks:
             return None
         hidden, *rest = args
         for branch in self.branches:
-            if branch.acts(self.moment):
+            if branch.acts_in(self.layer, self.moment):
                 hidden = hidden + branch.output(query, self.layer, self.moment).to(hidden.dtype)
         return (hidden, *rest)
 

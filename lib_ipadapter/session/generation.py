@@ -8,11 +8,15 @@ from contextlib import ExitStack
 from torch import nn
 
 from lib_ipadapter.errors import HostError
+from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.maths.scaling import EmbedsScaling
+from lib_ipadapter.maths.structure import STRUCTURES
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
+from lib_ipadapter.session.arrangement import arranged
 from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.library import LIBRARY, Library
@@ -77,9 +81,18 @@ class Generation:
         file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
         variant = self.library.variant(file.path, unit.choice)
         check_fits(variant, layers, file.name)
-        key_values = self.library.key_values(unit, file.path, self.host)
+        structure = STRUCTURES[len(layers)]
+        scales = unit.layer_scales(unit.scale, structure)
+
+        def compute(seen: Unit) -> tuple[KeyValue, ...]:
+            return self.library.key_values(seen, file.path, self.host).layers
+
+        key_values = arranged(unit, compute, layers, structure)
         lora = self.library.adapter(file.path, unit.choice).lora if variant.lora_rank and unit.lora_scale else {}
-        self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule, lora, unit.lora_scale))
+        scaling = EmbedsScaling(unit.embeds_scaling)
+        self.branches.append(
+            ImageBranch(key_values, 1.0, unit.schedule, lora, unit.lora_scale, layers=scales, scaling=scaling)
+        )
         self.variants.append(variant)
 
     def _attach(self, unet: nn.Module) -> None:

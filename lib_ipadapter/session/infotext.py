@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Field, Type
@@ -43,8 +44,10 @@ def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
 
 def _rare(unit: Unit) -> dict[str, Any]:
     """What few adapters know, where it was set. An embedding tells who a person is: only its hash is written."""
-    plain = [f for f in FIELDS if f.rare and f.type is not Type.FACE]
+    plain = [f for f in FIELDS if f.rare and f.type not in (Type.FACE, Type.PICTURE)]
     pairs = {f.name: getattr(unit, f.name) for f in plain if getattr(unit, f.name) != f.default}
+    pictures = {f.name: getattr(unit, f.name) for f in FIELDS if f.rare and f.type is Type.PICTURE}
+    pairs |= {name: content_hash(picture)[:HASH_LENGTH] for name, picture in pictures.items() if picture is not None}
     if unit.face:
         pairs["face" if unit.face.name else "face_hash"] = unit.face.label
     return pairs

@@ -25,7 +25,10 @@ Choices = Callable[[], Sequence[str]]
 Resolve = Callable[[str], "str | None"]
 """Gives the entry of that list which a pasted name stands for."""
 
-WIDE = (Type.SWITCH, Type.PICTURE, Type.MODEL, Type.ENCODER, Type.FACE)
+TEXTS = (Type.CURVE, Type.LAYERS, Type.GRID)
+"""Types that are written."""
+
+WIDE = (Type.SWITCH, Type.PICTURE, Type.MODEL, Type.ENCODER, Type.FACE, *TEXTS)
 """Types whose components have a row of their own; of others two share one."""
 
 
@@ -163,6 +166,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.ENCODER: lambda _, lists, about: gr.Dropdown(
         _encoders(lists), value=AUTOMATIC, allow_custom_value=True, **about
     ),
+    **dict.fromkeys(TEXTS, lambda field, _, about: gr.Textbox(value=field.default, max_lines=1, **about)),
     Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
 }
 """What stands in the page for each type of field."""

@@ -17,15 +17,17 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
+from lib_ipadapter.session.unit.layering import Layering
+from lib_ipadapter.session.unit.notation import read_curve
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
-ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE)
+ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.CURVE, Type.LAYERS, Type.GRID)
 """Types of fields that can be sorted."""
 
 
 @dataclass(frozen=True)
-class Unit(Face, Everyday):  # dataclasses count from the right
+class Unit(Layering, Face, Everyday):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -39,12 +41,12 @@ class Unit(Face, Everyday):  # dataclasses count from the right
     @property
     def schedule(self) -> Schedule:
         """When the unit acts."""
-        return Schedule(self.start, self.end)
+        return Schedule(self.start, self.end, read_curve(self.curve))
 
     @property
     def active(self) -> bool:
         """Whether the unit can change the picture at all; nothing is loaded for one that cannot."""
-        return self.enabled and self.scale != 0.0 and not self.schedule.empty
+        return self.enabled and not self.schedule.empty and self.strong(self.scale)
 
     def check(self) -> None:
         """Raises `UnitError` for an active unit that lacks something."""
@@ -61,12 +63,13 @@ class Unit(Face, Everyday):  # dataclasses count from the right
     @property
     def order(self) -> tuple[Any, ...]:
         """Units are summed in this order, so that the order they were given in cannot change a single bit."""
-        picture = (self.image_hash, self.face.label if self.face else "")
+        second = content_hash(self.composition_image) if self.composition_image is not None else ""
+        picture = (self.image_hash, self.face.label if self.face else "", second)
         rest = tuple(getattr(self, f.name) for f in FIELDS if f.type in ORDERED)
         return (self.model or "", self.encoder or "", *picture, *rest)
 
 
-TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face}
+TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face, "Layers and steps": Layering}
 """Title in the page -> the class that has its fields, in their order. Only the first topic is not folded away."""
 
 FIELDS = fields_of(Unit)

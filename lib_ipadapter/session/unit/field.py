@@ -21,6 +21,9 @@ class Type(str, Enum):
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
     FACE = "a face embedding"
+    CURVE = "numbers over the steps, as 0:1, 0.5:0.3, 1:0 or [0.3:0.9:0.5]"
+    LAYERS = "numbers by layer, as 0:1, 4:0.25, 5:-1, or all of them"
+    GRID = "rows of numbers, as 1, 0; 0.5, 1"
 
 
 @dataclass(frozen=True)
@@ -67,4 +70,7 @@ PARSERS = {
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
     Type.FACE: parsers.parse_face,
+    Type.CURVE: parsers.parse_curve,
+    Type.LAYERS: parsers.parse_layers,
+    Type.GRID: parsers.parse_grid,
 }

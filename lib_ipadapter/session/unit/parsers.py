@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.picture import as_rgb
 from lib_ipadapter.session.faces import GivenFace
+from lib_ipadapter.session.unit import notation
 
 if TYPE_CHECKING:
     from lib_ipadapter.session.unit.field import Field
@@ -45,8 +47,9 @@ def parse_integer(about: Field, value: Any) -> int:
 
 def parse_choice(about: Field, value: Any) -> str:
     """One of the field's words, upper or lower case."""
-    found = value.strip().lower() if isinstance(value, str) else ""
-    if found not in about.choices:
+    words = {choice.lower(): choice for choice in about.choices}
+    found = words.get(value.strip().lower()) if isinstance(value, str) else None
+    if found is None:
         raise UnitError(f"IP-Adapter: {about.name} must be one of {', '.join(about.choices)}; got {_shown(value)}.")
     return found
 
@@ -76,6 +79,33 @@ def parse_picture(about: Field, value: Any) -> Image.Image | None:
 def parse_face(_: Field, value: Any) -> GivenFace | None:
     """Numbers, or the name of a saved face."""
     return GivenFace.parse(value)
+
+
+def parse_curve(about: Field, value: Any) -> str:
+    """Points over the steps, brackets as in a prompt, or one number; from an API also a mapping or a list of pairs."""
+    return _parse_text(about, value, notation.read_curve, notation.points_of)
+
+
+def parse_layers(about: Field, value: Any) -> str:
+    """A scale by layer, as text, mapping or whole list."""
+    return _parse_text(about, value, notation.read_layers)
+
+
+def parse_grid(about: Field, value: Any) -> str:
+    """Rows of factors, as text or a list of lists."""
+    return _parse_text(about, value, notation.read_grid)
+
+
+def _parse_text(
+    about: Field, value: Any, read: Callable[[str], object], prepare: Callable[[Any], Any] = lambda value: value
+) -> str:
+    """As text that `read` understands, so that page, infotext and API speak the same."""
+    try:
+        text = notation.text_of(prepare(value))
+        read(text)
+    except ValueError as error:
+        raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}; {error}; got {_shown(value)}.") from None
+    return text
 
 
 def _float(value: Any) -> float:

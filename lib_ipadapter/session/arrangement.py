@@ -1,0 +1,37 @@
+"""Which picture each layer sees, and in which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.maths.structure import Structure
+from lib_ipadapter.maths.weight_types import composition_blocks, inverted
+from lib_ipadapter.patch.layers import CrossAttention
+from lib_ipadapter.session.unit import Unit
+
+Compute = Callable[[Unit], Sequence[KeyValue]]
+"""Keys and values of a unit's reference picture for every layer, in checkpoint order."""
+
+
+def arranged(
+    unit: Unit, compute: Compute, layers: Sequence[CrossAttention], structure: Structure
+) -> tuple[KeyValue, ...]:
+    """Keys and values of one branch, in checkpoint order as `layers`, by the unit's weight type.
+
+    The composition's layers may have a picture of their own. Where a precise type pushes a picture away, the
+    unconditional rows see it and the conditional ones nothing: guidance goes from the former to the latter.
+    """
+    own = compute(unit)
+    block_of = [structure.block_of[layer.run_index] for layer in layers]
+    turned = inverted(unit.weights, structure)
+    found = [kv.inverted() if block in turned else kv for kv, block in zip(own, block_of, strict=True)]
+    if unit.weights.two_pictures and unit.composition_image is not None:
+        # A ready-made face would stand in for the picture.
+        other = compute(replace(unit, image=unit.composition_image, face=None))
+        placing = composition_blocks(structure)
+        found = [
+            second if block in placing else first for first, second, block in zip(found, other, block_of, strict=True)
+        ]
+    return tuple(found)

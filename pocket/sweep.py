@@ -1,0 +1,170 @@
+"""``python -m pocket.sweep``: which layer carries what, and what each weight type does, on the pocket model.
+
+Each layer by itself, all layers but one, and every weight type, over held-out references and an empty prompt; the judge
+says which attributes agree with the reference. What the layers of the published networks do was found by their users;
+this finds it for the small one, and need not find the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from lib_ipadapter.maths.structure import SD15
+from lib_ipadapter.maths.weight_types import WeightType
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.unit import Unit
+from pocket import ship
+from pocket.draw import draw
+from pocket.evaluate import CODE, HELD_OUT, MEMORY, READ
+from pocket.judge import judge
+from pocket.memory import Memory
+from pocket.scenes import Scene, sample_scene
+from pocket.studio import GUIDANCE, SAMPLER, Studio, unit
+
+STEPS = 8
+"""Half of what the evaluation takes: there are a thousand pictures."""
+SCALE = 1.0
+SECOND = "as the second picture"
+"""Of an attribute that agrees with the composition's picture, where that is another one."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to draw."""
+
+    group: str
+    """Of what is compared: ``alone``, ``without``, ``weight type``, ``two pictures`` or ``reference``."""
+    name: str
+    seed: int
+    scene: Scene
+    """The reference."""
+    fields: tuple[tuple[str, Any], ...] = ()
+    """What the unit has besides picture, model and scale."""
+    second: Scene | None = None
+    """The composition's picture."""
+
+    def unit(self) -> Unit:
+        """What a user would set."""
+        second = {} if self.second is None else {"composition_image": draw(self.second)}
+        return replace(unit(Kind.BASE, draw(self.scene), SCALE), **dict(self.fields), **second)
+
+
+def tasks(count: int) -> list[Task]:
+    """Everything that is measured, over `count` references."""
+    lot = random.Random(HELD_OUT)
+    scenes = [sample_scene(lot, pair_share=0.0) for _ in range(count)]
+    found: list[Task] = []
+    for seed, (scene, other) in enumerate(zip(scenes, [*scenes[1:], scenes[0]], strict=True)):
+        found.append(Task("reference", "no picture", seed, scene, (("enabled", False),)))
+        for layer in range(SD15.layers):
+            for group, factor in (("alone", 1.0), ("without", 0.0)):
+                factors = [factor if at == layer else 1.0 - factor for at in range(SD15.layers)]
+                found.append(Task(group, str(layer), seed, scene, (("layers", ", ".join(map(repr, factors))),)))
+        for kind in WeightType:
+            weights = (("weight_type", kind.value),)
+            if kind.two_pictures:
+                found.append(Task("two pictures", kind.value, seed, scene, weights, other))
+            # With one picture and one scale this one is the linear type.
+            if kind is not WeightType.STRONG_STYLE_AND_COMPOSITION:
+                found.append(Task("weight type", kind.value, seed, scene, weights))
+    return found
+
+
+@cache
+def _studio() -> Studio:
+    torch.set_num_threads(1)  # one process per core
+    return Studio()
+
+
+def perform(task: Task) -> dict[str, bool]:
+    """Draws and judges; runs in a process of its own."""
+    verdict = judge(_studio().draw("", task.seed, task.unit(), num_inference_steps=STEPS))
+    found = verdict.agrees(task.scene)
+    if task.second:
+        found |= {f"{name} {SECOND}": right for name, right in verdict.agrees(task.second).items()}
+    return found
+
+
+def perform_all(wanted: Sequence[Task], processes: int) -> list[tuple[Task, dict[str, bool]]]:
+    """Each with what came of it; what was judged before is not drawn again."""
+    memory = Memory(MEMORY)
+    files = [ship.CHECKPOINT, *CODE, ship.adapter_path(Kind.BASE), ship.ENCODER / "model.safetensors"]
+    keys = {task: memory.key((task, STEPS, SCALE, GUIDANCE, SAMPLER), files) for task in wanted}
+    new = [task for task in wanted if keys[task] not in memory.known]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
+        list(memory.follow((keys[task] for task in new), drawn))
+    return [(task, memory.known[keys[task]]) for task in wanted]
+
+
+def measure(count: int, processes: int) -> dict[str, Any]:
+    """Group -> name -> attribute -> share of the references that it agrees with, from 0 to 1."""
+    found: dict[str, dict[str, list[dict[str, bool]]]] = {}
+    for task, answer in perform_all(tasks(count), processes):
+        found.setdefault(task.group, {}).setdefault(task.name, []).append(answer)
+    shares = {
+        group: {
+            name: {part: float(np.mean([answer[part] for answer in answers])) for part in answers[0]}
+            for name, answers in names.items()
+        }
+        for group, names in found.items()
+    }
+    return {"references": count, "steps": STEPS, "adapter": Kind.BASE.value, "scale": SCALE, **shares}
+
+
+def tables(numbers: Mapping[str, Any]) -> list[Table]:
+    """For people."""
+    none = {"no picture": numbers["reference"]["no picture"]}
+    whole = {"all layers": numbers["weight type"][WeightType.LINEAR.value]}
+    found = [
+        _filled("One layer alone", none | numbers["alone"] | whole),
+        _filled("All layers but one", whole | numbers["without"]),
+        _filled("Weight types", none | numbers["weight type"]),
+    ]
+    for reference, end in (("first", ""), ("second", f" {SECOND}")):
+        rows = {name: {part: shares[part + end] for part in READ} for name, shares in numbers["two pictures"].items()}
+        found.append(_filled(f"Two pictures: agrees with the {reference}", rows))
+    return found
+
+
+def _filled(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", *READ):
+        table.add_column(heading)
+    for name, found in rows.items():
+        table.add_row(name, *(f"{found[part]:.0%}" for part in READ))
+    return table
+
+
+def main(
+    count: Annotated[int, typer.Option(min=2, help="Held-out references.")] = 24,
+    processes: Annotated[int, typer.Option(help="Processes; as many as there are cores, if 0.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where the numbers go as JSON.")] = None,
+) -> None:
+    """Measure what each layer and each weight type takes from the reference."""
+    numbers = measure(count, processes or os.cpu_count() or 1)
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    for table in tables(numbers):
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
