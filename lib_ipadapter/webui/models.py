@@ -12,9 +12,10 @@ from lib_ipadapter.errors import AmbiguousError, CheckpointError, HostError, Not
 from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.variant import ENCODERS, Feature
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
+from lib_ipadapter.session.encoders import in_short
 from lib_ipadapter.session.faces import face_folders, list_faces
 from lib_ipadapter.session.files import ModelFile, find, list_encoders, list_files
-from lib_ipadapter.session.library import LIBRARY, in_short
+from lib_ipadapter.session.library import LIBRARY
 
 NONE = "None"
 """The WebUI's word for no choice."""

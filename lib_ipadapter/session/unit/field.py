@@ -21,6 +21,9 @@ class Type(str, Enum):
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
     FACE = "a face embedding"
+    PICTURES = "a list of pictures"
+    WEIGHTS = "a list of numbers"
+    EMBEDS = "a saved image prompt"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Field:
     choices: tuple[str, ...] = ()
     rare: bool = False
     """Seldom set: the infotext has it only where it says something, and pasting resets it where it is not mentioned."""
+    late: bool = False
+    """Acts on keys and values that are there already: they need not be computed again when it changes."""
 
     def parse(self, value: Any) -> Any:
         """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""
@@ -49,7 +54,7 @@ class Field:
 def setting(label: str, type: Type, about: str, **more: Any) -> Any:  # noqa: A002 - as `Field` calls it
     """An attribute of a unit, and its `Field`, in one line; `more` are attributes of that."""
     field = Field(label, type, about, **more)
-    shown = type not in (Type.PICTURE, Type.FACE)
+    shown = type not in (Type.PICTURE, Type.PICTURES, Type.FACE)
     return dataclasses.field(default=field.default, repr=shown, metadata={Field: field})
 
 
@@ -67,4 +72,7 @@ PARSERS = {
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
     Type.FACE: parsers.parse_face,
+    Type.PICTURES: parsers.parse_pictures,
+    Type.WEIGHTS: parsers.parse_weights,
+    Type.EMBEDS: parsers.parse_embeds,
 }
