@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from modules import devices, paths, script_callbacks, sd_models, shared
+from modules import call_queue, devices, paths, script_callbacks, sd_models, shared
 from torch import nn
 
 from lib_ipadapter.errors import IPAdapterError
@@ -37,12 +37,12 @@ COMFYUI = ("ipadapter", "clip_vision")
 
 
 class A1111Host:
-    """The WebUI, for one processing object."""
+    """The WebUI, for one processing object, or for work outside of any."""
 
-    def __init__(self, processing: Any, fail: Callable[[IPAdapterError], None]) -> None:
+    def __init__(self, processing: Any = None, fail: Callable[[IPAdapterError], None] | None = None) -> None:
         self._fail = fail
         # Weakly: the end of the processing object is what closes a generation that an exception left open.
-        self._processing = weakref.ref(processing)
+        self._processing = weakref.ref(processing) if processing is not None else lambda: None
         self.device = torch.device(devices.device)
         # Half precision is for GPUs: on the CPU it is slow, on Apple's it overflows in CLIP.
         self.dtype = devices.dtype if self.device.type == "cuda" else torch.float32
@@ -76,6 +76,8 @@ class A1111Host:
 
     def fail(self, error: IPAdapterError) -> None:
         """As the door was told to."""
+        if self._fail is None:
+            raise error
         self._fail(error)
 
     @contextmanager
@@ -178,6 +180,13 @@ def step_items(params: script_callbacks.CFGDenoiserParams) -> list[int]:
         parts = [1] * conditional
     own = [picture for picture, count in enumerate(parts) for _ in range(count)]
     return own + [row % len(parts) for row in range(len(params.x) - conditional)]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While entered, no job of the WebUI runs: what is done outside of one waits for its turn."""
+    with call_queue.queue_lock:
+        yield
 
 
 def first_item(processing: Any) -> int:

@@ -59,7 +59,7 @@ class Moment:
         self.reached = False
         self.latent_size = latent_size
         if not self._roles:
-            self.call = []
+            self.call, self.items = [], []
             return
         count = len(self._roles)
         places = [(self._cursor + i) % count for i in range(rows)]
