@@ -156,7 +156,7 @@ def test_the_three_chunks_of_instruct_pix2pix(batch: int, together: bool) -> Non
 def test_a_step_cut_short_does_not_shift_the_next() -> None:
     with watched() as watch:
         denoiser = watch.denoiser(batch_cond_uncond=False)
-        denoiser.announced = [Role.CONDITIONAL, Role.UNCONDITIONAL]
+        denoiser.announced, denoiser.items = [Role.CONDITIONAL, Role.UNCONDITIONAL], [0, 0]
         denoiser.call_model(torch.ones(1, 4, 2, 2), 77)  # and an interrupt, before the unconditional row
         denoiser(Prompt())
     watch.check(1, 1, 1)
@@ -218,3 +218,31 @@ def test_tiles_of_a_step_that_leaves_the_unconditional_rows_out() -> None:
         for _ in range(3):
             denoiser(Prompt((1, 1)))
     watch.check(12, 12, 6, 6, 12, 12)
+
+
+class Items(Watch):
+    """Three pictures: their keys hold 1 to 3, and 0 is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[int] = []
+
+    def attention(self, query: Tensor, kv: KeyValue, heads: int) -> Tensor:
+        self.got += kv.key[:, 0, 0].int().tolist()
+        return image_attention(query, kv, heads)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_each_picture_of_the_batch_gets_its_own_and_counting_goes_on_across_batches(
+    first: int, lengths: tuple[int, int], together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, numbers = Items(), torch.arange(4.0)[:, None, None].expand(-1, 2, WIDTH)
+    monkeypatch.setattr(branch, "image_attention", watch.attention)
+    with torch.no_grad(), attach(watch.unet, [ImageBranch([KeyValue(numbers, numbers)])], watch.moment):
+        denoiser = watch.denoiser(batch_cond_uncond=together)
+        denoiser.first = first
+        denoiser(Prompt((2, 1), *lengths))  # an AND in the first picture's prompt
+    one, two = 1 + first % 3, 1 + (first + 1) % 3
+    assert watch.got == [one, one, two, 0, 0]

@@ -43,6 +43,7 @@ class FakeProcessing:
     def __init__(self) -> None:
         self.extra_generation_params: dict[str, str] = {}
         self.comments: list[str] = []
+        self.iteration, self.batch_size = 0, 1
 
     def comment(self, text: str) -> None:
         self.comments.append(text)

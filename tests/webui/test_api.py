@@ -153,7 +153,7 @@ def test_the_weights_of_pictures_in_a_list_follow_that_of_the_first() -> None:
 
 @pytest.mark.parametrize("name", ["images", "negative_image"])
 def test_of_other_pictures_a_path_is_refused_too(name: str) -> None:
-    with pytest.raises(UnitError, match="picture in base64"):
+    with pytest.raises(UnitError, match="in base64"):
         api.parse_units([unit(**{name: "/etc/passwd"})])
 
 
