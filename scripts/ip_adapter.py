@@ -4,7 +4,7 @@ from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
 from lib_ipadapter.session.remote import Shelf
-from lib_ipadapter.webui import models, panel, paste, routes, settings
+from lib_ipadapter.webui import models, panel, paste, routes, saved_prompts, settings
 from lib_ipadapter.webui.controls import Lists
 from lib_ipadapter.webui.door import Door
 
@@ -28,14 +28,23 @@ class IPAdapterScript(scripts.Script):
         def folders(shelf):
             return a1111.encoder_folders() if shelf is Shelf.ENCODERS else a1111.adapter_folders()
 
+        def clear_cache():
+            return models.clear_cache(a1111.cache_folder())
+
+        def save_prompt(name, values):
+            with a1111.alone():
+                return saved_prompts.save(name, values, a1111.A1111Host())
+
         lists = Lists(
             models=lambda: models.choices(*here()),
             resolve=lambda name: models.choice(name, *here()),
             encoders=lambda: models.encoder_names(a1111.encoder_folders()),
             faces=lambda: models.faces(a1111.adapter_folders()),
+            prompts=lambda: saved_prompts.choices(a1111.adapter_folders()),
+            save_prompt=save_prompt,
         )
         tab = "img2img" if is_img2img else "txt2img"
-        controls = panel.build(tab, settings.number_of_units(), lists, folders)
+        controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache)
         self.infotext_fields = paste.paste_fields(controls, lists)
         self.paste_field_names = []
         return panel.components(controls)

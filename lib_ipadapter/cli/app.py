@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from lib_ipadapter.cli.convert import convert
+from lib_ipadapter.cli.encode import encode
 from lib_ipadapter.cli.face import face
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.get import get
@@ -54,5 +55,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (inspect, generate, get, face, convert, train):
+for command in (inspect, generate, get, face, encode, convert, train):
     app.command()(command)

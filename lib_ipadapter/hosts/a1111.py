@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,18 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from modules import devices, paths, script_callbacks, sd_models, shared
+from modules import call_queue, devices, paths, script_callbacks, sd_models, shared
 from torch import nn
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep
 
 LOG = logging.getLogger("IP-Adapter")
 
 ERROR_KEY = "IP-Adapter error"
 """Infotext key of a picture for which the adapter failed, in whole or in part."""
+
+CACHE_SETTING = "ip_adapter_cache_mb"
+CACHE_MB = 256
+"""Room on the disk for encoded pictures; one takes 1.3 MB."""
 
 EXTENSION = Path(__file__).resolve().parents[2]
 
@@ -31,12 +37,12 @@ COMFYUI = ("ipadapter", "clip_vision")
 
 
 class A1111Host:
-    """The WebUI, for one processing object."""
+    """The WebUI, for one processing object, or for work outside of any."""
 
-    def __init__(self, processing: Any, fail: Callable[[IPAdapterError], None]) -> None:
+    def __init__(self, processing: Any = None, fail: Callable[[IPAdapterError], None] | None = None) -> None:
         self._fail = fail
         # Weakly: the end of the processing object is what closes a generation that an exception left open.
-        self._processing = weakref.ref(processing)
+        self._processing = weakref.ref(processing) if processing is not None else lambda: None
         self.device = torch.device(devices.device)
         # Half precision is for GPUs: on the CPU it is slow, on Apple's it overflows in CLIP.
         self.dtype = devices.dtype if self.device.type == "cuda" else torch.float32
@@ -48,7 +54,7 @@ class A1111Host:
     @contextmanager
     def follow(self, begin_step: BeginStep) -> Iterator[None]:
         """Listens to the denoiser and to what it hands its model."""
-        steps = DenoiserSteps(begin_step)
+        steps = DenoiserSteps(begin_step, first_item(self._processing()))
         script_callbacks.on_cfg_denoiser(steps.on_cfg_denoiser, name="ip_adapter")
         try:
             yield
@@ -64,8 +70,14 @@ class A1111Host:
         """See `encoder_folders`."""
         return encoder_folders()
 
+    def feature_cache(self) -> DiskCache | None:
+        """See `feature_cache`."""
+        return feature_cache()
+
     def fail(self, error: IPAdapterError) -> None:
         """As the door was told to."""
+        if self._fail is None:
+            raise error
         self._fail(error)
 
     @contextmanager
@@ -100,10 +112,13 @@ class DenoiserSteps:
     repeat these rows in many UNet calls no longer matters.
     """
 
-    def __init__(self, begin_step: BeginStep) -> None:
+    def __init__(self, begin_step: BeginStep, first: int = 0) -> None:
         self.begin_step = begin_step
+        self.first = first
+        """Pictures of the job in earlier batches."""
         self.progress = 0.0
         self.roles: list[Role] = []
+        self.items: list[int] = []
         self._model: nn.Module | None = None
         self._watched = ExitStack()
 
@@ -112,20 +127,21 @@ class DenoiserSteps:
         # `sampling_step` of the callback lags behind; the denoiser's own count is what the sampler really does.
         self.progress = params.denoiser.step / params.denoiser.total_steps
         self.roles = step_roles(params)
+        self.items = [self.first + item for item in step_items(params)]
         self._watch(params.denoiser.inner_model)
 
     def before_model(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """The denoiser calls its model with the next rows."""
         rows = len(args[0])
-        self.begin_step(self.progress, self.roles[:rows])
-        self.roles = self.roles[rows:]
+        self.begin_step(self.progress, self.roles[:rows], self.items[:rows])
+        self.roles, self.items = self.roles[rows:], self.items[rows:]
 
     def after_model(self, *_: Any) -> None:
         """The model has returned or failed: until it is called again, whoever calls the UNet gets no image tokens.
 
         An exception may leave hooks behind until the processing object is collected; they do nothing until then.
         """
-        self.begin_step(self.progress, [])
+        self.begin_step(self.progress, [], [])
 
     def close(self) -> None:
         """Lets go of the model."""
@@ -148,6 +164,45 @@ def step_roles(params: script_callbacks.CFGDenoiserParams) -> list[Role]:
     """
     conditional = params.text_cond.shape[0]
     return [Role.CONDITIONAL] * conditional + [Role.UNCONDITIONAL] * (len(params.x) - conditional)
+
+
+def step_items(params: script_callbacks.CFGDenoiserParams) -> list[int]:
+    """Which picture of the batch each of a step's rows is of, in the order of `step_roles`.
+
+    With AND a picture has as many conditional rows, one after the other, as its prompt has parts; the conditioning that
+    the sampler was given tells how many (sd_samplers_cfg_denoiser.py:187). Of the others each picture has one in turn.
+    """
+    conditional = params.text_cond.shape[0]
+    sampler = getattr(params.denoiser, "sampler", None)
+    prompts = getattr((getattr(sampler, "sampler_extra_args", None) or {}).get("cond"), "batch", None) or [()]
+    parts = [len(prompt) for prompt in prompts]
+    if sum(parts) != conditional:  # a sampler of another kind: as many for each
+        parts = [1] * conditional
+    own = [picture for picture, count in enumerate(parts) for _ in range(count)]
+    return own + [row % len(parts) for row in range(len(params.x) - conditional)]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While entered, no job of the WebUI runs: what is done outside of one waits for its turn."""
+    with call_queue.queue_lock:
+        yield
+
+
+def first_item(processing: Any) -> int:
+    """How many pictures of a job are in the batches before the one that is made now."""
+    return getattr(processing, "iteration", 0) * getattr(processing, "batch_size", 1)
+
+
+def feature_cache() -> DiskCache | None:
+    """In the WebUI's folder of caches, as large as the setting says; None where that is 0."""
+    limit = int(shared.opts.data.get(CACHE_SETTING, CACHE_MB)) << 20
+    return DiskCache(cache_folder(), limit) if limit > 0 else None
+
+
+def cache_folder() -> Path:
+    """Beside what the WebUI itself keeps (cache.py:12)."""
+    return Path(os.environ.get("SD_WEBUI_CACHE_DIR") or Path(paths.data_path, "cache")) / "ip-adapter"
 
 
 def loaded_unet() -> nn.Module | None:

@@ -16,6 +16,7 @@ from torch import nn
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep
 
 LOG = logging.getLogger(__name__)
@@ -32,12 +33,14 @@ class DiffusersHost:
         *,
         adapter_folders: Sequence[Path] = (),
         encoder_folders: Sequence[Path] = (),
+        cache: DiskCache | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.device = torch.device(pipeline.device)
         self.dtype = pipeline.dtype
         self._adapter_folders = adapter_folders
         self._encoder_folders = encoder_folders
+        self._cache = cache
 
     def unet(self) -> nn.Module:
         """The pipeline's UNet."""
@@ -50,6 +53,10 @@ class DiffusersHost:
     def encoder_folders(self) -> Sequence[Path]:
         """As given."""
         return self._encoder_folders
+
+    def feature_cache(self) -> DiskCache | None:
+        """As given."""
+        return self._cache
 
     def full_precision(self) -> AbstractContextManager[object]:
         """Nothing is cast here unless the caller does it."""
@@ -69,7 +76,9 @@ class DiffusersHost:
 
         def before_unet(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             sample, timestep = (*args, *(kwargs[k] for k in ("sample", "timestep") if k in kwargs))[:2]
-            begin_step(self._progress(timestep), self._roles(len(sample)))
+            roles = self._roles(len(sample))
+            pictures = len(roles) // len(set(roles))
+            begin_step(self._progress(timestep), roles, [row % pictures for row in range(len(roles))])
 
         handle = self.unet().register_forward_pre_hook(before_unet, with_kwargs=True)
         try:

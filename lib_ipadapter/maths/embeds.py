@@ -19,9 +19,15 @@ class ImagePromptEmbeds:
     a plus adapter the projection of a zero pixel tensor, zero after normalisation, run through the encoder.
     """
 
-    cond: Float[Tensor, "1 tokens width"]
+    cond: Float[Tensor, "items tokens width"]
+    """One row, or one for each picture that is for an item of the batch of its own."""
     uncond: Float[Tensor, "1 tokens width"]
 
-    def stacked(self) -> Float[Tensor, "2 tokens width"]:
-        """Both as rows; a row's index is its `Role`: 0 unconditional, 1 conditional."""
+    def stacked(self) -> Float[Tensor, "rows tokens width"]:
+        """Both as rows: 0 is that of nothing, and item i of the batch has row ``1 + i``."""
         return torch.cat([self.uncond, self.cond])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return self.cond.nbytes + self.uncond.nbytes

@@ -20,7 +20,8 @@ class ImageBranch:
     """Keys and values of one picture for every layer, computed once, and how strongly and when they act."""
 
     key_values: Sequence[KeyValue]
-    """In checkpoint order. Rows are indexed by a UNet row's role."""
+    """In checkpoint order. Row 0 is that of nothing, for unconditional rows; those after it are for the conditional
+    ones, one for all, or one for each item of the batch in turn."""
     scale: float = 1.0
     schedule: Schedule = field(default_factory=Schedule)
     lora: LoRA = field(default_factory=dict, repr=False)
@@ -30,7 +31,7 @@ class ImageBranch:
     """Multiplies `scale`, layer by layer; without it all layers are alike."""
     scaling: EmbedsScaling = EmbedsScaling.V
     _rows: dict[Hashable, KeyValue] = field(default_factory=dict, repr=False, compare=False)
-    """Key and value per layer and pattern of roles: a sampling has one or two patterns, and thousands of calls."""
+    """Key and value per layer and pattern of rows: a sampling has one or two patterns, and thousands of calls."""
 
     def acts(self, moment: Moment) -> bool:
         """Whether the unit contributes anything to the UNet call now running."""
@@ -49,13 +50,18 @@ class ImageBranch:
         return strength * self.layers.at(layer.run_index, moment.progress) if self.layers else strength
 
     def output(self, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:
-        """``scale * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with the K and V of its role."""
-        kv = self.rows(layer.index, moment.call, query)
+        """``scale * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with its own K and V."""
+        kv = self.rows(layer.index, self.picked(moment), query)
         return scaled_attention(query, kv, layer.heads, self.strength(layer, moment), self.scaling)
 
-    def rows(self, layer: int, roles: Sequence[int], like: Tensor) -> KeyValue:
-        """K and V of a layer for a batch whose rows play `roles`, on the device and in the dtype of `like`."""
-        key = (layer, tuple(roles), like.device, like.dtype)
+    def picked(self, moment: Moment) -> list[int]:
+        """For each row of the UNet call now running, which row of K and V it gets."""
+        pictures = len(self.key_values[0].key) - 1
+        return [role and 1 + item % pictures for role, item in zip(moment.call, moment.items, strict=True)]
+
+    def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:
+        """K and V of a layer for a batch whose rows get those `picked`, on the device and in the dtype of `like`."""
+        key = (layer, tuple(picked), like.device, like.dtype)
         if key not in self._rows:
-            self._rows[key] = self.key_values[layer].like(like).rows(list(roles))
+            self._rows[key] = self.key_values[layer].like(like).rows(list(picked))
         return self._rows[key]

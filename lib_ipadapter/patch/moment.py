@@ -10,7 +10,7 @@ from lib_ipadapter.errors import HostError
 
 
 class Role(IntEnum):
-    """What a row of the UNet's batch is for in classifier-free guidance. The value indexes the image's K and V."""
+    """What a row of the UNet's batch is for in classifier-free guidance."""
 
     UNCONDITIONAL = 0
     CONDITIONAL = 1
@@ -29,6 +29,8 @@ class Moment:
     """Steps done / steps in all, as the sampler counts them."""
     call: list[int] = field(default_factory=list)
     """Role of each row of the UNet call now running; empty outside a step."""
+    items: list[int] = field(default_factory=list)
+    """For each of these rows, which picture of the job it is of, counted over all batches."""
     latent_size: tuple[int, int] = (0, 0)
     """Height and width of the latent picture in that call."""
     reached: bool = True
@@ -36,13 +38,19 @@ class Moment:
     announced: bool = False
     """Whether the host has ever announced a step."""
     _roles: tuple[Role, ...] = ()
+    _items: tuple[int, ...] = ()
     _cursor: int = 0
 
-    def begin_step(self, progress: float, roles: Sequence[Role]) -> None:
-        """A denoiser step with these rows, in this order, will now call the UNet."""
+    def begin_step(self, progress: float, roles: Sequence[Role], items: Sequence[int] = ()) -> None:
+        """A denoiser step with these rows, in this order, will now call the UNet.
+
+        `items`: which picture of the job each row is of; without it all are of the first.
+        """
+        assert len(items) in (0, len(roles))
         self.announced = True
         self.progress = progress
         self._roles = tuple(roles)
+        self._items = tuple(items) or (0,) * len(roles)
         self._cursor = 0
         self.call = []
 
@@ -51,10 +59,12 @@ class Moment:
         self.reached = False
         self.latent_size = latent_size
         if not self._roles:
-            self.call = []
+            self.call, self.items = [], []
             return
         count = len(self._roles)
-        self.call = [int(self._roles[(self._cursor + i) % count]) for i in range(rows)]
+        places = [(self._cursor + i) % count for i in range(rows)]
+        self.call = [int(self._roles[place]) for place in places]
+        self.items = [self._items[place] for place in places]
         self._cursor = (self._cursor + rows) % count
 
     def end_call(self) -> None:

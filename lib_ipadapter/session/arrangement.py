@@ -25,11 +25,11 @@ def arranged(
     """
     own = compute(unit)
     block_of = [structure.block_of[layer.run_index] for layer in layers]
-    turned = inverted(unit.weights, structure)
+    turned = inverted(unit.weighting, structure)
     found = [kv.inverted() if block in turned else kv for kv, block in zip(own, block_of, strict=True)]
-    if unit.weights.two_pictures and unit.composition_image is not None:
-        # A ready-made face would stand in for the picture.
-        other = compute(replace(unit, image=unit.composition_image, face=None))
+    if unit.weighting.two_pictures and unit.composition_image is not None:
+        # What else a unit may have would stand in for the picture, or beside it.
+        other = compute(replace(unit, image=unit.composition_image, images=(), weights="", face=None, embeds=None))
         placing = composition_blocks(structure)
         found = [
             second if block in placing else first for first, second, block in zip(found, other, block_of, strict=True)

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.face import WIDTH, normed
+from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
-from lib_ipadapter.model.variant import FaceFeature
 from lib_ipadapter.session.files import ModelFile, list_files, named, some
 
 FOLDER = "faces"
@@ -94,15 +93,6 @@ def find_face(name: str, folders: Sequence[Path]) -> ModelFile:
         f"There is no saved face called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one with"
         " `python -m lib_ipadapter face PICTURE OUT.safetensors`."
     )
-
-
-def prepared(raw: Tensor, feature: FaceFeature, combine: str) -> Tensor:
-    """Raw embeddings ``[faces, 512]`` -> those that an adapter is fed with, ``[1, 512]`` or one row for each face."""
-    rows = normed(raw) if feature is FaceFeature.NORMED else raw
-    if combine == Combine.CONCAT:
-        return rows
-    mean = rows.mean(0, keepdim=True)
-    return normed(mean) if feature is FaceFeature.NORMED and len(rows) > 1 else mean
 
 
 def _decoded(text: str) -> Tensor:

@@ -66,12 +66,12 @@ class Generation:
         self.variants.clear()
         self._unet = None
 
-    def begin_step(self, progress: float, roles: Sequence[Role]) -> None:
+    def begin_step(self, progress: float, roles: Sequence[Role], items: Sequence[int] = ()) -> None:
         """A denoiser step begins; a refiner may have put another UNet in place since the last one."""
         unet = self.host.unet()
         if unet is not self._unet:
             self._move_to(unet)
-        self.moment.begin_step(progress, roles)
+        self.moment.begin_step(progress, roles, items)
 
     def _prepare(self, unit: Unit) -> None:
         """One unit's picture to keys and values."""

@@ -12,9 +12,13 @@ from torch import nn
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session.disk import DiskCache
 
-BeginStep = Callable[[float, Sequence[Role]], None]
-"""``begin_step(progress, roles)``, called before the UNet calls that these rows, or all their tiles, go through."""
+BeginStep = Callable[[float, Sequence[Role], Sequence[int]], None]
+"""``begin_step(progress, roles, items)``, called before the UNet calls that these rows, or all their tiles, go through.
+
+`items` says of each row which picture of the job it is of, counted over all its batches.
+"""
 
 
 class Host(Protocol):
@@ -39,6 +43,10 @@ class Host(Protocol):
 
     def encoder_folders(self) -> Sequence[Path]:
         """Where image encoders are searched; the first is where a user should put them."""
+        ...
+
+    def feature_cache(self) -> DiskCache | None:
+        """Where encoded pictures are kept beyond this process; None where they are not."""
         ...
 
     def full_precision(self) -> AbstractContextManager[object]:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.faces import GivenFace
-from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.prompts import GivenPrompt
+from lib_ipadapter.session.unit import FIELDS, PICTURES, Unit
 from lib_ipadapter.session.unit.field import Field, Type
 
 KEY = "IP-Adapter"
 HASH_LENGTH = 12
 """Characters of the picture's hash that are written."""
+
+GIVEN = (GivenFace, GivenPrompt)
+"""What has a name that may be published, or a content of which only a hash may."""
 
 PAIR = re.compile(r'\s*(\w+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
@@ -44,12 +47,15 @@ def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
 
 def _rare(unit: Unit) -> dict[str, Any]:
     """What few adapters know, where it was set. An embedding tells who a person is: only its hash is written."""
-    plain = [f for f in FIELDS if f.rare and f.type not in (Type.FACE, Type.PICTURE)]
-    pairs = {f.name: getattr(unit, f.name) for f in plain if getattr(unit, f.name) != f.default}
-    pictures = {f.name: getattr(unit, f.name) for f in FIELDS if f.rare and f.type is Type.PICTURE}
-    pairs |= {name: content_hash(picture)[:HASH_LENGTH] for name, picture in pictures.items() if picture is not None}
-    if unit.face:
-        pairs["face" if unit.face.name else "face_hash"] = unit.face.label
+    pairs: dict[str, Any] = {}
+    for field in (f for f in FIELDS if f.rare and getattr(unit, f.name) != f.default):
+        value = getattr(unit, field.name)
+        if field.type in PICTURES:
+            pairs[field.name] = " ".join(found[:HASH_LENGTH] for found in unit.hashes[field.name])
+        elif isinstance(value, GIVEN):
+            pairs[field.name if value.name else f"{field.name}_hash"] = value.label
+        else:
+            pairs[field.name] = value
     return pairs
 
 
@@ -57,15 +63,16 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     """The fields of unit `number`, 1 and up, as far as they can be understood; empty when it was not active.
 
     Infotext comes from strangers: unknown names are ignored, what has no meaning keeps its default, and nothing here
-    opens a file. The picture's hash comes back as it was written, under ``image``.
+    opens a file. Hashes of pictures come back as they were written, under the names of their fields.
     """
     text = parameters.get(f"{KEY} {number}")
     if not isinstance(text, str):
         return {}
     found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
-    known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, Type.PICTURE)}
+    known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, *PICTURES)}
     values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
-    return {"enabled": True, "image": found.get("image", ""), **{k: v for k, v in values.items() if v is not None}}
+    hashes = {f.name: found[f.name] for f in FIELDS if f.type in PICTURES and f.name in found}
+    return {"enabled": True, "image": "", **hashes, **{k: v for k, v in values.items() if v is not None}}
 
 
 def _parsed(field: Field, value: str) -> Any:
@@ -74,7 +81,7 @@ def _parsed(field: Field, value: str) -> Any:
         if field.type in (Type.NUMBER, Type.INTEGER):
             value = str(min(max(float(value), field.minimum), field.maximum))
         parsed = field.parse(value)
-        return (parsed.name or None) if isinstance(parsed, GivenFace) else parsed
+        return (parsed.name or None) if isinstance(parsed, GIVEN) else parsed
     except (UnitError, ValueError):
         return None
 

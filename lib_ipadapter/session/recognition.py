@@ -11,8 +11,8 @@ from torch import Tensor
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import CROP, FaceAnalyser, FaceFeatures, FoundFaces, features
 from lib_ipadapter.model.insight import InsightFace
-from lib_ipadapter.model.variant import FaceFeature
-from lib_ipadapter.session.faces import face_folders, find_face, prepared
+from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.session.faces import face_folders, find_face
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.unit import NO_PICTURE, Unit
@@ -29,36 +29,29 @@ class Recognition:
         self.open_analyser = open_analyser
         self._analyser: FaceAnalyser | None = None
 
-    def embeds(self, unit: Unit, feature: FaceFeature, host: Host) -> Tensor:
-        """What an adapter is fed with, ``[1, 512]``, or a row for each of the faces that are put side by side."""
+    def rows(self, unit: Unit, host: Host) -> list[Tensor]:
+        """The raw embedding of each face that the unit means, ``[1, 512]``. Raises `IPAdapterError`."""
         if unit.face is not None:
-            raw = unit.face.read(face_folders(host.adapter_folders()))
-        else:
-            raw = self.features(unit, host).raw
-        return prepared(raw, feature, unit.face_combine)
+            return list(unit.face.read(face_folders(host.adapter_folders())).split(1))
+        return [self.features(picture, unit, host).raw for picture in _pictures(unit)]
 
-    def crop(self, unit: Unit, host: Host) -> Image.Image:
-        """The aligned face for the image encoder. A picture of just that size, beside a ready-made face, is one."""
-        if unit.image is not None and unit.face is not None and unit.image.size == (CROP, CROP):
-            return unit.image
-        return self.features(unit, host).crop
+    def crops(self, unit: Unit, host: Host) -> list[Image.Image]:
+        """The aligned face in each picture. One of just that size, beside a ready-made face, is such a face."""
+        if unit.face is not None:
+            return [p if p.size == (CROP, CROP) else self.features(p, unit, host).crop for p in _pictures(unit)]
+        return [self.features(picture, unit, host).crop for picture in _pictures(unit)]
 
-    def features(self, unit: Unit, host: Host) -> FaceFeatures:
-        """Of the face in the unit's picture that is meant. Raises `UnitError`."""
-        if unit.image is None:
-            raise UnitError(NO_PICTURE)
-        image = unit.image
-        found = self.found.get(unit.image_hash, lambda: FoundFaces.of(image, self._opened(host)))
+    def features(self, image: Image.Image, unit: Unit, host: Host) -> FaceFeatures:
+        """Of the face in a picture that the unit means. Raises `UnitError`."""
+        found = self.found.get(content_hash(image), lambda: FoundFaces.of(image, self._opened(host)))
         return features(image, found.chosen(unit.face_index))
 
     def identity(self, unit: Unit, host: Host) -> Hashable:
-        """What `embeds` and `crop` of a unit depend on."""
+        """Of the file of a saved face: all that a unit does not say itself."""
         if unit.face is None or not unit.face.name:
-            given = unit.face
-        else:
-            about = find_face(unit.face.name, face_folders(host.adapter_folders())).path.stat()
-            given = (unit.face.name, about.st_size, about.st_mtime_ns)
-        return (unit.image_hash, unit.face_index, given, unit.face_combine)
+            return None
+        about = find_face(unit.face.name, face_folders(host.adapter_folders())).path.stat()
+        return (about.st_size, about.st_mtime_ns)
 
     def unload(self) -> None:
         """Frees the analyser and forgets every face."""
@@ -74,3 +67,9 @@ class Recognition:
 def roots(host: Host) -> list[Path]:
     """Where insightface's models may be: ``insightface`` beside each folder of encoders, and its own default place."""
     return [*(folder.parent / "insightface" for folder in host.encoder_folders()), Path.home() / ".insightface"]
+
+
+def _pictures(unit: Unit) -> tuple[Image.Image, ...]:
+    if not unit.pictures:
+        raise UnitError(NO_PICTURE)
+    return unit.pictures

@@ -28,9 +28,12 @@ class RowMoment(Moment):
 class RowBranch(ImageBranch):
     """Rows are taken as they come, and nothing is kept: the next call has other pictures."""
 
-    def rows(self, layer: int, roles: Sequence[int], like: Tensor) -> KeyValue:
+    def picked(self, moment: Moment) -> list[int]:
+        return moment.call
+
+    def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:
         kv = self.key_values[layer]
-        assert len(kv.key) == len(roles), "as many rows of keys and values as the batch has"
+        assert len(kv.key) == len(picked), "as many rows of keys and values as the batch has"
         return kv.like(like)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.parsers import MAX_PICTURES
 
 MAX_ENCODED = 64 << 20
 """Characters of base64; a 45 MB file. Larger ones are refused before they are decoded."""
@@ -47,15 +48,26 @@ def _by_name(row: Sequence[Any]) -> dict[str, Any]:
 
 def parse_unit(values: Mapping[str, Any]) -> Unit:
     """A unit from field name -> value, pictures decoded. A disabled unit's picture is not looked at."""
-    pictures = {f.name for f in FIELDS if f.type is Type.PICTURE}
-    enabled = Unit.parse({k: v for k, v in values.items() if k not in pictures})
+    decode = {f.name: DECODERS[f.type] for f in FIELDS if f.type in DECODERS}
+    enabled = Unit.parse({k: v for k, v in values.items() if k not in decode})
     if not enabled.active:
         return enabled
-    return Unit.parse({k: decode_picture(v) if k in pictures else v for k, v in values.items()})
+    decoded = {k: decode[k](v) if k in decode else v for k, v in values.items()}
+    return Unit.parse({**_weights(values), **decoded})
+
+
+def decode_pictures(value: Any) -> list[Image.Image | None]:
+    """A list of what `decode_picture` takes, or of objects ``{"image": ..., "weight": ...}``; one alone is a list too.
+
+    Raises `UnitError`.
+    """
+    return [decode_picture(one.get("image") if isinstance(one, Mapping) else one) for one in _listed(value)]
 
 
 def decode_picture(value: Any) -> Image.Image | None:
-    """A picture from the page (PIL or array) or the API (base64, bare or as a data URI). Raises `UnitError`.
+    """A picture from the page (PIL, array or a file's content) or the API (base64, bare or as a data URI).
+
+    Raises `UnitError`.
 
     A path or an address is never opened: whoever may call the API may not therefore read this machine's files.
     """
@@ -65,9 +77,32 @@ def decode_picture(value: Any) -> Image.Image | None:
         return value
     if isinstance(value, np.ndarray):
         return Image.fromarray(value)
+    if isinstance(value, bytes):
+        return _open(value)
     if not isinstance(value, str):
         raise UnitError(f"IP-Adapter: image must be a picture in base64, got {type(value).__name__}.")
     return _open(_from_base64(value))
+
+
+DECODERS: Mapping[Type, Callable[[Any], Any]] = {Type.PICTURE: decode_picture, Type.PICTURES: decode_pictures}
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    found = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(found) > MAX_PICTURES:
+        raise UnitError(f"IP-Adapter: images has {len(found)} pictures; the limit is {MAX_PICTURES}.")
+    return found
+
+
+def _weights(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What further pictures say of their own weights, after that of the first; `weights` beside them counts more."""
+    listed = [one for field in FIELDS if field.type is Type.PICTURES for one in _listed(values.get(field.name))]
+    if not any(isinstance(one, Mapping) and "weight" in one for one in listed):
+        return {}
+    first = [1.0] if values.get("image") else []
+    return {"weights": first + [one.get("weight", 1.0) if isinstance(one, Mapping) else 1.0 for one in listed]}
 
 
 def _from_base64(text: str) -> bytes:

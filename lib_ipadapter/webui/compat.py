@@ -22,6 +22,11 @@ def picture_input(**kwargs: Any) -> gr.Image:
     return gr.Image(type="pil", image_mode=None, **sources, **kwargs)  # pyright: ignore[reportArgumentType]
 
 
+def pictures_input(**kwargs: Any) -> gr.File:
+    """Pictures to upload or drop, as many as one likes; what arrives is each file's content, never a path."""
+    return gr.File(file_count="multiple", file_types=["image"], type="binary", **kwargs)
+
+
 def refresh_button(**kwargs: Any) -> gr.Button:
     """The small square button that the WebUI has beside its lists."""
     try:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
+from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.picture import content_hash, encoder_view
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
-from lib_ipadapter.webui import compat
+from lib_ipadapter.webui import compat, saved_prompts
+from lib_ipadapter.webui.api import decode_pictures
 from lib_ipadapter.webui.models import NONE
 
 Choices = Callable[[], Sequence[str]]
@@ -28,7 +30,10 @@ Resolve = Callable[[str], "str | None"]
 TEXTS = (Type.CURVE, Type.LAYERS, Type.GRID)
 """Types that are written."""
 
-WIDE = (Type.SWITCH, Type.PICTURE, Type.MODEL, Type.ENCODER, Type.FACE, *TEXTS)
+WIDE = (
+    *(Type.SWITCH, Type.PICTURE, Type.PICTURES, Type.MODEL, Type.ENCODER, Type.FACE, Type.EMBEDS),
+    *TEXTS,
+)
 """Types whose components have a row of their own; of others two share one."""
 
 
@@ -40,6 +45,8 @@ class Lists:
     resolve: Resolve
     encoders: Choices = tuple
     faces: Choices = tuple
+    prompts: Choices = tuple
+    save_prompt: saved_prompts.Save = saved_prompts.cannot
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         if topic is not Everyday:
             found |= _folded(title, fields_of(topic), elem_id, lists)
 
+    saved_prompts.build(elem_id, [found[field.name] for field in FIELDS], lists.save_prompt, found["embeds"])
     image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
     _refreshes(refresh, model, lambda chosen: gr.update(choices=list(lists.models()), value=_known(lists, chosen)))
     _refreshes(refresh, encoder, lambda _: gr.update(choices=_encoders(lists)))
@@ -113,10 +121,30 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> 
             with _row(row):
                 for field in row:
                     found[field.name] = component(field, elem_id, lists)
-                    if field.type is Type.FACE:
-                        refresh = compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh")
-                        _refreshes(refresh, found[field.name], lambda _: gr.update(choices=list(lists.faces())))
+                    _companion(field, found[field.name], elem_id, lists)
     return found
+
+
+def _companion(field: Field, component: Any, elem_id: str, lists: Lists) -> None:
+    """What stands beside a component: a button that reads its list anew, or the pictures that it holds."""
+    if field.type in (Type.FACE, Type.EMBEDS):
+        choices = lists.faces if field.type is Type.FACE else lists.prompts
+        refresh = compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh")
+        _refreshes(refresh, component, lambda _: gr.update(choices=list(choices())))
+    elif field.type is Type.PICTURES:
+        gallery = gr.Gallery(
+            label=field.label, visible=False, height=140, columns=4, elem_id=f"{elem_id}_{field.name}_gallery"
+        )
+        component.change(fn=show_pictures, inputs=[component], outputs=[gallery], show_progress="hidden")
+
+
+def show_pictures(contents: list[bytes] | None) -> Any:
+    """A gallery of uploaded files; of those that are no pictures there is nothing to see."""
+    shown: list[Image.Image] = []
+    for content in contents or []:
+        with suppress(UnitError):
+            shown += [picture for picture in decode_pictures(content) if picture is not None]
+    return gr.update(value=shown, visible=bool(shown))
 
 
 def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
@@ -132,7 +160,7 @@ def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
 
 @contextmanager
 def _row(fields: Sequence[Field]) -> Iterator[None]:
-    with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type is Type.FACE else []):
+    with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type in (Type.FACE, Type.EMBEDS) else []):
         yield
 
 
@@ -168,5 +196,8 @@ COMPONENTS: dict[Type, Make] = {
     ),
     **dict.fromkeys(TEXTS, lambda field, _, about: gr.Textbox(value=field.default, max_lines=1, **about)),
     Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
+    Type.PICTURES: lambda _, __, about: compat.pictures_input(height=120, **about),
+    Type.WEIGHTS: lambda _, __, about: gr.Textbox(value="", max_lines=1, placeholder="1 0.5", **about),
+    Type.EMBEDS: lambda _, lists, about: gr.Dropdown(list(lists.prompts()), value=NONE, **about),
 }
 """What stands in the page for each type of field."""

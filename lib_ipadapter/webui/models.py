@@ -12,9 +12,11 @@ from lib_ipadapter.errors import AmbiguousError, CheckpointError, HostError, Not
 from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.variant import ENCODERS, Feature
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
+from lib_ipadapter.session.disk import DiskCache
+from lib_ipadapter.session.encoders import in_short
 from lib_ipadapter.session.faces import face_folders, list_faces
 from lib_ipadapter.session.files import ModelFile, find, list_encoders, list_files
-from lib_ipadapter.session.library import LIBRARY, in_short
+from lib_ipadapter.session.library import LIBRARY
 
 NONE = "None"
 """The WebUI's word for no choice."""
@@ -92,6 +94,16 @@ def encoder_names(folders: Sequence[Path]) -> list[str]:
 def unload() -> str:
     """Frees what is kept in memory; gives a sentence for the page."""
     return f"IP-Adapter: {LIBRARY.unload() / 1e6:.0f} MB of memory are free again."
+
+
+def clear_cache(folder: Path) -> str:
+    """Removes what is kept of pictures on the disk; gives a sentence for the page."""
+    return f"IP-Adapter: {DiskCache(folder, 0).clear() / 1e6:.0f} MB of encoded pictures are removed."
+
+
+def no_cache() -> str:
+    """The same where nothing is kept."""
+    return "IP-Adapter: no encoded pictures are kept here."
 
 
 def _layers(unet: nn.Module | None) -> tuple[CrossAttention, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,11 +14,15 @@ from lib_ipadapter.webui.controls import Lists, UnitControls, build_unit
 
 TITLE = "IP-Adapter"
 
-NOT_SAVED = ("enabled", "kind", *(f.name for f in FIELDS if f.type in (Type.MODEL, Type.ENCODER, Type.FACE)))
+OF_FILES = (Type.MODEL, Type.ENCODER, Type.FACE, Type.WEIGHTS, Type.EMBEDS)
+
+NOT_SAVED = ("enabled", "kind", *(f.name for f in FIELDS if f.type in OF_FILES))
 """Fields whose value belongs to one picture, or to one file."""
 
 
-def build(tab: str, units: int, lists: Lists, folders: downloads.Folders) -> list[UnitControls]:
+def build(
+    tab: str, units: int, lists: Lists, folders: downloads.Folders, clear_cache: Callable[[], str] = models.no_cache
+) -> list[UnitControls]:
     """The whole panel for `tab`, "txt2img" or "img2img"."""
     elem_id = f"ip_adapter_{tab}"
 
@@ -35,6 +39,8 @@ def build(tab: str, units: int, lists: Lists, folders: downloads.Folders) -> lis
                     with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
         downloads.build(f"{elem_id}_get", folders)
+        clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
+        clear.click(fn=lambda: compat.say(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
         unload = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
         unload.click(fn=lambda: compat.say(models.unload()), inputs=[], outputs=[], show_progress="hidden")
     _keep_out_of_saved_defaults(controls)

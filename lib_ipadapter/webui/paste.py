@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lib_ipadapter.session import infotext
-from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit import FIELDS, PICTURES
 from lib_ipadapter.session.unit.field import Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.webui import compat
@@ -29,7 +29,7 @@ def _unit(unit: UnitControls, number: int, lists: Lists) -> list[tuple[Any, Valu
         reading = _reading(field, lists)
         return lambda parameters: reading(infotext.read(parameters, number))
 
-    pasted = [field for field in FIELDS if field.type is not Type.PICTURE]
+    pasted = [field for field in FIELDS if field.type not in PICTURES]
     fields = [(unit.fields[field.name], value_of(field)) for field in pasted]
     return [*fields, (unit.note, lambda parameters: _note(infotext.read(parameters, number)))]
 
@@ -42,7 +42,9 @@ def _reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
         case Type.MODEL:
             return lambda found: _model(found.get(field.name), lists)
         case Type.FACE:
-            return lambda found: _face(found.get(field.name, NONE), lists) if found else None
+            return lambda found: _saved("face", found.get(field.name, NONE), lists.faces()) if found else None
+        case Type.EMBEDS:
+            return lambda found: _saved("image prompt", found.get(field.name, NONE), lists.prompts()) if found else None
         case _:
             unsaid = AUTOMATIC if field.type is Type.ENCODER else field.default if field.rare else None
             return lambda found: found.get(field.name, unsaid) if found else None
@@ -55,13 +57,18 @@ def _model(wanted: str | None, lists: Lists) -> str | None:
     return found
 
 
-def _face(wanted: str, lists: Lists) -> str:
-    if wanted == NONE or wanted in lists.faces():
+def _saved(what: str, wanted: str, there: Sequence[str]) -> str:
+    if wanted == NONE or wanted in there:
         return wanted
-    compat.warn(f"IP-Adapter: there is no saved face {wanted!r} here; choose another one.")
+    compat.warn(f"IP-Adapter: there is no saved {what} {wanted!r} here; choose another one.")
     return NONE
 
 
 def _note(found: dict[str, Any]) -> str:
-    wanted = found.get("image")
-    return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""
+    """Which pictures are wanted. Their hashes are a stranger's words, so nothing but what is one is shown."""
+    wanted = [
+        f"{field.label.lower()} {hashes}"
+        for field in FIELDS
+        if field.type in PICTURES and (hashes := found.get(field.name, "")).replace(" ", "").isalnum()
+    ]
+    return f"Made with {', '.join(wanted)}: add what is missing" if wanted else ""

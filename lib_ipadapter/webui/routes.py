@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 
-from lib_ipadapter.hosts.a1111 import adapter_folders, encoder_folders, loaded_unet
+from lib_ipadapter import __version__
+from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.hosts.a1111 import (
+    A1111Host,
+    adapter_folders,
+    alone,
+    cache_folder,
+    encoder_folders,
+    loaded_unet,
+)
+from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.library import LIBRARY
-from lib_ipadapter.webui import models
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.webui import models, saved_prompts
 
 WATCHED = "/sdapi/v1/options"
 """The route whose protection (``--api-auth``, or what else a WebUI puts there) ours get too."""
@@ -24,15 +36,38 @@ def get_encoders() -> list[dict[str, Any]]:
     return models.encoders(encoder_folders())
 
 
-def unload() -> dict[str, int]:
-    """Frees what the extension keeps in memory; the next picture reads its files again."""
-    return {"freed": LIBRARY.unload()}
+def unload(cache: bool = False) -> dict[str, int]:
+    """Frees what the extension keeps in memory; the next picture reads its files again.
+
+    `cache`: removes what is kept of pictures on the disk as well.
+    """
+    removed = {"removed": DiskCache(cache_folder(), 0).clear()} if cache else {}
+    return {"freed": LIBRARY.unload(), **removed}
+
+
+def get_version() -> dict[str, Any]:
+    """Of the extension, and the fields that a unit has in it."""
+    return {"version": __version__, "fields": [field.name for field in FIELDS]}
+
+
+def encode(unit: dict[str, Any]) -> dict[str, Any]:
+    """A unit's pictures as a saved image prompt: the file's content in base64, for the field ``embeds``."""
+    try:
+        with alone():
+            saved = saved_prompts.encode(unit, A1111Host())
+    except IPAdapterError as error:
+        raise HTTPException(status_code=422, detail=str(error)) from None
+    items, tokens, _ = saved.embeds.cond.shape
+    about = {"items": items, "tokens": tokens, "adapter": saved.adapter, "adapter_sha256": saved.adapter_sha256}
+    return {"embeds": base64.b64encode(saved.data()).decode(), "variant": saved.variant, **about}
 
 
 ROUTES = (
     ("GET", "/ip-adapter/models", get_models),
     ("GET", "/ip-adapter/encoders", get_encoders),
     ("POST", "/ip-adapter/unload", unload),
+    ("GET", "/ip-adapter/version", get_version),
+    ("POST", "/ip-adapter/encode", encode),
 )
 
 

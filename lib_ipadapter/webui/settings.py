@@ -5,6 +5,8 @@ from __future__ import annotations
 import gradio as gr
 from modules import shared
 
+from lib_ipadapter.hosts.a1111 import CACHE_MB, CACHE_SETTING
+
 SECTION = ("ip_adapter", "IP-Adapter")
 
 UNITS = "ip_adapter_units"
@@ -20,6 +22,13 @@ def register() -> None:
         GO_ON: shared.OptionInfo(False, "Go on without the adapter when it fails", section=SECTION).info(
             "otherwise the job stops with a message; when it goes on, the picture's parameters say so"
         ),
+        CACHE_SETTING: shared.OptionInfo(
+            CACHE_MB,
+            "Keep encoded pictures on the disk, up to MB",
+            gr.Slider,
+            {"minimum": 0, "maximum": 4096, "step": 64},
+            section=SECTION,
+        ).info("what the image encoder made of them, never the pictures; 0 keeps none"),
     }
     for name, option in options.items():
         shared.opts.add_option(name, option)

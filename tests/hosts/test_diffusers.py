@@ -111,6 +111,16 @@ def test_rows_have_the_roles_that_diffusers_gives_them(models: Path, kind: Kind,
     assert_same(ours(models, [unit], **asked), theirs([unit], **asked))
 
 
+@pytest.mark.parametrize("guidance", [5.0, 1.0])
+def test_each_picture_of_a_batch_has_a_reference_of_its_own(models: Path, guidance: float) -> None:
+    many = Unit(images=(picture(0), picture(1)), model="plus", scale=0.8, combine="batch")
+    ours_each = ours(models, [many], num_images_per_prompt=2, guidance_scale=guidance)
+    for number in range(2):
+        alone = Unit(image=picture(number), model="plus", scale=0.8)
+        assert_same(ours_each[number], ours(models, [alone], num_images_per_prompt=2, guidance_scale=guidance)[number])
+    assert not torch.equal(*ours(models, [many], num_images_per_prompt=2)[:2])
+
+
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.5, 1.0), (0.25, 0.75)])
 def test_start_and_end_equal_diffusers_switched_at_these_steps(models: Path, start: float, end: float) -> None:
     unit = Unit(image=picture(), model="base", scale=0.9, start=start, end=end)

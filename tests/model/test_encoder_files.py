@@ -105,7 +105,7 @@ def test_every_layout_and_container_is_the_same_encoder_whatever_its_name(
     save_file(state, tmp_path / "plain.safetensors")
     path = tmp_path / "Das ist kein Name.bin"
     CONTAINERS[container](LAYOUTS[layout](state), path)
-    assert read_sizes(path) == EncoderSizes(1024, 768, 5)
+    assert read_sizes(path) == EncoderSizes(1024, 768, 5, 28)
     check_same(features(path), features(tmp_path / "plain.safetensors"))
 
 
@@ -156,7 +156,7 @@ def test_a_folder_with_its_configuration_is_the_same_encoder(kind: str, state: S
     small_vit_l().config.save_pretrained(folder)
     FOLDERS[kind](state, folder)
     assert is_encoder_folder(folder)
-    assert read_sizes(folder) == EncoderSizes(1024, 768, 5)
+    assert read_sizes(folder) == EncoderSizes(1024, 768, 5, 28)
     check_same(features(folder), features(tmp_path / "plain.safetensors"))
 
 

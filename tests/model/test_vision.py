@@ -92,7 +92,7 @@ def test_an_encoder_in_a_folder_and_in_a_single_file_is_the_same(
     wide.save_pretrained(tmp_path / "folder", safe_serialization=True)
     save_file(wide.state_dict(), tmp_path / "file.safetensors")
     folder, file = (ImageEncoder.read(tmp_path / name) for name in ("folder", "file.safetensors"))
-    assert folder.sizes == file.sizes == EncoderSizes(1024, 768, 5) == read_sizes(tmp_path / "folder")
+    assert folder.sizes == file.sizes == EncoderSizes(1024, 768, 5, 28) == read_sizes(tmp_path / "folder")
     assert read_sizes(tmp_path / "file.safetensors") == folder.sizes
     assert (folder.image_size, folder.nbytes) == (file.image_size, file.nbytes)
     one, other = (encoder.encode(picture(), CPU, FULL) for encoder in (folder, file))

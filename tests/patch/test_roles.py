@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lib_ipadapter.errors import HostError
-from lib_ipadapter.maths.attention import KeyValue, image_attention
+from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.scales import Schedule
+from lib_ipadapter.maths.scaling import scaled_attention
 from lib_ipadapter.patch import branch
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
@@ -49,9 +51,9 @@ class Watch:
         self.unet = Probe()
         self.calls: list[tuple[list[int], list[int]]] = []
 
-    def attention(self, query: Tensor, kv: KeyValue, heads: int) -> Tensor:
+    def attention(self, query: Tensor, kv: KeyValue, *more: Any) -> Tensor:
         self.calls.append((query[:, 0, 0].int().tolist(), kv.key[:, 0, 0].int().tolist()))
-        return image_attention(query, kv, heads)
+        return scaled_attention(query, kv, *more)
 
     def denoiser(self, total_steps: int = 4, **options: object) -> Denoiser:
         return Denoiser(self.unet, self.moment.begin_step, total_steps=total_steps, options=Options(**options))
@@ -67,7 +69,7 @@ def watched(schedule: Schedule | None = None) -> Iterator[Watch]:
     watch = Watch()
     kv = KeyValue(ROLE_NUMBERS, ROLE_NUMBERS)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(branch, "image_attention", watch.attention)
+        patch.setattr(branch, "scaled_attention", watch.attention)
         with attach(watch.unet, [ImageBranch([kv], 1.0, schedule or Schedule())], watch.moment):
             yield watch
 
@@ -156,7 +158,7 @@ def test_the_three_chunks_of_instruct_pix2pix(batch: int, together: bool) -> Non
 def test_a_step_cut_short_does_not_shift_the_next() -> None:
     with watched() as watch:
         denoiser = watch.denoiser(batch_cond_uncond=False)
-        denoiser.announced = [Role.CONDITIONAL, Role.UNCONDITIONAL]
+        denoiser.announced, denoiser.items = [Role.CONDITIONAL, Role.UNCONDITIONAL], [0, 0]
         denoiser.call_model(torch.ones(1, 4, 2, 2), 77)  # and an interrupt, before the unconditional row
         denoiser(Prompt())
     watch.check(1, 1, 1)
@@ -218,3 +220,31 @@ def test_tiles_of_a_step_that_leaves_the_unconditional_rows_out() -> None:
         for _ in range(3):
             denoiser(Prompt((1, 1)))
     watch.check(12, 12, 6, 6, 12, 12)
+
+
+class Items(Watch):
+    """Three pictures: their keys hold 1 to 3, and 0 is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[int] = []
+
+    def attention(self, query: Tensor, kv: KeyValue, *more: Any) -> Tensor:
+        self.got += kv.key[:, 0, 0].int().tolist()
+        return scaled_attention(query, kv, *more)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_each_picture_of_the_batch_gets_its_own_and_counting_goes_on_across_batches(
+    first: int, lengths: tuple[int, int], together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, numbers = Items(), torch.arange(4.0)[:, None, None].expand(-1, 2, WIDTH)
+    monkeypatch.setattr(branch, "scaled_attention", watch.attention)
+    with torch.no_grad(), attach(watch.unet, [ImageBranch([KeyValue(numbers, numbers)])], watch.moment):
+        denoiser = watch.denoiser(batch_cond_uncond=together)
+        denoiser.first = first
+        denoiser(Prompt((2, 1), *lengths))  # an AND in the first picture's prompt
+    one, two = 1 + first % 3, 1 + (first + 1) % 3
+    assert watch.got == [one, one, two, 0, 0]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lib_ipadapter.patch.moment import Role
 
-BeginStep = Callable[[float, Sequence[Role]], None]
+BeginStep = Callable[[float, Sequence[Role], Sequence[int]], None]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,15 @@ class Denoiser:
         self.options = options or Options()
         self.step = 0
         self.announced: list[Role] = []
+        self.items: list[int] = []
+        self.first = 0
 
     def __call__(self, prompt: Prompt, size: tuple[int, int] = (2, 2)) -> None:
         batch = len(prompt.conds_per_image)
         cond = rows(Role.CONDITIONAL, sum(prompt.conds_per_image), size)
         uncond = rows(Role.UNCONDITIONAL, batch * (2 if prompt.edit else 1), size)
         self.announced = roles(len(cond), len(uncond))
+        self.items = [self.first + item for item in items(prompt)]
         skip = self.options.skip_uncond(self.step) and not prompt.edit
         if skip or prompt.cond_tokens == prompt.uncond_tokens:
             everything = cond if skip else torch.cat([cond, uncond])
@@ -70,8 +73,9 @@ class Denoiser:
 
     def call_model(self, latents: Tensor, tokens: int) -> None:
         """One call of the model that wraps the UNet; the host announces its rows, and tiles repeat them."""
-        self.begin_step(self.step / self.total_steps, self.announced[: len(latents)])
-        self.announced = self.announced[len(latents) :]
+        count = len(latents)
+        self.begin_step(self.step / self.total_steps, self.announced[:count], self.items[:count])
+        self.announced, self.items = self.announced[count:], self.items[count:]
         calls, pictures = self.options.tiles
         for _ in range(calls):
             tile = torch.cat([latents] * pictures)
@@ -81,6 +85,12 @@ class Denoiser:
 def roles(cond: int, uncond: int) -> list[Role]:
     """As the host announces them: from the number of conditional texts, and the rest."""
     return [Role.CONDITIONAL] * cond + [Role.UNCONDITIONAL] * uncond
+
+
+def items(prompt: Prompt) -> list[int]:
+    """Which picture each row is of: those of one picture's AND side by side, then one for each, twice where edited."""
+    own = [picture for picture, count in enumerate(prompt.conds_per_image) for _ in range(count)]
+    return own + list(range(len(prompt.conds_per_image))) * (2 if prompt.edit else 1)
 
 
 def rows(role: Role, count: int, size: tuple[int, int]) -> Tensor:

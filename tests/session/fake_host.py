@@ -15,6 +15,7 @@ from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model.variant import PICTURE_KINDS
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep
 from lib_ipadapter.session.unit import Unit
 from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, tiny_unet
@@ -32,6 +33,7 @@ class FakeHost:
     dtype: torch.dtype = torch.float32
     notices: list[str] = field(default_factory=list)
     listeners: list[BeginStep] = field(default_factory=list)
+    cache: DiskCache | None = None
 
     def unet(self) -> nn.Module:
         return self.loaded
@@ -50,6 +52,9 @@ class FakeHost:
     def encoder_folders(self) -> Sequence[Path]:
         return [self.folder / "encoders"]
 
+    def feature_cache(self) -> DiskCache | None:
+        return self.cache
+
     def full_precision(self) -> AbstractContextManager[object]:
         return without_autocast(self.device)
 
@@ -62,7 +67,7 @@ class FakeHost:
     def run(self, progress: float = 0.0) -> Tensor:
         """One denoiser step."""
         for begin_step in self.listeners:
-            begin_step(progress, ROLES)
+            begin_step(progress, ROLES, (0, 0))
         return run(self.loaded)
 
 

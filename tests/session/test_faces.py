@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.maths.combine import Combination
+from lib_ipadapter.model.face import normed
 from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.model.variant import FaceFeature
-from lib_ipadapter.session.faces import GivenFace, find_face, list_faces, prepared
+from lib_ipadapter.session.faces import GivenFace, find_face, list_faces
+from lib_ipadapter.session.tokens import one_of
 
 RAW = torch.randn(3, 512, generator=torch.Generator().manual_seed(0)) * 20
 
@@ -102,27 +106,27 @@ def test_too_much_base64_is_refused_before_it_is_decoded(monkeypatch: pytest.Mon
         GivenFace.parse("AAAA" * 20000)
 
 
+def averaged(rows: Tensor, feature: FaceFeature) -> Tensor:
+    known = [(normed(raw) if feature is FaceFeature.NORMED else raw,) for raw in rows.split(1)]
+    (found,) = one_of(known, Combination.AVERAGE, [1.0] * len(known), feature)
+    return found
+
+
 def test_an_average_of_normed_faces_is_a_face_of_length_one() -> None:
     """Each counts alike, however long its raw embedding is."""
     units = RAW / RAW.norm(dim=-1, keepdim=True)
     mean = units.sum(0)
     longer = RAW * torch.tensor([[1.0], [5.0], [0.1]])
     for rows in (RAW, longer):
-        torch.testing.assert_close(prepared(rows, FaceFeature.NORMED, "average"), (mean / mean.norm())[None])
+        torch.testing.assert_close(averaged(rows, FaceFeature.NORMED), (mean / mean.norm())[None])
 
 
 def test_raw_faces_are_averaged_as_they_are() -> None:
-    torch.testing.assert_close(prepared(RAW, FaceFeature.RAW, "average"), RAW.mean(0, keepdim=True))
+    torch.testing.assert_close(averaged(RAW, FaceFeature.RAW), RAW.mean(0, keepdim=True))
 
 
-def test_side_by_side_each_face_stays_its_own() -> None:
-    assert torch.equal(prepared(RAW, FaceFeature.RAW, "concat"), RAW)
-    torch.testing.assert_close(prepared(RAW, FaceFeature.NORMED, "concat"), RAW / RAW.norm(dim=-1, keepdim=True))
-
-
-@pytest.mark.parametrize("way", ["average", "concat"])
 @pytest.mark.parametrize("feature", FaceFeature)
-def test_one_face_is_the_same_either_way(way: str, feature: FaceFeature) -> None:
-    one = prepared(RAW[:1], feature, way)
+def test_one_face_is_its_own_average(feature: FaceFeature) -> None:
+    one = averaged(RAW[:1], feature)
     wanted = RAW[:1] / RAW[:1].norm() if feature is FaceFeature.NORMED else RAW[:1]
     torch.testing.assert_close(one, wanted)

@@ -60,6 +60,9 @@ RARE = [
     ({"shortcut_scale": 0.5, "lora_scale": 0.0}, "shortcut_scale: 0.5, lora_scale: 0.0"),
     ({"kind": "faceid-plusv2"}, "kind: faceid-plusv2"),
     ({"face": "ada, 2"}, 'face: "ada, 2"'),
+    ({"combine": "norm average", "weights": "1 0.5"}, "combine: norm average, weights: 1 0.5"),
+    ({"noise": 0.5, "noise_kind": "shuffle"}, "noise: 0.5, noise_kind: shuffle"),
+    ({"embeds": 'dusk: "red"'}, 'embeds: "dusk: \\"red\\""'),
 ]
 
 
@@ -81,6 +84,27 @@ def test_an_embedding_is_never_written_only_its_hash() -> None:
     assert "face" not in infotext.read({"IP-Adapter 1": text}, 1)
     encoded = base64.b64encode(array.array("f", values).tobytes()).decode()
     assert "face" not in infotext.read({"IP-Adapter 1": f"face: {encoded}"}, 1)
+
+
+def test_of_further_and_negative_pictures_hashes_are_written_and_come_back() -> None:
+    others = [Image.new("RGB", (8, 8), colour) for colour in ("blue", "green", "black")]
+    unit = Unit(image=PICTURE, model="m", images=tuple(others[:2]), negative_image=others[2])
+    hashes = [Unit(image=other).image_hash[:12] for other in others]
+    found = infotext.read(written(unit), 1)
+    assert found["images"] == " ".join(hashes[:2])
+    assert found["negative_image"] == hashes[2]
+    assert parsed(found) == Unit(model="m")
+
+
+def parsed(found: dict[str, object]) -> Unit:
+    return Unit.parse({k: v for k, v in found.items() if k not in ("image", "images", "negative_image")})
+
+
+def test_a_saved_prompt_that_came_as_content_is_written_as_a_hash() -> None:
+    encoded = base64.b64encode(bytes(500)).decode()
+    (text,) = written(Unit.parse({"embeds": encoded, "model": "m"})).values()
+    assert re.search(r", embeds_hash: [0-9a-f]{12}$", text)
+    assert "embeds" not in infotext.read({"IP-Adapter 1": f"embeds: {encoded}"}, 1)
 
 
 def test_units_keep_their_number_and_those_that_do_not_act_are_not_written() -> None:

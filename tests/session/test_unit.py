@@ -64,9 +64,12 @@ BAD = [
     *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5", 16]),
     *itertools.product(CHOICES, ["x", "", None, 3, [], {}, True]),
     *itertools.product(["face"], [3, [], {}, True, [0.0] * 512, [1.0] * 511, [["a"] * 512], "x" * 300, "AAAA" * 800]),
+    *itertools.product(["images"], ["path.png", b"bytes", 3, {}, ["path.png"], [3], [PICTURE] * 65]),
+    *itertools.product(["weights"], ["a", "1 b", "4", "-2", "1 nan", [True], 3, {}, [1] * 66]),
+    *itertools.product(["embeds"], [3, [], {}, True, "x!" * 200]),
     *itertools.product(["enabled"], ["maybe", 2, [], {}]),
     *itertools.product(["model"], [3, [], {}, True]),
-    *itertools.product(["image"], ["path.png", b"bytes", 3, [], {}]),
+    *itertools.product(["image", "negative_image"], ["path.png", b"bytes", 3, [], {}]),
 ]
 
 
@@ -94,9 +97,32 @@ def test_a_choice_may_be_written_in_any_case() -> None:
 def test_each_field_that_acts_has_a_say_in_the_order() -> None:
     changed = {"scale": 0.5, "start": 0.1, "end": 0.9, "face": "ada", "face_index": 1, "face_combine": "concat"}
     changed |= {"shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus", "model": "m", "image": PICTURE}
-    changed |= {"encoder": "vit-h"}
+    changed |= {"encoder": "vit-h", "images": [PICTURE], "combine": "add", "weights": "0.5", "negative_image": PICTURE}
+    changed |= {"noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk"}
     assert set(changed) == {field.name for field in FIELDS} - {"enabled"}
     assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
+
+
+@pytest.mark.parametrize("value", ["1 0.5", "1,0.5", [1, "0.5"], " 1.0 ; 5e-1 "])
+def test_weights_may_come_in_many_forms_and_those_not_named_are_one(value: object) -> None:
+    unit = Unit.parse({"weights": value})
+    assert unit.weights == "1 0.5"
+    assert [unit.weight(number) for number in range(3)] == [1.0, 0.5, 1.0]
+
+
+def test_what_acts_late_alone_leaves_keys_and_values_as_they_are() -> None:
+    late = {"enabled": False, "scale": 0.1, "start": 0.1, "end": 0.9, "lora_scale": 0.5, "model": "m", "encoder": "e"}
+    assert {field.name for field in FIELDS if field.late} == set(late)
+    assert Unit.parse(late).shown == Unit().shown
+    early = {
+        "image": PICTURE,
+        "images": [PICTURE],
+        "weights": "2",
+        "noise": 0.1,
+        "negative_image": PICTURE,
+        "face": "a",
+    }
+    assert all(Unit.parse({name: value}).shown != Unit().shown for name, value in early.items())
 
 
 def test_an_unknown_field_is_named_with_those_that_there_are() -> None:
@@ -155,7 +181,8 @@ def test_an_active_unit_that_lacks_something_is_a_sentence(values: dict[str, Any
     with pytest.raises(UnitError, match=f"enabled without a {words}; .* or disable the unit"):
         Unit.parse(values).check()
     Unit.parse({"model": "a", "image": PICTURE}).check()
-    Unit.parse({"model": "a", "face": "ada"}).check()
+    for other in ({"face": "ada"}, {"images": [PICTURE]}, {"embeds": "dusk"}):
+        Unit.parse({"model": "a"} | other).check()
 
 
 def test_order_is_that_of_content_and_not_of_objects() -> None:

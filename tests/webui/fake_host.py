@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from threading import Lock
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -42,6 +43,7 @@ class FakeProcessing:
     def __init__(self) -> None:
         self.extra_generation_params: dict[str, str] = {}
         self.comments: list[str] = []
+        self.iteration, self.batch_size = 0, 1
 
     def comment(self, text: str) -> None:
         self.comments.append(text)
@@ -64,6 +66,7 @@ class FakeWebUI:
         """Name -> module, for `sys.modules`."""
         parts: dict[str, dict[str, Any]] = {
             "devices": {"device": "cpu", "dtype": torch.float32, "patch_module_list": [nn.Linear, nn.LayerNorm]},
+            "call_queue": {"queue_lock": Lock()},
             "paths": {"models_path": str(self.data / "models"), "data_path": str(self.data)},
             "shared": {"cmd_opts": SimpleNamespace(), "opts": self.opts, "sd_model": None, "OptionInfo": object},
             "sd_models": {"model_data": self},

@@ -14,8 +14,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto"]
-"""Encoder, and what only FaceID files know."""
+REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto", None, "concat", "", None, 0.0, "fade", "None"]
+"""Encoder, what only FaceID files know, and several, negative and saved pictures."""
 PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, *REST]
 DISABLED = [False, None, "None", 0.6, 0.0, 1.0, *REST]
 
@@ -134,3 +134,30 @@ def test_the_picture_of_a_disabled_unit_is_not_looked_at() -> None:
 def test_a_picture_instead_of_a_unit_object_is_a_sentence() -> None:
     with pytest.raises(UnitError, match="unit object"):
         api.parse_units([encoded()])
+
+
+def test_further_pictures_come_as_a_list_in_any_form() -> None:
+    for given in ([encoded(), {"image": encoded()}], [base64.b64decode(encoded())] * 2, [PICTURE, None, PICTURE]):
+        (parsed,) = api.parse_units([unit(images=given)])
+        assert len(parsed.images) == 2
+        assert parsed.pictures[0].tobytes() == parsed.pictures[2].tobytes()
+    assert len(api.parse_units([unit(images=encoded())])[0].images) == 1
+
+
+def test_the_weights_of_pictures_in_a_list_follow_that_of_the_first() -> None:
+    listed = [{"image": encoded(), "weight": 0.5}, encoded()]
+    assert api.parse_units([unit(images=listed)])[0].weights == "1 0.5 1"
+    assert api.parse_units([{"images": listed, "model": "m"}])[0].weights == "0.5 1"
+    assert api.parse_units([unit(images=listed, weights="2 2")])[0].weights == "2 2"
+
+
+@pytest.mark.parametrize("name", ["images", "negative_image"])
+def test_of_other_pictures_a_path_is_refused_too(name: str) -> None:
+    with pytest.raises(UnitError, match="in base64"):
+        api.parse_units([unit(**{name: "/etc/passwd"})])
+
+
+def test_too_many_pictures_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "decode_picture", lambda _: pytest.fail("was decoded"))
+    with pytest.raises(UnitError, match="limit is 64"):
+        api.parse_units([{"images": ["x"] * 65, "model": "m"}])

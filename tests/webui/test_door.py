@@ -7,6 +7,7 @@ import gc
 import io
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,9 +22,9 @@ from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, t
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
 
 
-def encoded() -> str:
+def encoded(turn: int = 0) -> str:
     buffer = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(buffer, "PNG")
+    Image.linear_gradient("L").rotate(turn).convert("RGB").save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -69,6 +70,47 @@ def test_an_active_unit_changes_the_picture_and_leaves_nothing(webui: FakeWebUI,
 def test_a_unit_that_cannot_act_sets_no_hook_and_loads_no_encoder(webui: FakeWebUI, door: Any, off: Any) -> None:
     door.before_sampling(FakeProcessing(), [UNIT | off])
     assert (webui.hooks, webui.callbacks, len(LIBRARY.encoders)) == (0, [], 0)
+
+
+def step(rows: int, cond: int, prompts: list[int] | None) -> Any:
+    """What the WebUI tells of a step. `prompts`: parts of each picture's prompt, as its sampler has them."""
+    batch = [[object()] * parts for parts in prompts] if prompts else None
+    sampler = SimpleNamespace(sampler_extra_args={"cond": SimpleNamespace(batch=batch)}) if prompts else None
+    return SimpleNamespace(
+        x=torch.zeros(rows, 1), text_cond=torch.zeros(cond, 1), denoiser=SimpleNamespace(sampler=sampler)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "cond", "prompts", "items"),
+    [
+        (2, 1, [1], [0, 0]),
+        (6, 3, [1, 1, 1], [0, 1, 2, 0, 1, 2]),
+        (6, 4, [3, 1], [0, 0, 0, 1, 0, 1]),
+        (6, 2, [1, 1], [0, 1, 0, 1, 0, 1]),  # InstructPix2Pix
+        (4, 2, None, [0, 1, 0, 1]),
+        (4, 2, [1, 1, 1], [0, 1, 0, 1]),
+    ],
+)
+def test_each_row_of_a_step_is_of_its_own_picture(
+    webui: FakeWebUI, rows: int, cond: int, prompts: list[int] | None, items: list[int]
+) -> None:
+    from lib_ipadapter.hosts.a1111 import step_items
+
+    assert step_items(step(rows, cond, prompts)) == items
+
+
+def test_each_batch_of_a_job_goes_on_counting_its_pictures(webui: FakeWebUI, door: Any) -> None:
+    """As a batch count of 3 is sampled: one picture in each batch, each with a reference of its own."""
+    colours = [encoded(turn) for turn in (0, 90, 180)]
+    alone = [run(webui, door, UNIT | {"image": colour})[0] for colour in colours]
+    unit = UNIT | {"image": colours[0], "images": colours[1:], "combine": "batch"}
+    processing = FakeProcessing()
+    for number in range(4):
+        processing.iteration = number
+        door.before_sampling(processing, [unit])
+        torch.testing.assert_close(webui.sample(), alone[number % 3], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(alone[0], alone[1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("tiles", [1, 2])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 import pytest
 from PIL import Image
 
+from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.webui import panel, paste
-from lib_ipadapter.webui.controls import Lists, UnitControls, show_view
+from lib_ipadapter.webui import panel, paste, saved_prompts
+from lib_ipadapter.webui.controls import Lists, UnitControls, show_pictures, show_view
 
 RARE = {
     "face": "None",
@@ -23,6 +27,9 @@ RARE = {
     "kind": "auto",
 }
 """What only FaceID files know, at its defaults."""
+
+SEVERAL = {"combine": "concat", "weights": "", "noise": 0.0, "noise_kind": "fade", "embeds": "None"}
+"""Of several, negative and saved pictures, all but the pictures."""
 
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
@@ -35,7 +42,11 @@ def known(name: str) -> str | None:
     return name if name in LIST else None
 
 
-LISTS = Lists(models=lambda: LIST, resolve=known, faces=faces)
+def prompts() -> list[str]:
+    return ["None", "dusk"]
+
+
+LISTS = Lists(models=lambda: LIST, resolve=known, faces=faces, prompts=prompts)
 
 
 def nowhere(_: Shelf) -> list[Path]:
@@ -62,18 +73,19 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
     plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
-    assert values == plain | {"encoder": "Automatic"} | RARE
+    assert values == plain | {"encoder": "Automatic", "images": None, "negative_image": None} | RARE | SEVERAL
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
-    assert len(sliders) == 3 * 6
+    assert len(sliders) == 3 * 7
     assert all(type(slider.value) is float for slider in sliders)
 
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
     names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
+    names += ("images", "combine", "negative_image", "noise", "noise_kind")
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
@@ -94,8 +106,9 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
         "end": 0.9,
         "encoder": "Automatic",
         **RARE,
+        **SEVERAL,
     }
-    others = ("model", "scale", "start", "end", "encoder", *RARE)
+    others = ("model", "scale", "start", "end", "encoder", *RARE, *SEVERAL)
     assert restored(controls, parameters, 0) == dict.fromkeys(others) | {"enabled": False}
 
 
@@ -132,6 +145,60 @@ def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[UnitCont
     unit = Unit(image=Image.new("RGB", (8, 8)), model="m")
     said = functions[controls[0].note](infotext.write([unit], lambda name: name))
     assert unit.image_hash[:12] in said
+
+
+def test_the_note_says_which_other_pictures_a_pasted_unit_wants(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
+    others = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    unit = Unit(images=tuple(others), negative_image=others[0], model="m")
+    said = functions[controls[0].note](infotext.write([unit], lambda name: name))
+    assert all(Unit(image=other).image_hash[:12] in said for other in others)
+    assert "further pictures" in said
+    assert "negative picture" in said
+
+
+def test_pasted_fields_of_several_pictures_are_restored_and_a_prompt_that_is_gone_is_said(
+    controls: list[UnitControls], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(paste.compat, "warn", warned.append)
+    wanted = {"combine": "norm average", "weights": "1 0.5", "noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk"}
+    found = restored(controls, infotext.write([Unit.parse({"model": "m"} | wanted)], lambda name: name), 0)
+    assert {name: found[name] for name in SEVERAL} == wanted
+    assert restored(controls, {"IP-Adapter 1": "model: m, embeds: dawn"}, 0)["embeds"] == "None"
+    assert any("saved image prompt 'dawn'" in sentence for sentence in warned)
+
+
+def test_uploaded_pictures_are_shown_and_what_is_no_picture_is_not() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    update = show_pictures([buffer.getvalue(), b"no picture"])
+    assert (len(update["value"]), update["visible"]) == (1, True)
+    assert show_pictures(None)["visible"] is False
+
+
+def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(saved_prompts.compat, "say", said.append)
+    monkeypatch.setattr(saved_prompts.compat, "warn", said.append)
+
+    def save(name: str, values: Sequence[object]) -> list[str]:
+        if not name:
+            raise UnitError("without a name.")
+        return ["None", name, f"{len(values)} values"]
+
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", 1, dataclasses.replace(LISTS, save_prompt=save), nowhere)
+    click = next(f.fn for f in functions_of(blocks) if getattr(f.fn, "__name__", "") == "click")
+    values = [None] * len(FIELDS)
+    assert click("dusk", *values)["choices"] == ["None", "dusk", f"{len(FIELDS)} values"]
+    click("", *values)
+    assert ["'dusk'" in said[0] or "dusk is saved" in said[0], said[1]] == [True, "without a name."]
+
+
+def functions_of(blocks: gr.Blocks) -> list:
+    """gradio 3 has a list, today's a dictionary."""
+    return list(blocks.fns.values()) if isinstance(blocks.fns, dict) else list(blocks.fns)
 
 
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
+import io
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
 from safetensors.torch import save_file
 from torch import ones
 
+from lib_ipadapter import __version__
+from lib_ipadapter.model.prompt_file import SavedPrompt
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import LIBRARY
+from lib_ipadapter.session.unit import FIELDS
 from tests.models import save_adapter, tiny_adapter, tiny_encoder
 from tests.webui.fake_host import FakeWebUI
 
@@ -36,6 +43,14 @@ def routes(webui: FakeWebUI) -> ModuleType:
     return fresh("webui.routes")
 
 
+@pytest.fixture
+def client(routes: ModuleType) -> TestClient:
+    app = FastAPI()
+    app.add_api_route(routes.WATCHED, lambda: None)
+    routes.mount(None, app)
+    return TestClient(app)
+
+
 def fresh(name: str) -> ModuleType:
     """Imported for this test's WebUI; a ``from ... import`` would find the module of the test before."""
     return importlib.import_module(f"lib_ipadapter.{name}")
@@ -55,6 +70,8 @@ def test_each_route_has_the_protection_of_the_webuis_own(routes: ModuleType) -> 
         "/ip-adapter/models": {"GET"},
         "/ip-adapter/encoders": {"GET"},
         "/ip-adapter/unload": {"POST"},
+        "/ip-adapter/version": {"GET"},
+        "/ip-adapter/encode": {"POST"},
     }
     assert all(route.dependencies == [guard] for route in mounted.values())
 
@@ -96,6 +113,66 @@ def test_unloading_empties_the_cache_and_says_so(routes: ModuleType, tmp_path: P
     adapter = LIBRARY.adapter(tmp_path / "models/ip-adapter/base.safetensors")
     assert routes.unload() == {"freed": adapter.nbytes}
     assert len(LIBRARY.adapters) == 0
+
+
+def encoded(colour: str = "red") -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_encode_gives_a_file_that_stands_for_the_pictures(routes: ModuleType, client: TestClient) -> None:
+    unit = {"image": encoded(), "images": [encoded("blue")], "model": "base", "scale": 0}
+    answer = client.post("/ip-adapter/encode", json=unit)
+    assert answer.status_code == 200
+    found = answer.json()
+    prompt = SavedPrompt.parse(base64.b64decode(found.pop("embeds")), "")
+    assert found == {
+        "variant": "base", "items": 1, "tokens": 8, "adapter": "base", "adapter_sha256": prompt.adapter_sha256
+    }  # fmt: skip
+    assert prompt.embeds.cond.shape[1] == 8
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [({"model": "base"}, "without a reference picture"), ({"image": "/etc/passwd", "model": "base"}, "in base64")],
+)
+def test_what_cannot_be_encoded_is_a_sentence(client: TestClient, unit: dict[str, Any], said: str) -> None:
+    answer = client.post("/ip-adapter/encode", json=unit)
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+def test_the_version_is_told_with_the_fields_that_it_knows(client: TestClient) -> None:
+    answer = client.get("/ip-adapter/version").json()
+    assert answer["version"] == __version__
+    assert {"image", "images", "embeds"} <= set(answer["fields"])
+
+
+def test_the_cache_on_the_disk_is_cleared_only_when_that_is_asked_for(client: TestClient, tmp_path: Path) -> None:
+    client.post("/ip-adapter/encode", json={"image": encoded(), "model": "base"})
+    kept = list((tmp_path / "cache" / "ip-adapter").iterdir())
+    assert len(kept) == 1
+    assert "removed" not in client.post("/ip-adapter/unload").json()
+    assert kept[0].is_file()
+    assert client.post("/ip-adapter/unload?cache=true").json()["removed"] > 0
+    assert not kept[0].exists()
+
+
+def test_with_the_setting_at_zero_nothing_is_kept(webui: FakeWebUI, client: TestClient, tmp_path: Path) -> None:
+    webui.opts.data["ip_adapter_cache_mb"] = 0
+    client.post("/ip-adapter/encode", json={"image": encoded(), "model": "base"})
+    assert not (tmp_path / "cache").exists()
+
+
+def test_saving_from_the_page_writes_a_file_that_is_then_in_the_list(webui: FakeWebUI, tmp_path: Path) -> None:
+    saved_prompts, a1111 = fresh("webui.saved_prompts"), fresh("hosts.a1111")
+    values = [{"image": Image.new("RGB", (9, 9)), "model": "base", "scale": 0.0}.get(field.name) for field in FIELDS]
+    assert saved_prompts.save("dusk", values, a1111.A1111Host()) == ["None", "dusk"]
+    assert (tmp_path / "models/ip-adapter/prompts/dusk.safetensors").is_file()
+    assert [entry["name"] for entry in fresh("webui.models").adapters([tmp_path / "models/ip-adapter"], None)] == [
+        "base", "cut"
+    ]  # fmt: skip
 
 
 COMFY = {"the whole of it": "", "its models": "models"}

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from PIL import Image
+
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import content_hash
@@ -19,15 +21,19 @@ from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
 from lib_ipadapter.session.unit.layering import Layering
 from lib_ipadapter.session.unit.notation import read_curve
+from lib_ipadapter.session.unit.references import Negative, References, Saved
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
-ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.CURVE, Type.LAYERS, Type.GRID)
+ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.WEIGHTS, Type.CURVE, Type.LAYERS, Type.GRID)
 """Types of fields that can be sorted."""
+
+PICTURES = (Type.PICTURE, Type.PICTURES)
+"""Types of fields of which only hashes are written."""
 
 
 @dataclass(frozen=True)
-class Unit(Layering, Face, Everyday):  # dataclasses count from the right
+class Unit(Layering, Saved, Negative, References, Face, Everyday):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -50,26 +56,55 @@ class Unit(Layering, Face, Everyday):  # dataclasses count from the right
 
     def check(self) -> None:
         """Raises `UnitError` for an active unit that lacks something."""
-        if self.image is None and self.face is None:
+        if not self.pictures and self.face is None and self.embeds is None:
             raise UnitError(NO_PICTURE)
         if not self.model:
             raise UnitError("An IP-Adapter unit is enabled without a model; choose one or disable the unit.")
 
+    @property
+    def pictures(self) -> tuple[Image.Image, ...]:
+        """All reference pictures."""
+        return (*((self.image,) if self.image is not None else ()), *self.images)
+
     @cached_property
+    def hashes(self) -> Mapping[str, tuple[str, ...]]:
+        """Name of each field of pictures -> the hash of each picture's content, in hex."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in (field.name for field in FIELDS if field.type in PICTURES):
+            value = getattr(self, name)
+            pictures = value if isinstance(value, tuple) else () if value is None else (value,)
+            found[name] = tuple(content_hash(picture) for picture in pictures)
+        return found
+
+    @property
     def image_hash(self) -> str:
-        """Hash of the picture's content; empty without a picture."""
-        return content_hash(self.image) if self.image is not None else ""
+        """Hash of the first picture's content; empty without a picture."""
+        return next(iter(self.hashes["image"]), "")
+
+    @property
+    def shown(self) -> tuple[Any, ...]:
+        """All by which a unit has a say in keys and values, beside files: equal where these are."""
+        shown = [field for field in FIELDS if not field.late]
+        pictures = [self.hashes[field.name] for field in shown if field.type in PICTURES]
+        return (*pictures, *(getattr(self, field.name) for field in shown if field.type not in PICTURES))
 
     @property
     def order(self) -> tuple[Any, ...]:
         """Units are summed in this order, so that the order they were given in cannot change a single bit."""
-        second = content_hash(self.composition_image) if self.composition_image is not None else ""
-        picture = (self.image_hash, self.face.label if self.face else "", second)
+        given = tuple(one.label if one else "" for one in (self.face, self.embeds))
+        picture = (*self.hashes.values(), *given)
         rest = tuple(getattr(self, f.name) for f in FIELDS if f.type in ORDERED)
         return (self.model or "", self.encoder or "", *picture, *rest)
 
 
-TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face, "Layers and steps": Layering}
+TOPICS: Mapping[str, type] = {
+    "": Everyday,
+    "Face (FaceID files)": Face,
+    "Several pictures": References,
+    "Negative picture": Negative,
+    "Saved image prompt": Saved,
+    "Layers and steps": Layering,
+}
 """Title in the page -> the class that has its fields, in their order. Only the first topic is not folded away."""
 
 FIELDS = fields_of(Unit)

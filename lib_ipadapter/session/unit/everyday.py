@@ -13,9 +13,9 @@ from lib_ipadapter.session.unit.field import Type, setting
 class Everyday:
     """What every unit needs."""
 
-    enabled: bool = setting("Enable", Type.SWITCH, "Whether the unit acts at all.", default=True)
+    enabled: bool = setting("Enable", Type.SWITCH, "Whether the unit acts at all.", default=True, late=True)
     image: Image.Image | None = setting("Reference picture", Type.PICTURE, "The picture that is used as a prompt.")
-    model: str | None = setting("Model", Type.MODEL, "The adapter file, with or without its extension.")
+    model: str | None = setting("Model", Type.MODEL, "The adapter file, with or without its extension.", late=True)
     scale: float = setting(
         "Scale",
         Type.NUMBER,
@@ -23,13 +23,14 @@ class Everyday:
         default=0.6,
         maximum=2.0,
         step=0.05,
+        late=True,
     )
     start: float = setting(
-        "Start", Type.NUMBER, "Fraction of the steps after which the picture begins to act.", default=0.0
+        "Start", Type.NUMBER, "Fraction of the steps after which the picture begins to act.", default=0.0, late=True
     )
     end: float = setting(
-        "End", Type.NUMBER, "Fraction of the steps after which the picture no longer acts.", default=1.0
+        "End", Type.NUMBER, "Fraction of the steps after which the picture no longer acts.", default=1.0, late=True
     )
     encoder: str | None = setting(
-        "Image encoder", Type.ENCODER, "The image encoder by name; without it the one that fits.", rare=True
+        "Image encoder", Type.ENCODER, "The image encoder by name; without it the one that fits.", rare=True, late=True
     )

@@ -59,6 +59,7 @@ class Face:
         maximum=2.0,
         step=0.05,
         rare=True,
+        late=True,
     )
     kind: str = setting(
         "Kind of file",

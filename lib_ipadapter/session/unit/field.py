@@ -24,6 +24,9 @@ class Type(str, Enum):
     CURVE = "numbers over the steps, as 0:1, 0.5:0.3, 1:0 or [0.3:0.9:0.5]"
     LAYERS = "numbers by layer, as 0:1, 4:0.25, 5:-1, or all of them"
     GRID = "rows of numbers, as 1, 0; 0.5, 1"
+    PICTURES = "a list of pictures"
+    WEIGHTS = "a list of numbers"
+    EMBEDS = "a saved image prompt"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Field:
     choices: tuple[str, ...] = ()
     rare: bool = False
     """Seldom set: the infotext has it only where it says something, and pasting resets it where it is not mentioned."""
+    late: bool = False
+    """Acts on keys and values that are there already: they need not be computed again when it changes."""
 
     def parse(self, value: Any) -> Any:
         """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""
@@ -52,7 +57,7 @@ class Field:
 def setting(label: str, type: Type, about: str, **more: Any) -> Any:  # noqa: A002 - as `Field` calls it
     """An attribute of a unit, and its `Field`, in one line; `more` are attributes of that."""
     field = Field(label, type, about, **more)
-    shown = type not in (Type.PICTURE, Type.FACE)
+    shown = type not in (Type.PICTURE, Type.PICTURES, Type.FACE)
     return dataclasses.field(default=field.default, repr=shown, metadata={Field: field})
 
 
@@ -73,4 +78,7 @@ PARSERS = {
     Type.CURVE: parsers.parse_curve,
     Type.LAYERS: parsers.parse_layers,
     Type.GRID: parsers.parse_grid,
+    Type.PICTURES: parsers.parse_pictures,
+    Type.WEIGHTS: parsers.parse_weights,
+    Type.EMBEDS: parsers.parse_embeds,
 }

@@ -27,6 +27,7 @@ class Layering:
         default=WeightType.LINEAR.value,
         choices=tuple(kind.value for kind in WeightType),
         rare=True,
+        late=True,
     )
     composition_scale: float = setting(
         "Composition scale",
@@ -36,12 +37,14 @@ class Layering:
         maximum=2.0,
         step=0.05,
         rare=True,
+        late=True,
     )
     composition_image: Image.Image | None = setting(
         "Composition picture",
         Type.PICTURE,
         "A picture for the composition's layers in the two `style and composition` types; else the same serves both.",
         rare=True,
+        late=True,
     )
     layers: str = setting(
         "Layers",
@@ -49,6 +52,7 @@ class Layering:
         "A factor of the scale for each layer by its number, in place of the weight type's; those not listed are off.",
         default="",
         rare=True,
+        late=True,
     )
     curve: str = setting(
         "Curve",
@@ -56,6 +60,7 @@ class Layering:
         "A factor of the scale over the steps: points with lines between, or as `[from:to:when]` in a prompt.",
         default="",
         rare=True,
+        late=True,
     )
     grid: str = setting(
         "Grid",
@@ -63,6 +68,7 @@ class Layering:
         "A factor for each layer at each step: a row for each part of the layers, a column for each of the steps.",
         default="",
         rare=True,
+        late=True,
     )
     embeds_scaling: str = setting(
         "Scaling",
@@ -71,10 +77,11 @@ class Layering:
         default=EmbedsScaling.V.value,
         choices=tuple(mode.value for mode in EmbedsScaling),
         rare=True,
+        late=True,
     )
 
     @property
-    def weights(self) -> WeightType:
+    def weighting(self) -> WeightType:
         """The weight type as such."""
         return WeightType(self.weight_type)
 
@@ -84,7 +91,7 @@ class Layering:
         if raw:
             acting = scale != 0.0 and any(raw.values() if isinstance(raw, Mapping) else raw)
         else:
-            acting = scale != 0.0 or (self.weights.two_scales and self.composition_scale != 0.0)
+            acting = scale != 0.0 or (self.weighting.two_scales and self.composition_scale != 0.0)
         return acting and not notation.read_grid(self.grid).empty
 
     def layer_scales(self, scale: float, structure: Structure) -> LayerScales:
@@ -99,7 +106,7 @@ class Layering:
 
     def _by_block(self, raw: notation.Layers, scale: float, structure: Structure) -> tuple[float, ...]:
         if not raw:
-            return block_scales(self.weights, structure, scale, self.composition_scale or scale)
+            return block_scales(self.weighting, structure, scale, self.composition_scale or scale)
         fits = max(raw) < structure.blocks if isinstance(raw, Mapping) else len(raw) == structure.blocks
         if not fits:
             given = f"number {max(raw)}" if isinstance(raw, Mapping) else f"a list of {len(raw)}"

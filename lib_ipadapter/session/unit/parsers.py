@@ -11,10 +11,14 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.picture import as_rgb
 from lib_ipadapter.session.faces import GivenFace
+from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import notation
 
 if TYPE_CHECKING:
     from lib_ipadapter.session.unit.field import Field
+
+MAX_PICTURES = 64
+"""Beside the first."""
 
 AUTOMATIC = "Automatic"
 """The page's word for the encoder that fits."""
@@ -106,6 +110,33 @@ def _parse_text(
     except ValueError as error:
         raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}; {error}; got {_shown(value)}.") from None
     return text
+
+
+def parse_pictures(about: Field, value: Any) -> tuple[Image.Image, ...]:
+    """Decoded pictures."""
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}, got {_shown(value)}.")
+    if len(value) > MAX_PICTURES:
+        raise UnitError(f"IP-Adapter: {about.name} has {len(value)} pictures; the limit is {MAX_PICTURES}.")
+    found = [parse_picture(about, one) for one in value]
+    return tuple(one for one in found if one is not None)
+
+
+def parse_weights(about: Field, value: Any) -> str:
+    """A list of numbers, or a text that has them between spaces or commas, as a text with spaces."""
+    if value is None:
+        return ""
+    given = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
+    if not isinstance(given, (list, tuple)) or len(given) > MAX_PICTURES + 1:
+        raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}, as 1 0.5, got {_shown(value)}.")
+    return " ".join(f"{parse_number(about, one):g}" for one in given)
+
+
+def parse_embeds(_: Field, value: Any) -> GivenPrompt | None:
+    """The name of a saved prompt, or a file's content."""
+    return GivenPrompt.parse(value)
 
 
 def _float(value: Any) -> float:

@@ -1,0 +1,42 @@
+"""``encode``: pictures become a small file that stands for them wherever the same adapter is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lib_ipadapter.session.unit import FIELDS
+
+UNIT = {field.name: field.about for field in FIELDS}
+
+
+def encode(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="One or several.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    *,
+    adapter: Annotated[Path, typer.Option(help="The adapter file.")],
+    encoder: Annotated[
+        Path | None, typer.Option(help="The image encoder: its folder, or a single safetensors file.")
+    ] = None,
+    combine: Annotated[str, typer.Option(help=UNIT["combine"])] = "concat",
+    weights: Annotated[str, typer.Option(help=UNIT["weights"])] = "",
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
+) -> None:
+    """Save pictures as an image prompt, into models/ip-adapter/prompts: it needs no encoder any more."""
+    from lib_ipadapter.cli.picture import best_device, open_device, read_picture  # noqa: PLC0415 - takes seconds
+    from lib_ipadapter.hosts.without import NoHost  # noqa: PLC0415
+    from lib_ipadapter.session.library import LIBRARY  # noqa: PLC0415
+    from lib_ipadapter.session.prompts import write_prompt  # noqa: PLC0415
+    from lib_ipadapter.session.unit import Unit  # noqa: PLC0415
+
+    images = [read_picture(path) for path in pictures]
+    unit = Unit.parse({"images": images, "model": adapter.stem, "combine": combine, "weights": weights})
+    where = open_device(device or best_device())
+    host = NoHost(where, adapter_folders=[adapter], encoder_folders=[encoder] if encoder else [])
+    saved = LIBRARY.image_prompt(unit, adapter, host)
+    write_prompt(saved, target)
+    items, tokens, width = saved.embeds.cond.shape
+    several = f"{items} x " if items > 1 else ""
+    typer.echo(f"{target}: {several}{tokens} tokens {width} wide, for {adapter.name}")

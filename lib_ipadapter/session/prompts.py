@@ -1,0 +1,133 @@
+"""Image prompts that the user has saved: as a file of a name, or as a file's content."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib_ipadapter.errors import CheckpointError, HostError, UnitError
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
+from lib_ipadapter.session.faces import LONGEST_NAME
+from lib_ipadapter.session.files import ModelFile, list_files, named, some
+
+FOLDER = "prompts"
+"""Below an adapter folder: where saved image prompts are searched."""
+
+SUFFIX = ".safetensors"
+
+EXPECTED = "the name of a saved image prompt, or such a file's content in base64"
+
+
+@dataclass(frozen=True)
+class GivenPrompt:
+    """What a unit's field `embeds` holds: one of the two."""
+
+    name: str = ""
+    """Of a saved file, never a path."""
+    content: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def parse(cls, value: Any) -> GivenPrompt | None:
+        """Any form that a user may give. Raises `UnitError`."""
+        if value is None or value in ("", "None"):
+            return None
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            raise UnitError(f"IP-Adapter: embeds must be {EXPECTED}; got {type(value).__name__}.")
+        name = " ".join(value.split())
+        return cls(name=name) if len(name) <= LONGEST_NAME else cls(content=_decoded(value))
+
+    @property
+    def label(self) -> str:
+        """A name, or the beginning of a hash: what may be published."""
+        return self.name or hashlib.sha256(self.content).hexdigest()[:12]
+
+    def read(self, folders: Sequence[Path]) -> SavedPrompt:
+        """The prompt; a name is searched in `folders`. Raises `IPAdapterError`."""
+        if not self.name:
+            return SavedPrompt.parse(self.content, "embeds")
+        file = find_prompt(self.name, folders)
+        try:
+            with file.path.open("rb") as content:
+                return SavedPrompt.parse(content.read(MAX_BYTES + 1), file.path.name)
+        except OSError as error:
+            raise CheckpointError(f"{file.path.name} cannot be read ({error.strerror}); save it again.") from error
+
+    def identity(self, folders: Sequence[Path]) -> tuple[object, ...]:
+        """Changes when what `read` gives changes."""
+        if not self.name:
+            return (self.content,)
+        about = find_prompt(self.name, folders).path.stat()
+        return (self.name, about.st_size, about.st_mtime_ns)
+
+
+def prompt_folders(adapter_folders: Sequence[Path]) -> list[Path]:
+    """Where saved prompts are searched; the first is where they are put."""
+    return [folder / FOLDER for folder in adapter_folders]
+
+
+def list_prompts(folders: Sequence[Path]) -> list[ModelFile]:
+    """Everything in `folders` that could be a saved prompt, by name."""
+    return list_files(folders, (SUFFIX,))
+
+
+def find_prompt(name: str, folders: Sequence[Path]) -> ModelFile:
+    """The saved prompt called `name`, spelled as freely as an adapter's. Raises `UnitError`."""
+    files = list_prompts(folders)
+    if found := named(name, files):
+        return found
+    there = some([file.name for file in files])
+    raise UnitError(
+        f"There is no saved image prompt called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one"
+        " with `python -m lib_ipadapter encode PICTURE OUT.safetensors`."
+    )
+
+
+def fitting(prompt: SavedPrompt, adapter: str, sha256: str) -> ImagePromptEmbeds:
+    """The tokens of a prompt for the adapter called `adapter` with this content. Raises `UnitError` for any other."""
+    if prompt.adapter_sha256 != sha256:
+        raise UnitError(
+            f"The saved image prompt was made with another adapter than {adapter}: with {prompt.adapter or 'unknown'}"
+            f" ({prompt.variant or 'unknown'}, SHA-256 {prompt.adapter_sha256[:12] or 'unknown'}); choose that one, or"
+            " save the picture again with this one."
+        )
+    return prompt.embeds
+
+
+def write_prompt(prompt: SavedPrompt, path: Path) -> None:
+    """Writes the file, whole or not at all. Raises `HostError`."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(prompt.data())
+        os.replace(part, path)
+    except OSError as error:
+        raise HostError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def path_for(name: str, folders: Sequence[Path]) -> Path:
+    """Where a prompt that the user calls `name` is put. A name leads nowhere else. Raises `UnitError`."""
+    plain = " ".join(name.split()).removesuffix(SUFFIX)
+    if not plain or len(plain) > 100 or set(plain) & set('/\\:*?"<>|\0') or plain.startswith("."):
+        raise UnitError(
+            f'An image prompt must be called by one to 100 characters without / \\ : * ? " < > | and no dot in front;'
+            f" got {name[:40]!r}."
+        )
+    return folders[0] / f"{plain}{SUFFIX}"
+
+
+def _decoded(text: str) -> bytes:
+    if len(text) > MAX_BYTES * 4 // 3 + 1024:
+        raise UnitError(f"IP-Adapter: embeds has {len(text) >> 20} MB of base64; the limit is {MAX_BYTES >> 20} MB.")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise UnitError(f"IP-Adapter: embeds must be {EXPECTED}; this is no base64: {text[:24]!r}.") from None

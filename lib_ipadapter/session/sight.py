@@ -1,0 +1,106 @@
+"""From a unit's pictures to what an adapter's projection is fed with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.face import WIDTH, normed
+from lib_ipadapter.model.noise import NoiseKind, spoilt
+from lib_ipadapter.model.picture import encoder_view
+from lib_ipadapter.model.variant import FaceFeature, Feature, Variant
+from lib_ipadapter.session.encoding import Encoding
+from lib_ipadapter.session.host import Host
+from lib_ipadapter.session.recognition import Recognition
+from lib_ipadapter.session.unit import NO_PICTURE, Unit
+
+Parts = tuple[Tensor, ...]
+"""What a projection takes: a face embedding, an encoder's features, or both, each with a row for each view."""
+
+
+def views(unit: Unit, image: Image.Image, size: int) -> list[Image.Image]:
+    """The squares, `size` pixels wide, in which the encoder sees a picture; the tokens of several stand in a row."""
+    return [encoder_view(image, size)]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one adapter sees."""
+
+    variant: Variant
+    encoder: Path | None
+    """Where the image encoder is, for an adapter that needs one."""
+    size: int
+    """Of its pictures, in pixels."""
+    host: Host
+    encoding: Encoding
+    faces: Recognition
+
+    def known(self, unit: Unit) -> list[Parts]:
+        """Of each picture, or of each face. Raises `IPAdapterError`."""
+        if self.variant.face is not None:
+            return self._faces(unit, self.variant.face)
+        if not unit.pictures:
+            raise UnitError(NO_PICTURE)
+        return [(self._seen(views(unit, image, self.size)),) for image in unit.pictures]
+
+    def nothing(self, unit: Unit) -> Parts:
+        """What unconditional rows are to see: what training did without a picture, or the user's negative picture.
+
+        In training that was a zero embedding for a base adapter, and for plus and full adapters the hidden states of a
+        zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310); nobody's face is a
+        zero embedding (ip_adapter_faceid.py:187).
+        """
+        if unit.negative_image is not None and not unit.noise and self.variant.face is not None:
+            alone = replace(unit, image=unit.negative_image, images=(), face=None)
+            return self._faces(alone, self.variant.face)[0]
+        seen = self._negative(unit)
+        if seen is None and self.variant.feature is not None:
+            seen = self._seen_nothing(self.variant.feature)
+        faces = [torch.zeros(1, WIDTH, device=self.host.device)] if self.variant.face else []
+        return (*faces, *([seen] if seen is not None else []))
+
+    def _negative(self, unit: Unit) -> Tensor | None:
+        """Of the negative picture, or of noise; None where the user wants neither."""
+        source = unit.negative_image or next(iter(unit.pictures), None)
+        if source is None or not (unit.noise or unit.negative_image):
+            return None
+        if self.variant.feature is None:
+            raise UnitError(
+                "This adapter sees nothing but a face, which has no noise; set noise to 0, or choose another adapter."
+            )
+        if self.variant.face:
+            shown = self.faces.crops(replace(unit, image=source, images=(), face=None), self.host)
+        else:
+            shown = views(unit, source, self.size)
+        if unit.noise:
+            shown = [spoilt(encoder_view(view, self.size), NoiseKind(unit.noise_kind), unit.noise) for view in shown]
+        return self._seen(shown)
+
+    def _faces(self, unit: Unit, feature: FaceFeature) -> list[Parts]:
+        rows = [raw.to(self.host.device) for raw in self.faces.rows(unit, self.host)]
+        if feature is FaceFeature.NORMED:
+            rows = [normed(raw) for raw in rows]
+        if self.variant.feature is None:
+            return [(row,) for row in rows]
+        crops = [self._seen([crop]) for crop in self.faces.crops(unit, self.host)]
+        # Of several ready-made faces there may be one picture, which then stands for all.
+        return [(row, crops[min(number, len(crops) - 1)]) for number, row in enumerate(rows)]
+
+    def _seen(self, shown: Sequence[Image.Image | None]) -> Tensor:
+        """By the encoder, ``[views, ...]``; None for a zero pixel tensor."""
+        assert self.encoder is not None
+        assert self.variant.feature is not None
+        found = [self.encoding.features_of(one, self.encoder, self.host) for one in shown]
+        return torch.cat([one.get(self.variant.feature) for one in found]).to(self.host.device)
+
+    def _seen_nothing(self, feature: Feature) -> Tensor:
+        if feature is Feature.IMAGE_EMBEDS:
+            return torch.zeros(1, self.variant.features, device=self.host.device)
+        return self._seen([None])

@@ -1,0 +1,62 @@
+"""The image tokens of one unit: of one picture, of several as one, or of one for each item of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.maths.combine import APART, Combination, combined, evened
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.variant import FaceFeature, Variant
+from lib_ipadapter.session.sight import Parts, Sight
+from lib_ipadapter.session.unit import Unit
+
+
+def image_tokens(unit: Unit, sight: Sight, read_adapter: Callable[[], IPAdapter]) -> ImagePromptEmbeds:
+    """Of a unit's pictures, by an adapter that sees them so and is read when they are seen. Raises `IPAdapterError`."""
+    known, nothing = sight.known(unit), sight.nothing(unit)
+    way = combination(unit, sight.variant)
+    weights = weights_of(unit, len(known), way)
+    adapter = read_adapter()
+
+    def project(parts: Parts) -> Tensor:
+        """``[1, views * tokens, width]``: those of several views stand one after the other."""
+        return adapter.project(*parts, shortcut_scale=unit.shortcut_scale).flatten(0, 1)[None]
+
+    uncond = project(nothing)
+    if way in APART:
+        each = [project(parts) * weight for parts, weight in zip(known, weights, strict=True)]
+        *each, uncond = evened([*each, uncond], 1) if way is Combination.BATCH else [*each, uncond]
+        cond = torch.cat(each, dim=0 if way is Combination.BATCH else 1)
+    else:
+        cond = project(one_of(known, way, weights, adapter.variant.face))
+    cond, uncond = evened([cond, uncond], 1)
+    return ImagePromptEmbeds(cond=cond, uncond=uncond)
+
+
+def combination(unit: Unit, variant: Variant) -> Combination:
+    """The way in which a unit's pictures become one. Several faces have a field of their own for the usual two."""
+    way = Combination(unit.combine)
+    return Combination(unit.face_combine) if variant.face and way is Combination.CONCAT else way
+
+
+def weights_of(unit: Unit, count: int, way: Combination) -> list[float]:
+    """One for each picture. Raises `UnitError` for those of which no mean can be taken."""
+    weights = [unit.weight(number) for number in range(count)]
+    if way in (Combination.AVERAGE, Combination.NORM_AVERAGE) and not any(weights):
+        raise UnitError("IP-Adapter: weights are all 0, so there is no average; leave the picture or the weight out.")
+    return weights
+
+
+def one_of(known: Sequence[Parts], way: Combination, weights: Sequence[float], face: FaceFeature | None) -> Parts:
+    """Several pictures as one, view by view."""
+    found = [combined(torch.stack(evened(part, 0)), way, weights)[0] for part in zip(*known, strict=True)]
+    if face is FaceFeature.NORMED and len(known) > 1:
+        # The adapter was trained on embeddings of length 1.
+        found[0] = F.normalize(found[0], dim=-1)
+    return tuple(found)

@@ -1,0 +1,131 @@
+"""An image prompt that was saved is the same prompt, without an encoder; for another adapter it is a sentence."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.model.prompt_file import SavedPrompt, thumbnail_of
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.generation import Generation
+from lib_ipadapter.session.library import Library
+from lib_ipadapter.session.prompts import GivenPrompt, list_prompts, path_for, prompt_folders, write_prompt
+from lib_ipadapter.session.unit import Unit
+from tests.models import save_adapter, tiny_adapter
+from tests.session.fake_host import FakeHost, picture, unit
+
+
+def generate(host: FakeHost, own: Unit) -> torch.Tensor:
+    with Generation(host, [own], Library()):
+        return host.run()
+
+
+def saved(host: FakeHost, own: Unit) -> SavedPrompt:
+    return Library().image_prompt(own, host.folder / "adapters" / f"{own.model}.safetensors", host)
+
+
+def without_encoder(host: FakeHost) -> FakeHost:
+    shutil.rmtree(host.folder / "encoders")
+    return host
+
+
+@pytest.mark.parametrize("values", [{}, {"images": [picture(1)]}, {"negative_image": picture(1)}])
+def test_a_saved_prompt_draws_the_same_without_an_encoder(own_host: FakeHost, values: dict[str, object]) -> None:
+    own = unit("plus", **values)
+    wanted, prompt = generate(own_host, own), saved(own_host, own)
+    write_prompt(prompt, path_for("dusk, red", prompt_folders(own_host.adapter_folders())))
+    without_encoder(own_host)
+    for embeds in ("dusk, red", "DUSK, red.safetensors", base64.b64encode(prompt.data()).decode()):
+        again = Unit.parse({"embeds": embeds, "model": "plus", "scale": 1.0})
+        assert torch.equal(generate(own_host, again), wanted)
+
+
+def test_saving_again_under_the_same_name_counts(own_host: FakeHost) -> None:
+    library, path = Library(), path_for("a", prompt_folders(own_host.adapter_folders()))
+    found = []
+    for seed in (0, 1):
+        write_prompt(saved(own_host, unit("base", seed=seed)), path)
+        found.append(
+            library.key_values(Unit.parse({"embeds": "a"}), own_host.folder / "adapters" / "base.safetensors", own_host)
+        )
+    assert not torch.equal(found[0].layers[0].key, found[1].layers[0].key)
+
+
+def test_for_another_adapter_it_is_one_sentence_that_names_its_own(own_host: FakeHost) -> None:
+    content = base64.b64encode(saved(own_host, unit("base")).data()).decode()
+    save_adapter(tiny_adapter(Kind.BASE, seed=9), own_host.folder / "adapters" / "base2.safetensors")
+    for model in ("plus", "base2"):
+        with pytest.raises(
+            UnitError, match=rf"another adapter than {model}: with base \(base, SHA-256 .{{12}}\); choose"
+        ):
+            generate(own_host, Unit.parse({"embeds": content, "model": model}))
+
+
+def test_a_prompt_that_is_not_there_is_a_sentence_with_what_is(own_host: FakeHost) -> None:
+    write_prompt(saved(own_host, unit("base")), path_for("dawn", prompt_folders(own_host.adapter_folders())))
+    with pytest.raises(UnitError, match="no saved image prompt called 'dusk'; found dawn in"):
+        generate(own_host, Unit.parse({"embeds": "dusk", "model": "base"}))
+
+
+PROMPT = {"cond": torch.ones(1, 4, 8), "uncond": torch.zeros(1, 4, 8)}
+ABOUT = {"format": "ip-adapter image prompt 1", "adapter_sha256": "0" * 64}
+
+WRONG = {
+    "empty": b"",
+    "a web page": b"<html>" * 100,
+    "other weights": save(PROMPT),
+    "another version": save(PROMPT, {"format": "ip-adapter image prompt 9"}),
+    "no tokens": save({"uncond": PROMPT["uncond"]}, ABOUT),
+    "unequal": save(PROMPT | {"cond": torch.ones(1, 5, 8)}, ABOUT),
+    "no numbers": save(PROMPT | {"cond": torch.full((1, 4, 8), float("nan"))}, ABOUT),
+    "cut short": save(PROMPT, ABOUT)[:-9],
+    "a header that never ends": (1 << 62).to_bytes(8, "little") + b"{}",
+}
+
+
+@pytest.mark.parametrize("data", WRONG.values(), ids=WRONG)
+def test_whatever_is_no_saved_prompt_is_a_sentence(data: bytes) -> None:
+    with pytest.raises(CheckpointError, match=r"^p\.safetensors .*save it again with `python") as refusal:
+        SavedPrompt.parse(data, "p.safetensors")
+    assert "\n" not in str(refusal.value)
+
+
+def test_all_that_is_in_it_comes_back_and_the_thumbnail_is_small_and_only_pixels(host: FakeHost) -> None:
+    large = Image.effect_noise((900, 300), 80).convert("RGB")
+    large.getexif()[0x010E] = "a secret"
+    prompt = saved(host, unit("base", image=large))
+    again = SavedPrompt.parse(prompt.data(), "")
+    assert torch.equal(again.embeds.cond, prompt.embeds.cond)
+    assert (again.adapter, again.adapter_sha256, again.variant) == ("base", prompt.adapter_sha256, "base")
+    shown = Image.open(io.BytesIO(again.thumbnail))
+    assert max(shown.size) == 128
+    assert b"secret" not in thumbnail_of(large)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "../a", "a/b", "C:\\a", ".hidden", "a" * 101, "nul\0"])
+def test_a_name_leads_into_the_folder_and_nowhere_else(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnitError, match="must be called by"):
+        path_for(name, [tmp_path])
+
+
+def test_names_with_signs_survive(tmp_path: Path) -> None:
+    for name in ("a, b", "ä 'quoted' 😀", "one.two"):
+        path_for(name, [tmp_path]).touch()
+        assert name in [file.name for file in list_prompts([tmp_path])]
+
+
+def test_a_path_is_a_name_that_is_not_there_and_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "secret.safetensors").write_bytes(save(PROMPT, ABOUT))
+    (tmp_path / "prompts").mkdir()
+    given = GivenPrompt.parse(str(tmp_path / "secret.safetensors"))
+    assert given is not None
+    with pytest.raises(UnitError, match="no saved image prompt"):
+        given.read([tmp_path / "prompts"])
