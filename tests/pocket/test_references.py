@@ -15,6 +15,8 @@ from pocket.judge import Verdict, judge
 from pocket.scenes import SIZE, Scene, Thing
 from pocket.studio import Studio, unit
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers' sampler
+
 STEPS = 8
 """Enough to see a colour and a shape by."""
 
