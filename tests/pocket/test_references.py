@@ -8,13 +8,17 @@ import pytest
 from PIL import Image
 
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
 from pocket.draw import draw
 from pocket.judge import Verdict, judge
-from pocket.scenes import Scene, Thing
+from pocket.scenes import SIZE, Scene, Thing
 from pocket.studio import Studio, unit
 
-SEEDS = range(4)
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers' sampler
+
+STEPS = 8
+"""Enough to see a colour and a shape by."""
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,8 @@ def thing(shape: str, colour: str, texture: str) -> Image.Image:
 RED_STAR, BLUE_RING = thing("star", "red", "plain"), thing("ring", "blue", "striped")
 
 
-def drawn(studio: Studio, own: Unit, prompt: str = "") -> list[Verdict]:
-    return [judge(studio.draw(prompt, seed, own)) for seed in SEEDS]
+def drawn(studio: Studio, own: Unit, seed: int = 0) -> Verdict:
+    return judge(studio.draw("", seed, own, num_inference_steps=STEPS))
 
 
 def together(way: str, **values: object) -> Unit:
@@ -38,46 +42,36 @@ def together(way: str, **values: object) -> Unit:
 
 
 @pytest.mark.parametrize("way", ["concat", "average"])
-def test_two_references_together_are_both_followed_and_nothing_else_is(way: str, studio: Studio) -> None:
-    found = drawn(studio, together(way))
-    wanted = {"colour": {"red", "blue"}, "shape": {"star", "ring"}, "texture": {"plain", "striped"}}
-    follows = [getattr(one, name) in values for one in found for name, values in wanted.items()]
-    assert sum(follows) >= 0.7 * len(follows), found
+def test_of_two_references_the_one_with_the_weight_is_followed(way: str, studio: Studio) -> None:
+    first, second = (drawn(studio, together(way, weights=weights)) for weights in ("1 0.1", "0.1 1"))
+    assert (first.colour, first.shape) == ("red", "star")
+    assert (second.colour, second.texture) == ("blue", "striped")
 
 
-@pytest.mark.parametrize("way", ["concat", "average"])
-def test_the_weights_decide_between_two_references(way: str, studio: Studio) -> None:
-    first = [one.colour for one in drawn(studio, together(way, weights="1 0.1"))]
-    second = [one.colour for one in drawn(studio, together(way, weights="0.1 1"))]
-    assert (first.count("red") >= 3, second.count("blue") >= 3) == (True, True), (first, second)
+def test_side_by_side_both_references_have_a_say_in_one_picture(studio: Studio) -> None:
+    found = drawn(studio, together("concat"))
+    assert (found.shape, found.texture) == ("star", "striped"), "the shape of one, the texture of the other"
 
 
-def test_each_picture_of_a_batch_follows_its_own_reference(studio: Studio) -> None:
-    from lib_ipadapter.session.generation import Generation
-
-    with Generation(studio.host, [together("batch")], studio.library):
-        pictures = studio._sample("", 0, {"output_type": "pil", "num_images_per_prompt": 4})
-    assert [judge(picture).colour for picture in pictures] == ["red", "blue", "red", "blue"]
-
-
-def test_the_colour_of_a_negative_picture_gets_rarer(studio: Studio) -> None:
-    """A reference with two colours, of which one is led away from."""
-    both = replace(together("average"), scale=0.7)
-    counts = []
-    for negative in (None, thing("square", "red", "plain"), thing("square", "blue", "plain")):
-        counts.append([one.colour for one in drawn(studio, replace(both, negative_image=negative))])
-    neutral, less_red, less_blue = counts
-    assert less_red.count("red") <= neutral.count("red"), counts
-    assert less_blue.count("blue") <= neutral.count("blue"), counts
-    assert less_red.count("red") < less_blue.count("red"), counts
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_colour_of_a_negative_picture_gets_rarer(seed: int, studio: Studio) -> None:
+    """Of two references, one is the negative picture as well; without any both colours come."""
+    both = together("average")
+    away = [drawn(studio, replace(both, negative_image=picture), seed).colour for picture in (RED_STAR, BLUE_RING)]
+    assert away == ["blue", "red"]
 
 
 def test_what_is_subtracted_is_led_away_from(studio: Studio) -> None:
-    two = Image.blend(RED_STAR, BLUE_RING, 0.5)
-    away = [
-        [one.colour for one in drawn(studio, replace(unit(Kind.BASE, two, 1.0), images=(other,), combine="subtract"))]
-        for other in (RED_STAR, BLUE_RING)
-    ]
-    assert away[0].count("red") <= away[1].count("red"), away
-    assert away[0].count("blue") >= away[1].count("blue"), away
-    assert away[0] != away[1]
+    """From a picture of two things one is taken, and the other's colour is left."""
+    things = (Thing("star", "red", "plain", "small", "left"), Thing("ring", "blue", "striped", "small", "right"))
+    both = unit(Kind.BASE, draw(Scene(things, "white", "flat")), 1.0)
+    left = [drawn(studio, replace(both, images=(one,), combine="subtract")).colour for one in (RED_STAR, BLUE_RING)]
+    assert left == ["blue", "red"]
+
+
+def test_each_picture_of_a_batch_follows_its_own_reference(studio: Studio) -> None:
+    with Generation(studio.host, [together("batch")], studio.library):
+        pictures = studio.pipeline(
+            prompt="", num_images_per_prompt=3, num_inference_steps=STEPS, width=SIZE, height=SIZE
+        ).images
+    assert [judge(picture).colour for picture in pictures] == ["red", "blue", "red"]
