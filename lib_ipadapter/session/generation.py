@@ -16,6 +16,7 @@ from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.library import LIBRARY, Library
+from lib_ipadapter.session.region import region
 from lib_ipadapter.session.unit import Unit
 
 
@@ -79,7 +80,9 @@ class Generation:
         check_fits(variant, layers, file.name)
         key_values = self.library.key_values(unit, file.path, self.host)
         lora = self.library.adapter(file.path, unit.choice).lora if variant.lora_rank and unit.lora_scale else {}
-        self.branches.append(ImageBranch(key_values.layers, unit.scale, unit.schedule, lora, unit.lora_scale))
+        where = region(unit, self.host.canvas())
+        branch = ImageBranch(key_values.layers, unit.scale, unit.schedule, lora, unit.lora_scale, where)
+        self.branches.append(branch)
         self.variants.append(variant)
 
     def _attach(self, unet: nn.Module) -> None:

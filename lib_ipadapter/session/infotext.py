@@ -14,7 +14,7 @@ from typing import Any
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.field import Field, Type
+from lib_ipadapter.session.unit.field import PICTURES, Field, Type
 
 KEY = "IP-Adapter"
 HASH_LENGTH = 12
@@ -43,8 +43,10 @@ def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
 
 def _rare(unit: Unit) -> dict[str, Any]:
     """What few adapters know, where it was set. An embedding tells who a person is: only its hash is written."""
-    plain = [f for f in FIELDS if f.rare and f.type is not Type.FACE]
+    plain = [f for f in FIELDS if f.rare and f.type not in (*PICTURES, Type.FACE)]
     pairs = {f.name: getattr(unit, f.name) for f in plain if getattr(unit, f.name) != f.default}
+    if unit.mask:
+        pairs["mask"] = unit.mask_hash[:HASH_LENGTH]
     if unit.face:
         pairs["face" if unit.face.name else "face_hash"] = unit.face.label
     return pairs
@@ -60,9 +62,10 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     if not isinstance(text, str):
         return {}
     found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
-    known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, Type.PICTURE)}
+    known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, *PICTURES)}
     values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
-    return {"enabled": True, "image": found.get("image", ""), **{k: v for k, v in values.items() if v is not None}}
+    hashes = {"image": found.get("image", ""), **({"mask": found["mask"]} if "mask" in found else {})}
+    return {"enabled": True, **hashes, **{k: v for k, v in values.items() if v is not None}}
 
 
 def _parsed(field: Field, value: str) -> Any:

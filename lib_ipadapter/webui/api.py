@@ -13,7 +13,8 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.field import PICTURES
+from lib_ipadapter.webui.drawing import is_drawing, mask_of
 
 MAX_ENCODED = 64 << 20
 """Characters of base64; a 45 MB file. Larger ones are refused before they are decoded."""
@@ -32,7 +33,7 @@ def parse_units(args: Sequence[Any]) -> list[Unit]:
     The API passes one object per unit, by name; where it passes fewer than the page has components, the WebUI fills
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
-    if objects := [arg for arg in args if isinstance(arg, Mapping)]:
+    if objects := [arg for arg in args if isinstance(arg, Mapping) and not is_drawing(arg)]:
         return [parse_unit(values) for values in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
@@ -47,17 +48,18 @@ def _by_name(row: Sequence[Any]) -> dict[str, Any]:
 
 def parse_unit(values: Mapping[str, Any]) -> Unit:
     """A unit from field name -> value, pictures decoded. A disabled unit's picture is not looked at."""
-    pictures = {f.name for f in FIELDS if f.type is Type.PICTURE}
+    pictures = {f.name for f in FIELDS if f.type in PICTURES}
     enabled = Unit.parse({k: v for k, v in values.items() if k not in pictures})
     if not enabled.active:
         return enabled
-    return Unit.parse({k: decode_picture(v) if k in pictures else v for k, v in values.items()})
+    return Unit.parse({k: decode_picture(mask_of(v), k) if k in pictures else v for k, v in values.items()})
 
 
-def decode_picture(value: Any) -> Image.Image | None:
+def decode_picture(value: Any, name: str = "image") -> Image.Image | None:
     """A picture from the page (PIL or array) or the API (base64, bare or as a data URI). Raises `UnitError`.
 
     A path or an address is never opened: whoever may call the API may not therefore read this machine's files.
+    `name`: the field's, for messages.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -66,38 +68,38 @@ def decode_picture(value: Any) -> Image.Image | None:
     if isinstance(value, np.ndarray):
         return Image.fromarray(value)
     if not isinstance(value, str):
-        raise UnitError(f"IP-Adapter: image must be a picture in base64, got {type(value).__name__}.")
-    return _open(_from_base64(value))
+        raise UnitError(f"IP-Adapter: {name} must be a picture in base64, got {type(value).__name__}.")
+    return _open(_from_base64(value, name), name)
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: str, name: str) -> bytes:
     if len(text) > MAX_ENCODED:
-        raise UnitError(f"IP-Adapter: image has {len(text) >> 20} MB of base64; the limit is {MAX_ENCODED >> 20} MB.")
+        raise UnitError(f"IP-Adapter: {name} has {len(text) >> 20} MB of base64; the limit is {MAX_ENCODED >> 20} MB.")
     body = "".join(text.split(",", 1)[-1].split() if text.startswith("data:") else text.split())
     body = body.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise UnitError(
-            "IP-Adapter: image must be a picture in base64, bare or as a data URI (not a path or an address);"
+            f"IP-Adapter: {name} must be a picture in base64, bare or as a data URI (not a path or an address);"
             f" got {text[:24]!r}."
         ) from None
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # each of Pillow's formats fails in a way of its own
         raise UnitError(
-            "IP-Adapter: image is not a picture that can be read;"
+            f"IP-Adapter: {name} is not a picture that can be read;"
             " send the content of a PNG, JPEG or WebP in base64, not a path."
         ) from None
     if image.width * image.height > MAX_PIXELS:
         raise UnitError(
-            f"IP-Adapter: image is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
+            f"IP-Adapter: {name} is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
         )
     try:
         image.load()
     except Exception:
-        raise UnitError("IP-Adapter: image is cut short or damaged; send it again.") from None
+        raise UnitError(f"IP-Adapter: {name} is cut short or damaged; send it again.") from None
     return image

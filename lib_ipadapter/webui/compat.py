@@ -22,6 +22,15 @@ def picture_input(**kwargs: Any) -> gr.Image:
     return gr.Image(type="pil", image_mode=None, **sources, **kwargs)  # pyright: ignore[reportArgumentType]
 
 
+def mask_input(**kwargs: Any) -> Any:
+    """A mask to upload, or to draw over an uploaded picture; see `drawing.mask_of` for what arrives."""
+    if not hasattr(gr, "ImageMask"):
+        drawn: dict[str, Any] = {"source": "upload", "tool": "sketch", "brush_color": "#ffffff"}
+        return gr.Image(type="pil", image_mode="RGBA", **drawn, **kwargs)
+    brush = gr.Brush(colors=["#ffffff"], color_mode="fixed")
+    return gr.ImageMask(type="pil", sources=["upload", "clipboard"], transforms=(), brush=brush, **kwargs)
+
+
 def refresh_button(**kwargs: Any) -> gr.Button:
     """The small square button that the WebUI has beside its lists."""
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
-from lib_ipadapter.session.unit.field import Field, Type
+from lib_ipadapter.session.unit.field import PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls
@@ -29,7 +29,7 @@ def _unit(unit: UnitControls, number: int, lists: Lists) -> list[tuple[Any, Valu
         reading = _reading(field, lists)
         return lambda parameters: reading(infotext.read(parameters, number))
 
-    pasted = [field for field in FIELDS if field.type is not Type.PICTURE]
+    pasted = [field for field in FIELDS if field.type not in PICTURES]
     fields = [(unit.fields[field.name], value_of(field)) for field in pasted]
     return [*fields, (unit.note, lambda parameters: _note(infotext.read(parameters, number)))]
 
@@ -63,5 +63,6 @@ def _face(wanted: str, lists: Lists) -> str:
 
 
 def _note(found: dict[str, Any]) -> str:
-    wanted = found.get("image")
-    return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""
+    wanted = {name: found.get(key, "") for key, name in (("image", "picture"), ("mask", "mask"))}
+    named = " and ".join(f"{name} {text}" for name, text in wanted.items() if text.isalnum())
+    return f"Made with {named}: add {'them' if ' and ' in named else 'it'} here" if named else ""

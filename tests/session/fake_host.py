@@ -15,7 +15,7 @@ from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model.variant import PICTURE_KINDS
 from lib_ipadapter.patch.moment import Role
-from lib_ipadapter.session.host import BeginStep
+from lib_ipadapter.session.host import BeginStep, Canvas
 from lib_ipadapter.session.unit import Unit
 from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, tiny_unet
 
@@ -32,6 +32,7 @@ class FakeHost:
     dtype: torch.dtype = torch.float32
     notices: list[str] = field(default_factory=list)
     listeners: list[BeginStep] = field(default_factory=list)
+    shown: Canvas = field(default_factory=Canvas)
 
     def unet(self) -> nn.Module:
         return self.loaded
@@ -43,6 +44,9 @@ class FakeHost:
             yield
         finally:
             self.listeners.remove(begin_step)
+
+    def canvas(self) -> Canvas:
+        return self.shown
 
     def adapter_folders(self) -> Sequence[Path]:
         return [self.folder / "adapters"]

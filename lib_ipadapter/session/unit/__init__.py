@@ -17,6 +17,7 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
+from lib_ipadapter.session.unit.where import Where
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
@@ -25,7 +26,7 @@ ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE)
 
 
 @dataclass(frozen=True)
-class Unit(Face, Everyday):  # dataclasses count from the right
+class Unit(Face, Where, Everyday):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -61,12 +62,12 @@ class Unit(Face, Everyday):  # dataclasses count from the right
     @property
     def order(self) -> tuple[Any, ...]:
         """Units are summed in this order, so that the order they were given in cannot change a single bit."""
-        picture = (self.image_hash, self.face.label if self.face else "")
+        picture = (self.image_hash, self.mask_hash, self.face.label if self.face else "")
         rest = tuple(getattr(self, f.name) for f in FIELDS if f.type in ORDERED)
         return (self.model or "", self.encoder or "", *picture, *rest)
 
 
-TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face}
+TOPICS: Mapping[str, type] = {"": Everyday, "Where": Where, "Face (FaceID files)": Face}
 """Title in the page -> the class that has its fields, in their order. Only the first topic is not folded away."""
 
 FIELDS = fields_of(Unit)

@@ -20,7 +20,12 @@ class Type(str, Enum):
     MODEL = "the name of an adapter"
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
+    MASK = "a mask"
     FACE = "a face embedding"
+
+
+PICTURES = (Type.PICTURE, Type.MASK)
+"""Types that arrive as pictures; an infotext has only their hashes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Field:
 def setting(label: str, type: Type, about: str, **more: Any) -> Any:  # noqa: A002 - as `Field` calls it
     """An attribute of a unit, and its `Field`, in one line; `more` are attributes of that."""
     field = Field(label, type, about, **more)
-    shown = type not in (Type.PICTURE, Type.FACE)
+    shown = type not in (*PICTURES, Type.FACE)
     return dataclasses.field(default=field.default, repr=shown, metadata={Field: field})
 
 
@@ -66,5 +71,6 @@ PARSERS = {
     Type.MODEL: parsers.parse_name,
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
+    Type.MASK: parsers.parse_mask,
     Type.FACE: parsers.parse_face,
 }
