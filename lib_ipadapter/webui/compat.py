@@ -24,7 +24,7 @@ def picture_input(**kwargs: Any) -> gr.Image:
 
 def mask_input(**kwargs: Any) -> Any:
     """A mask to upload, or to draw over an uploaded picture; see `drawing.mask_of` for what arrives."""
-    if not hasattr(gr, "ImageMask"):
+    if accepts(gr.Image, "tool"):
         drawn: dict[str, Any] = {"source": "upload", "tool": "sketch", "brush_color": "#ffffff"}
         return gr.Image(type="pil", image_mode="RGBA", **drawn, **kwargs)
     brush = gr.Brush(colors=["#ffffff"], color_mode="fixed")

@@ -11,10 +11,14 @@ from PIL import Image
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.face import Face
+from lib_ipadapter.session.unit.field import fields_of
 from lib_ipadapter.webui import panel, paste
 from lib_ipadapter.webui.controls import Lists, UnitControls, show_view
 
 RARE = {
+    "region": "inside the mask",
+    "mask_blur": 0.0,
     "face": "None",
     "face_index": 0,
     "face_combine": "average",
@@ -22,7 +26,7 @@ RARE = {
     "lora_scale": 1.0,
     "kind": "auto",
 }
-"""What only FaceID files know, at its defaults."""
+"""What is seldom set, at its defaults."""
 
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
@@ -61,19 +65,31 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
-    plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
+    plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0, "mask": None}
     assert values == plain | {"encoder": "Automatic"} | RARE
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
-    assert len(sliders) == 3 * 6
+    assert len(sliders) == 3 * 7
     assert all(type(slider.value) is float for slider in sliders)
 
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
-    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
+    names = (
+        "image",
+        "scale",
+        "start",
+        "end",
+        "mask",
+        "region",
+        "mask_blur",
+        "face_index",
+        "face_combine",
+        "shortcut_scale",
+        "lora_scale",
+    )
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
@@ -115,7 +131,7 @@ def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
 
 def test_the_face_fields_are_folded_away_together(controls: list[UnitControls]) -> None:
     for number, unit in enumerate(controls, 1):
-        for name in RARE:
+        for name in (field.name for field in fields_of(Face)):
             block = unit.fields[name]
             while not isinstance(block, gr.Accordion):
                 block = block.parent
@@ -132,6 +148,13 @@ def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[UnitCont
     unit = Unit(image=Image.new("RGB", (8, 8)), model="m")
     said = functions[controls[0].note](infotext.write([unit], lambda name: name))
     assert unit.image_hash[:12] in said
+
+
+def test_the_note_says_which_mask_a_pasted_unit_wants(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
+    unit = Unit.parse({"image": Image.new("RGB", (8, 8)), "model": "m", "mask": Image.new("L", (8, 8), 255)})
+    said = functions[controls[0].note](infotext.write([unit], lambda name: name))
+    assert said == f"Made with picture {unit.image_hash[:12]} and mask {unit.mask_hash[:12]}: add them here"
 
 
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:
