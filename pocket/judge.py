@@ -47,13 +47,12 @@ class Verdict:
 
 
 def judge(picture: Image.Image | NDArray[np.uint8], half: str | None = None) -> Verdict:
-    """Of the whole picture, or of its ``left`` or ``right`` half: the largest thing in it."""
+    """Of the whole picture, or of its ``left`` or ``right`` half with its own background: the largest thing in it."""
     pixels = np.asarray(picture).astype(np.float32)
-    background = _background(pixels)
-    mask = np.linalg.norm(pixels - background, axis=-1) > 48
-    if half is not None:
-        columns = np.arange(SIZE) < SIZE // 2
-        mask &= columns if half == "left" else ~columns
+    columns = {None: slice(None), "left": slice(SIZE // 2), "right": slice(SIZE // 2, None)}[half]
+    background = _background(pixels, columns)
+    mask = np.zeros(pixels.shape[:2], dtype=np.bool_)
+    mask[:, columns] = np.linalg.norm(pixels[:, columns] - background, axis=-1) > 48
     name = _nearest(background, BACKGROUNDS)
     if mask.sum() < 150:
         return Verdict(None, None, None, None, None, name)
@@ -63,9 +62,11 @@ def judge(picture: Image.Image | NDArray[np.uint8], half: str | None = None) -> 
     return Verdict(_shape(mask), _colour(pixels, mask), _texture(pixels, mask), size, place, name)
 
 
-def _background(pixels: Floats) -> Floats:
-    """The colour along the rim, less the right edge."""
-    rim = np.concatenate([pixels[:4].reshape(-1, 3), pixels[-4:].reshape(-1, 3), pixels[:, :2].reshape(-1, 3)])
+def _background(pixels: Floats, columns: slice) -> Floats:
+    """The colour along the rim of these columns; of the sides, the picture's own left or, of a right half, right."""
+    seen = pixels[:, columns]
+    side = seen[:, -2:] if columns.start else seen[:, :2]
+    rim = np.concatenate([part.reshape(-1, 3) for part in (seen[:4], seen[-4:], side)])
     return np.median(rim, axis=0)
 
 

@@ -15,10 +15,11 @@ from modules import call_queue, devices, paths, script_callbacks, sd_models, sha
 from torch import nn
 
 from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.hosts.a1111_canvas import canvas_of
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
-from lib_ipadapter.session.host import BeginStep
+from lib_ipadapter.session.host import BeginStep, Canvas
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -61,6 +62,11 @@ class A1111Host:
         finally:
             script_callbacks.remove_callbacks_for_function(steps.on_cfg_denoiser)
             steps.close()
+
+    def canvas(self) -> Canvas:
+        """See `canvas_of`."""
+        processing = self._processing()
+        return Canvas() if processing is None else canvas_of(processing)
 
     def adapter_folders(self) -> Sequence[Path]:
         """See `adapter_folders`."""

@@ -17,7 +17,7 @@ from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
-from lib_ipadapter.session.host import BeginStep
+from lib_ipadapter.session.host import BeginStep, Canvas
 
 LOG = logging.getLogger(__name__)
 
@@ -45,6 +45,10 @@ class DiffusersHost:
     def unet(self) -> nn.Module:
         """The pipeline's UNet."""
         return self.pipeline.unet
+
+    def canvas(self) -> Canvas:
+        """A pipeline makes whole pictures, of sizes that it is told when it is called."""
+        return Canvas()
 
     def adapter_folders(self) -> Sequence[Path]:
         """As given."""

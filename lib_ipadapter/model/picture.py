@@ -30,11 +30,28 @@ def as_rgb(image: Image.Image) -> Image.Image:
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
         top = 65535.0 if deep or values.max(initial=0) > 255 else 255.0
         return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if _may_be_transparent(image):
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
         return Image.alpha_composite(canvas, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def as_mask(image: Image.Image) -> Image.Image:
+    """A mask as greyscale, white where it is: the opacity where anything is transparent, else the brightness.
+
+    As the WebUI reads its inpaint masks (AUTOMATIC1111/stable-diffusion-webui@82a973c modules/processing.py:90).
+    """
+    if _may_be_transparent(image):
+        alpha = ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            return alpha
+    return as_rgb(image).convert("L")
+
+
+def mask_values(mask: Image.Image) -> Tensor:
+    """A greyscale picture -> ``[height, width]``, 0 to 1."""
+    return torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255.0)
 
 
 def content_hash(image: Image.Image) -> str:
@@ -53,6 +70,10 @@ def encoder_view(image: Image.Image, size: int = 224) -> Image.Image:
     scaled = rgb.resize([max(size, int(side * size / short)) for side in rgb.size], Image.Resampling.BICUBIC)
     left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
     return scaled.crop((left, top, left + size, top + size))
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _middle(image: Image.Image) -> Image.Image:

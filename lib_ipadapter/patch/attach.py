@@ -66,7 +66,8 @@ class LayerHooks:
     def misfit(self, query: Tensor) -> HostError | None:
         """A patcher that calls attention on part of the batch hides which rows these are."""
         if len(query) == len(self.moment.call):
-            return None
+            acting = (branch for branch in self.branches if branch.acts(self.moment))
+            return next(filter(None, (branch.misfit(query, self.moment) for branch in acting)), None)
         return HostError(
             f"Another extension divides the batch inside cross-attention ({len(query)} of"
             f" {len(self.moment.call)} rows arrived), so IP-Adapter cannot tell prompt from negative prompt;"

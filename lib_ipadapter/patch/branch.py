@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from lib_ipadapter.errors import HostError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.scales import LayerScales, Schedule
 from lib_ipadapter.maths.scaling import EmbedsScaling, scaled_attention
 from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.patch.layers import CrossAttention
 from lib_ipadapter.patch.moment import Moment
+from lib_ipadapter.patch.region import Region
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class ImageBranch:
     layers: LayerScales | None = None
     """Multiplies `scale`, layer by layer; without it all layers are alike."""
     scaling: EmbedsScaling = EmbedsScaling.V
+    region: Region | None = None
+    """Where it acts; without one, everywhere."""
     _rows: dict[Hashable, KeyValue] = field(default_factory=dict, repr=False, compare=False)
     """Key and value per layer and pattern of rows: a sampling has one or two patterns, and thousands of calls."""
 
@@ -50,9 +54,17 @@ class ImageBranch:
         return strength * self.layers.at(layer.run_index, moment.progress) if self.layers else strength
 
     def output(self, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:
-        """``scale * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with its own K and V."""
+        """``scale * M * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with its own K and V.
+
+        M is the region's mask: the output is exactly 0 where that is 0, and bit for bit as without one where it is 1.
+        """
         kv = self.rows(layer.index, self.picked(moment), query)
-        return scaled_attention(query, kv, layer.heads, self.strength(layer, moment), self.scaling)
+        image = scaled_attention(query, kv, layer.heads, self.strength(layer, moment), self.scaling)
+        return image if self.region is None else image * self.region.over(moment.latent_size, query)
+
+    def misfit(self, query: Tensor, moment: Moment) -> HostError | None:
+        """Why the unit cannot be told where in the picture it acts."""
+        return self.region.misfit(moment.latent_size, query.shape[1]) if self.region else None
 
     def picked(self, moment: Moment) -> list[int]:
         """For each row of the UNet call now running, which row of K and V it gets."""

@@ -20,6 +20,7 @@ from lib_ipadapter.session.arrangement import arranged
 from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.library import LIBRARY, Library
+from lib_ipadapter.session.region import region
 from lib_ipadapter.session.unit import Unit
 
 
@@ -89,9 +90,17 @@ class Generation:
 
         key_values = arranged(unit, compute, layers, structure)
         lora = self.library.adapter(file.path, unit.choice).lora if variant.lora_rank and unit.lora_scale else {}
-        scaling = EmbedsScaling(unit.embeds_scaling)
         self.branches.append(
-            ImageBranch(key_values, 1.0, unit.schedule, lora, unit.lora_scale, layers=scales, scaling=scaling)
+            ImageBranch(
+                key_values,
+                1.0,
+                unit.schedule,
+                lora,
+                unit.lora_scale,
+                layers=scales,
+                scaling=EmbedsScaling(unit.embeds_scaling),
+                region=region(unit, self.host.canvas()),
+            )
         )
         self.variants.append(variant)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from PIL import Image
 from torch import nn
 
 from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.maths.masks import WHOLE, Box, Size
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
 
@@ -19,6 +22,18 @@ BeginStep = Callable[[float, Sequence[Role], Sequence[int]], None]
 
 `items` says of each row which picture of the job it is of, counted over all its batches.
 """
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What is being sampled, as a part of the whole picture: that of txt2img's first pass, or img2img's source."""
+
+    box: Box = WHOLE
+    """The part that is sampled; it reaches beyond the whole where the host adds a border."""
+    latent_size: Size | None = None
+    """Height and width of its latent picture, where they are known before the UNet is called."""
+    inpaint_mask: Image.Image | None = None
+    """Over the whole picture, greyscale: white is what the host will change. None without inpainting."""
 
 
 class Host(Protocol):
@@ -35,6 +50,10 @@ class Host(Protocol):
 
     def follow(self, begin_step: BeginStep) -> AbstractContextManager[None]:
         """While entered, `begin_step` is called at each denoiser step."""
+        ...
+
+    def canvas(self) -> Canvas:
+        """What the sampling that now begins makes of the whole picture."""
         ...
 
     def adapter_folders(self) -> Sequence[Path]:

@@ -14,8 +14,8 @@ from typing import Any
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.prompts import GivenPrompt
-from lib_ipadapter.session.unit import FIELDS, PICTURES, Unit
-from lib_ipadapter.session.unit.field import Field, Type
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import PICTURES, Field, Type
 
 KEY = "IP-Adapter"
 HASH_LENGTH = 12

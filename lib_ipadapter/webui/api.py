@@ -15,6 +15,7 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.session.unit.parsers import MAX_PICTURES
+from lib_ipadapter.webui.drawing import is_drawing, mask_of
 
 MAX_ENCODED = 64 << 20
 """Characters of base64; a 45 MB file. Larger ones are refused before they are decoded."""
@@ -33,7 +34,7 @@ def parse_units(args: Sequence[Any]) -> list[Unit]:
     The API passes one object per unit, by name; where it passes fewer than the page has components, the WebUI fills
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
-    if objects := [arg for arg in args if isinstance(arg, Mapping)]:
+    if objects := [arg for arg in args if isinstance(arg, Mapping) and not is_drawing(arg)]:
         return [parse_unit(values) for values in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
@@ -52,24 +53,26 @@ def parse_unit(values: Mapping[str, Any]) -> Unit:
     enabled = Unit.parse({k: v for k, v in values.items() if k not in decode})
     if not enabled.active:
         return enabled
-    decoded = {k: decode[k](v) if k in decode else v for k, v in values.items()}
+    decoded = {k: decode[k](v, k) if k in decode else v for k, v in values.items()}
     return Unit.parse({**_weights(values), **decoded})
 
 
-def decode_pictures(value: Any) -> list[Image.Image | None]:
+def decode_pictures(value: Any, name: str = "images") -> list[Image.Image | None]:
     """A list of what `decode_picture` takes, or of objects ``{"image": ..., "weight": ...}``; one alone is a list too.
 
     Raises `UnitError`.
     """
-    return [decode_picture(one.get("image") if isinstance(one, Mapping) else one) for one in _listed(value)]
+    pictures = (one.get("image") if isinstance(one, Mapping) else one for one in _listed(value, name))
+    return [decode_picture(picture, name) for picture in pictures]
 
 
-def decode_picture(value: Any) -> Image.Image | None:
+def decode_picture(value: Any, name: str = "image") -> Image.Image | None:
     """A picture from the page (PIL, array or a file's content) or the API (base64, bare or as a data URI).
 
     Raises `UnitError`.
 
     A path or an address is never opened: whoever may call the API may not therefore read this machine's files.
+    `name`: the field's, for messages.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -78,61 +81,68 @@ def decode_picture(value: Any) -> Image.Image | None:
     if isinstance(value, np.ndarray):
         return Image.fromarray(value)
     if isinstance(value, bytes):
-        return _open(value)
+        return _open(value, name)
     if not isinstance(value, str):
-        raise UnitError(f"IP-Adapter: image must be a picture in base64, got {type(value).__name__}.")
-    return _open(_from_base64(value))
+        raise UnitError(f"IP-Adapter: {name} must be a picture in base64, got {type(value).__name__}.")
+    return _open(_from_base64(value, name), name)
 
 
-DECODERS: Mapping[Type, Callable[[Any], Any]] = {Type.PICTURE: decode_picture, Type.PICTURES: decode_pictures}
+DECODERS: Mapping[Type, Callable[[Any, str], Any]] = {
+    Type.PICTURE: decode_picture,
+    Type.PICTURES: decode_pictures,
+    Type.MASK: lambda value, name: decode_picture(mask_of(value), name),
+}
+"""By type of field; each takes the value, and the field's name for messages."""
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: Any, name: str) -> list[Any]:
     if value is None or value == "":
         return []
     found = list(value) if isinstance(value, (list, tuple)) else [value]
     if len(found) > MAX_PICTURES:
-        raise UnitError(f"IP-Adapter: images has {len(found)} pictures; the limit is {MAX_PICTURES}.")
+        raise UnitError(f"IP-Adapter: {name} has {len(found)} pictures; the limit is {MAX_PICTURES}.")
     return found
 
 
 def _weights(values: Mapping[str, Any]) -> dict[str, Any]:
     """What further pictures say of their own weights, after that of the first; `weights` beside them counts more."""
-    listed = [one for field in FIELDS if field.type is Type.PICTURES for one in _listed(values.get(field.name))]
+    listed = [
+        one for field in FIELDS if field.type is Type.PICTURES for one in _listed(values.get(field.name), field.name)
+    ]
     if not any(isinstance(one, Mapping) and "weight" in one for one in listed):
         return {}
     first = [1.0] if values.get("image") else []
     return {"weights": first + [one.get("weight", 1.0) if isinstance(one, Mapping) else 1.0 for one in listed]}
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: str, name: str) -> bytes:
     if len(text) > MAX_ENCODED:
-        raise UnitError(f"IP-Adapter: image has {len(text) >> 20} MB of base64; the limit is {MAX_ENCODED >> 20} MB.")
+        raise UnitError(f"IP-Adapter: {name} has {len(text) >> 20} MB of base64; the limit is {MAX_ENCODED >> 20} MB.")
     body = "".join(text.split(",", 1)[-1].split() if text.startswith("data:") else text.split())
     body = body.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise UnitError(
-            "IP-Adapter: image must be a picture in base64, bare or as a data URI (not a path or an address);"
+            f"IP-Adapter: {name} must be a picture in base64, bare or as a data URI (not a path or an address);"
             f" got {text[:24]!r}."
         ) from None
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # each of Pillow's formats fails in a way of its own
         raise UnitError(
-            "IP-Adapter: image is not a picture that can be read;"
+            f"IP-Adapter: {name} is not a picture that can be read;"
             " send the content of a PNG, JPEG or WebP in base64, not a path."
         ) from None
     if image.width * image.height > MAX_PIXELS:
         raise UnitError(
-            f"IP-Adapter: image is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
+            f"IP-Adapter: {name} is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
         )
     try:
         image.load()
     except Exception:
-        raise UnitError("IP-Adapter: image is cut short or damaged; send it again.") from None
+        raise UnitError(f"IP-Adapter: {name} is cut short or damaged; send it again.") from None
     return image

@@ -27,6 +27,15 @@ def pictures_input(**kwargs: Any) -> gr.File:
     return gr.File(file_count="multiple", file_types=["image"], type="binary", **kwargs)
 
 
+def mask_input(**kwargs: Any) -> Any:
+    """A mask to upload, or to draw over an uploaded picture; see `drawing.mask_of` for what arrives."""
+    if accepts(gr.Image, "tool"):
+        drawn: dict[str, Any] = {"source": "upload", "tool": "sketch", "brush_color": "#ffffff"}
+        return gr.Image(type="pil", image_mode="RGBA", **drawn, **kwargs)
+    brush = gr.Brush(colors=["#ffffff"], color_mode="fixed")
+    return gr.ImageMask(type="pil", sources=["upload", "clipboard"], transforms=(), brush=brush, **kwargs)
+
+
 def refresh_button(**kwargs: Any) -> gr.Button:
     """The small square button that the WebUI has beside its lists."""
     try:

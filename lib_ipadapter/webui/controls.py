@@ -31,7 +31,7 @@ TEXTS = (Type.CURVE, Type.LAYERS, Type.GRID)
 """Types that are written."""
 
 WIDE = (
-    *(Type.SWITCH, Type.PICTURE, Type.PICTURES, Type.MODEL, Type.ENCODER, Type.FACE, Type.EMBEDS),
+    *(Type.SWITCH, Type.PICTURE, Type.PICTURES, Type.MASK, Type.MODEL, Type.ENCODER, Type.FACE, Type.EMBEDS),
     *TEXTS,
 )
 """Types whose components have a row of their own; of others two share one."""
@@ -189,6 +189,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.INTEGER: lambda field, _, about: _slider(field, about),
     Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),
     Type.PICTURE: lambda _, __, about: compat.picture_input(height=260, **about),
+    Type.MASK: lambda _, __, about: compat.mask_input(height=260, **about),
     Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
     # A pasted name may be of an encoder that is not here: that is said when it is asked for.
     Type.ENCODER: lambda _, lists, about: gr.Dropdown(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lib_ipadapter.session import infotext
-from lib_ipadapter.session.unit import FIELDS, PICTURES
-from lib_ipadapter.session.unit.field import Field, Type
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit.field import PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls

@@ -29,6 +29,8 @@ class Call:
     """How many times a branch added to a layer."""
     layers: list[tuple[str, float, float]]
     """For each of these times, in order: the layer that was running, the mean of the keys and that of the values."""
+    silent: list[float]
+    """For each of these times, the share of the picture's places to which nothing was added."""
     seconds: float
     """Processor time of the WebUI when the call began."""
 

@@ -16,7 +16,7 @@ from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.model.variant import PICTURE_KINDS
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
-from lib_ipadapter.session.host import BeginStep
+from lib_ipadapter.session.host import BeginStep, Canvas
 from lib_ipadapter.session.unit import Unit
 from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, tiny_unet
 
@@ -34,6 +34,7 @@ class FakeHost:
     notices: list[str] = field(default_factory=list)
     listeners: list[BeginStep] = field(default_factory=list)
     cache: DiskCache | None = None
+    shown: Canvas = field(default_factory=Canvas)
 
     def unet(self) -> nn.Module:
         return self.loaded
@@ -45,6 +46,9 @@ class FakeHost:
             yield
         finally:
             self.listeners.remove(begin_step)
+
+    def canvas(self) -> Canvas:
+        return self.shown
 
     def adapter_folders(self) -> Sequence[Path]:
         return [self.folder / "adapters"]

@@ -15,10 +15,14 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.face import Face
+from lib_ipadapter.session.unit.field import fields_of
 from lib_ipadapter.webui import panel, paste, saved_prompts
 from lib_ipadapter.webui.controls import Lists, UnitControls, show_pictures, show_view
 
 RARE = {
+    "region": "inside the mask",
+    "mask_blur": 0.0,
     "face": "None",
     "face_index": 0,
     "face_combine": "average",
@@ -26,7 +30,7 @@ RARE = {
     "lora_scale": 1.0,
     "kind": "auto",
 }
-"""What only FaceID files know, at its defaults."""
+"""What is seldom set, at its defaults."""
 
 SEVERAL = {"combine": "concat", "weights": "", "noise": 0.0, "noise_kind": "fade", "embeds": "None"}
 """Of several, negative and saved pictures, all but the pictures."""
@@ -128,7 +132,7 @@ def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
 
 def test_the_face_fields_are_folded_away_together(controls: list[UnitControls]) -> None:
     for number, unit in enumerate(controls, 1):
-        for name in RARE:
+        for name in (field.name for field in fields_of(Face)):
             block = unit.fields[name]
             while not isinstance(block, gr.Accordion):
                 block = block.parent
@@ -199,6 +203,13 @@ def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch
 def functions_of(blocks: gr.Blocks) -> list:
     """gradio 3 has a list, today's a dictionary."""
     return list(blocks.fns.values()) if isinstance(blocks.fns, dict) else list(blocks.fns)
+
+
+def test_the_note_says_which_mask_a_pasted_unit_wants(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
+    unit = Unit.parse({"image": Image.new("RGB", (8, 8)), "model": "m", "mask": Image.new("L", (8, 8), 255)})
+    said = functions[controls[0].note](infotext.write([unit], lambda name: name))
+    assert said == f"Made with picture {unit.image_hash[:12]} and mask {unit.mask_hash[:12]}: add them here"
 
 
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:

@@ -18,22 +18,20 @@ from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
-from lib_ipadapter.session.unit.field import Type, fields_of
+from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
 from lib_ipadapter.session.unit.layering import Layering
 from lib_ipadapter.session.unit.notation import read_curve
 from lib_ipadapter.session.unit.references import Negative, References, Saved
+from lib_ipadapter.session.unit.where import Where
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
 ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.WEIGHTS, Type.CURVE, Type.LAYERS, Type.GRID)
 """Types of fields that can be sorted."""
 
-PICTURES = (Type.PICTURE, Type.PICTURES)
-"""Types of fields of which only hashes are written."""
-
 
 @dataclass(frozen=True)
-class Unit(Layering, Saved, Negative, References, Face, Everyday):  # dataclasses count from the right
+class Unit(Face, Saved, Negative, Layering, Where, References, Everyday):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -99,11 +97,12 @@ class Unit(Layering, Saved, Negative, References, Face, Everyday):  # dataclasse
 
 TOPICS: Mapping[str, type] = {
     "": Everyday,
-    "Face (FaceID files)": Face,
     "Several pictures": References,
+    "Where": Where,
+    "Layers and steps": Layering,
     "Negative picture": Negative,
     "Saved image prompt": Saved,
-    "Layers and steps": Layering,
+    "Face (FaceID files)": Face,
 }
 """Title in the page -> the class that has its fields, in their order. Only the first topic is not folded away."""
 

@@ -20,6 +20,7 @@ class Type(str, Enum):
     MODEL = "the name of an adapter"
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
+    MASK = "a mask"
     FACE = "a face embedding"
     CURVE = "numbers over the steps, as 0:1, 0.5:0.3, 1:0 or [0.3:0.9:0.5]"
     LAYERS = "numbers by layer, as 0:1, 4:0.25, 5:-1, or all of them"
@@ -27,6 +28,10 @@ class Type(str, Enum):
     PICTURES = "a list of pictures"
     WEIGHTS = "a list of numbers"
     EMBEDS = "a saved image prompt"
+
+
+PICTURES = (Type.PICTURE, Type.PICTURES, Type.MASK)
+"""Types that arrive as pictures; an infotext has only their hashes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Field:
 def setting(label: str, type: Type, about: str, **more: Any) -> Any:  # noqa: A002 - as `Field` calls it
     """An attribute of a unit, and its `Field`, in one line; `more` are attributes of that."""
     field = Field(label, type, about, **more)
-    shown = type not in (Type.PICTURE, Type.PICTURES, Type.FACE)
+    shown = type not in (*PICTURES, Type.FACE)
     return dataclasses.field(default=field.default, repr=shown, metadata={Field: field})
 
 
@@ -74,6 +79,7 @@ PARSERS = {
     Type.MODEL: parsers.parse_name,
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
+    Type.MASK: parsers.parse_mask,
     Type.FACE: parsers.parse_face,
     Type.CURVE: parsers.parse_curve,
     Type.LAYERS: parsers.parse_layers,

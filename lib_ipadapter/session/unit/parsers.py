@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.model.picture import as_mask, as_rgb
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import notation
@@ -69,10 +69,19 @@ def parse_name(about: Field, value: Any) -> str | None:
 
 def parse_picture(about: Field, value: Any) -> Image.Image | None:
     """A decoded picture, as the encoder takes it."""
+    return _decoded(about, value, as_rgb)
+
+
+def parse_mask(about: Field, value: Any) -> Image.Image | None:
+    """A decoded picture as greyscale, see `as_mask`."""
+    return _decoded(about, value, as_mask)
+
+
+def _decoded(about: Field, value: Any, convert: Callable[[Image.Image], Image.Image]) -> Image.Image | None:
     if value is not None and not isinstance(value, Image.Image):
         raise UnitError(f"IP-Adapter: {about.name} must be a picture, got {_shown(value)}.")
     try:
-        return as_rgb(value) if value is not None else None
+        return convert(value) if value is not None else None
     except Exception as error:  # Pillow opens files lazily, and each format fails in a way of its own
         raise UnitError(
             f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"

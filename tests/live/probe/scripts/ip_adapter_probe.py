@@ -75,6 +75,7 @@ class Recorder:
                 "image": [],
                 "outputs": 0,
                 "layers": [],
+                "silent": [],
                 "seconds": time.process_time(),
             }
         )
@@ -89,6 +90,11 @@ class Recorder:
         call["layers"].append([self._layer, float(kv.key.mean()), float(kv.value.mean())])
         if roles not in call["image"]:
             call["image"].append(roles)
+
+    def on_output(self, output):
+        """An image branch has computed this for a layer."""
+        if self.watching and self.calls:
+            self.calls[-1]["silent"].append(float((output == 0).all(dim=-1).float().mean()))
 
     def _text_role(self, row):
         given = {"c": crossattn(self._step.text_cond), "u": crossattn(self._step.text_uncond)}
@@ -211,7 +217,9 @@ def look_into_branches():
 
     def watched_output(self, query, layer, moment):
         now[:] = [(self, layer)]
-        return output(self, query, layer, moment)
+        out = output(self, query, layer, moment)
+        RECORDER.on_output(out)
+        return out
 
     def watched_compute(query, kv, heads):
         if RECORDER.watching:
