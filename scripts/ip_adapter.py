@@ -4,7 +4,7 @@ from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
 from lib_ipadapter.session.remote import Shelf
-from lib_ipadapter.webui import models, panel, paste, routes, settings
+from lib_ipadapter.webui import models, panel, paste, references, routes, settings
 from lib_ipadapter.webui.controls import Lists
 from lib_ipadapter.webui.door import Door
 
@@ -33,6 +33,7 @@ class IPAdapterScript(scripts.Script):
             resolve=lambda name: models.choice(name, *here()),
             encoders=lambda: models.encoder_names(a1111.encoder_folders()),
             faces=lambda: models.faces(a1111.adapter_folders()),
+            folders=references.folders,
         )
         tab = "img2img" if is_img2img else "txt2img"
         controls = panel.build(tab, settings.number_of_units(), lists, folders)

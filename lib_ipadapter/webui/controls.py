@@ -37,6 +37,7 @@ class Lists:
     resolve: Resolve
     encoders: Choices = tuple
     faces: Choices = tuple
+    folders: Choices = tuple
 
 
 @dataclass(frozen=True)
@@ -164,5 +165,9 @@ COMPONENTS: dict[Type, Make] = {
         _encoders(lists), value=AUTOMATIC, allow_custom_value=True, **about
     ),
     Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
+    # As with encoders: a folder may come to be while the page is open.
+    Type.FOLDER: lambda _, lists, about: gr.Dropdown(
+        [NONE, *lists.folders()], value=NONE, allow_custom_value=True, **about
+    ),
 }
 """What stands in the page for each type of field."""

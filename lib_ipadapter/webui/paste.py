@@ -9,12 +9,16 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
+from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.models import NONE
 
 Value = Callable[[Any], Any]
 """Parameters -> what a component is set to; None leaves it as it is."""
+
+UNSAID = {Type.ENCODER: AUTOMATIC, Type.FOLDER: NONE}
+"""The page's word for none, where that is what a field not mentioned becomes."""
 
 
 def paste_fields(controls: Sequence[UnitControls], lists: Lists) -> list[tuple[Any, Value]]:
@@ -44,7 +48,7 @@ def _reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
         case Type.FACE:
             return lambda found: _face(found.get(field.name, NONE), lists) if found else None
         case _:
-            unsaid = AUTOMATIC if field.type is Type.ENCODER else field.default if field.rare else None
+            unsaid = UNSAID.get(field.type, field.default if field.rare else None)
             return lambda found: found.get(field.name, unsaid) if found else None
 
 
@@ -63,5 +67,5 @@ def _face(wanted: str, lists: Lists) -> str:
 
 
 def _note(found: dict[str, Any]) -> str:
-    wanted = found.get("image")
+    wanted = found.get("image") if found.get("reference", Source.PICTURE) == Source.PICTURE else ""
     return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
-from modules import shared
+from modules import paths, shared
 
 SECTION = ("ip_adapter", "IP-Adapter")
 
 UNITS = "ip_adapter_units"
 GO_ON = "ip_adapter_go_on"
+REFERENCE_FOLDER = "ip_adapter_reference_folder"
 
 
 def register() -> None:
@@ -19,6 +22,9 @@ def register() -> None:
         ).needs_reload_ui(),
         GO_ON: shared.OptionInfo(False, "Go on without the adapter when it fails", section=SECTION).info(
             "otherwise the job stops with a message; when it goes on, the picture's parameters say so"
+        ),
+        REFERENCE_FOLDER: shared.OptionInfo("", "Folder of reference pictures", section=SECTION).info(
+            "for img2img's Batch tab: a unit whose reference is 'folder' takes the picture called as each file is"
         ),
     }
     for name, option in options.items():
@@ -33,3 +39,9 @@ def number_of_units() -> int:
 def goes_on() -> bool:
     """Whether a failure makes a plain picture instead of none."""
     return bool(shared.opts.data.get(GO_ON, False))
+
+
+def reference_folder() -> Path | None:
+    """Where references are found by name; a relative one starts where the WebUI keeps its data."""
+    named = str(shared.opts.data.get(REFERENCE_FOLDER) or "").strip()
+    return Path(paths.data_path, named) if named else None

@@ -94,8 +94,9 @@ def test_a_choice_may_be_written_in_any_case() -> None:
 def test_each_field_that_acts_has_a_say_in_the_order() -> None:
     changed = {"scale": 0.5, "start": 0.1, "end": 0.9, "face": "ada", "face_index": 1, "face_combine": "concat"}
     changed |= {"shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus", "model": "m", "image": PICTURE}
-    changed |= {"encoder": "vit-h"}
-    assert set(changed) == {field.name for field in FIELDS} - {"enabled"}
+    changed |= {"encoder": "vit-h", "passes": "hires", "detailer": "never", "reference": "input"}
+    elsewhere = {"enabled", "reference_folder"}  # of a folder's picture the content has its say
+    assert set(changed) == {field.name for field in FIELDS} - elsewhere
     assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
 
 

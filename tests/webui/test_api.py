@@ -14,8 +14,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto"]
-"""Encoder, and what only FaceID files know."""
+REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto", "both", "also", "picture", "None"]
+"""Encoder, what only FaceID files know, and passes."""
 PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, *REST]
 DISABLED = [False, None, "None", 0.6, 0.0, 1.0, *REST]
 
@@ -112,6 +112,12 @@ def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
         ({"face_index": 1.5}, "face_index must be a whole number from 0 to 15, got 1.5"),
         ({"face_combine": "mean"}, "face_combine must be one of average, concat; got 'mean'"),
         ({"kind": "v2"}, "kind must be one of auto, faceid-plus, faceid-plusv2, portrait-unnorm, plus; got 'v2'"),
+        ({"passes": "second"}, "passes must be one of both, first, hires; got 'second'"),
+        ({"detailer": True}, "detailer must be one of also, never, only; got True"),
+        ({"reference": "/etc/passwd"}, "reference must be one of picture, input, folder; got '/etc/passwd'"),
+        ({"reference_folder": "../up"}, "reference_folder must be the name of a folder, not a path; got '../up'"),
+        ({"reference_folder": "C:"}, "reference_folder must be the name of a folder, not a path"),
+        ({"reference_folder": ["a"]}, "reference_folder must be the name of a folder, got ['a']"),
         ({"face": [0.5] * 511}, "got torch.float32 of shape [511]"),
         ({"face": "AAAA" * 800}, "got 2400 bytes, not a multiple of 2048"),
     ],

@@ -24,6 +24,9 @@ RARE = {
 }
 """What only FaceID files know, at its defaults."""
 
+PASSES = {"passes": "both", "detailer": "also", "reference": "picture", "reference_folder": "None"}
+"""In which passes, and with which picture, at the defaults."""
+
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
 
@@ -62,7 +65,7 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
     plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
-    assert values == plain | {"encoder": "Automatic"} | RARE
+    assert values == plain | {"encoder": "Automatic"} | RARE | PASSES
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
@@ -73,7 +76,7 @@ def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
-    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
+    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale", *PASSES)
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
@@ -94,8 +97,9 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
         "end": 0.9,
         "encoder": "Automatic",
         **RARE,
+        **PASSES,
     }
-    others = ("model", "scale", "start", "end", "encoder", *RARE)
+    others = ("model", "scale", "start", "end", "encoder", *RARE, *PASSES)
     assert restored(controls, parameters, 0) == dict.fromkeys(others) | {"enabled": False}
 
 

@@ -17,6 +17,7 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
+from lib_ipadapter.session.unit.passes import PassFields
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
@@ -25,7 +26,7 @@ ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE)
 
 
 @dataclass(frozen=True)
-class Unit(Face, Everyday):  # dataclasses count from the right
+class Unit(PassFields, Face, Everyday):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -66,7 +67,7 @@ class Unit(Face, Everyday):  # dataclasses count from the right
         return (self.model or "", self.encoder or "", *picture, *rest)
 
 
-TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face}
+TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face, "Passes": PassFields}
 """Title in the page -> the class that has its fields, in their order. Only the first topic is not folded away."""
 
 FIELDS = fields_of(Unit)

@@ -21,6 +21,7 @@ class Type(str, Enum):
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
     FACE = "a face embedding"
+    FOLDER = "the name of a folder"
 
 
 @dataclass(frozen=True)
@@ -67,4 +68,5 @@ PARSERS = {
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
     Type.FACE: parsers.parse_face,
+    Type.FOLDER: parsers.parse_folder,
 }
