@@ -138,6 +138,12 @@ def test_the_note_says_which_picture_a_pasted_unit_wants(controls: list[UnitCont
     assert unit.image_hash[:12] in said
 
 
+def test_nobody_is_asked_for_a_picture_that_comes_from_the_job(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
+    unit = Unit(image=Image.new("RGB", (8, 8)), model="m", reference="input")
+    assert functions[controls[0].note](infotext.write([unit], lambda name: name)) == ""
+
+
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:
     functions = dict(paste.paste_fields(controls, LISTS))
     assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) == ""
