@@ -18,7 +18,7 @@ from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Pass, Passes
 from lib_ipadapter.webui import models, settings
-from lib_ipadapter.webui.jobs import Jobs, pass_of
+from lib_ipadapter.webui.jobs import around, pass_of
 from lib_ipadapter.webui.parsed import ParsedUnits
 from lib_ipadapter.webui.references import with_picture
 
@@ -41,7 +41,6 @@ class Door:
     def __init__(self) -> None:
         self._open = ExitStack()
         self._parsed = ParsedUnits()
-        self._jobs = Jobs()
 
     def process(self, processing: Any, args: Sequence[Any]) -> None:
         """A job begins. Whatever an interrupted one left open is closed, and the infotext written.
@@ -50,13 +49,12 @@ class Door:
         as they are.
         """
         self.close()
-        self._jobs.begin(processing)
-        if self._jobs.around:
+        if around():
             return
         _withdraw(processing)
         try:
             units = self._parsed.of(processing, args)
-            shown = [self._with_known_picture(unit, processing) for unit in units]
+            shown = [_with_known_picture(unit, processing) for unit in units]
             written = infotext.write(shown, lambda name: models.bare_name(name, adapter_folders()))
             processing.extra_generation_params.update(written)
             _say_what_rests(processing, units)
@@ -89,14 +87,7 @@ class Door:
         """The units that have a part in the pass at hand, each with its picture."""
         now = pass_of(processing)
         units = [unit for unit in self._parsed.of(processing, args) if unit.acts_in(now)]
-        return [with_picture(unit, [*self._jobs.around, processing]) for unit in units]
-
-    def _with_known_picture(self, unit: Unit, processing: Any) -> Unit:
-        """One that acts inside the job only may get its picture there; what else is missing is said before sampling."""
-        try:
-            return with_picture(unit, [processing])
-        except IPAdapterError:
-            return unit
+        return [with_picture(unit, [*around(), processing]) for unit in units]
 
     def _enter(self, processing: Any, generation: Generation) -> None:
         """An exception inside the sampling reaches no callback; then the end of the processing object closes."""
@@ -108,13 +99,13 @@ class Door:
 
         What a job inside another raises, the WebUI swallows; so the picture that it would have worked on says it.
         """
-        around = self._jobs.around
-        for job in around:
+        outer = around()
+        for job in outer:
             notice(job, str(error))
         if not settings.goes_on():
             LOG.error(str(error))
             raise error
-        if not around:
+        if not outer:
             _withdraw(processing)
         host.notice(str(error))
 
@@ -128,6 +119,14 @@ class Door:
     def _raise(self, error: IPAdapterStopped, *_: Any) -> None:
         self.close()
         raise error
+
+
+def _with_known_picture(unit: Unit, processing: Any) -> Unit:
+    """One that acts inside the job only may get its picture there; what else is missing is said before sampling."""
+    try:
+        return with_picture(unit, [processing])
+    except IPAdapterError:
+        return unit
 
 
 def _withdraw(processing: Any) -> None:

@@ -21,7 +21,7 @@ __all__ = ["door", "webui"]
 def calls(module: str, function: str) -> Callable[..., Any]:
     """A function of that name in a module of that name, which does some work."""
     space: dict[str, Any] = {"__name__": module}
-    exec(f"def {function}(work, image=None):\n    return work()", space)
+    exec(f"def {function}(work, p=None, image=None):\n    return work(p) if p else work()", space)
     return space[function]
 
 
@@ -30,9 +30,14 @@ BATCH = calls("modules.img2img", "process_batch")
 OTHER = calls("extension", "process_images_inner")
 
 
-def begin(door: Any, units: list[Any], **about: Any) -> FakeProcessing:
+def new(**about: Any) -> FakeProcessing:
     processing = FakeProcessing()
     vars(processing).update(about)
+    return processing
+
+
+def begin(door: Any, units: list[Any], **about: Any) -> FakeProcessing:
+    processing = new(**about)
     door.process(processing, units)
     return processing
 
@@ -48,18 +53,23 @@ def sampled(webui: FakeWebUI, door: Any, processing: FakeProcessing, units: list
 
 def alone(webui: FakeWebUI, door: Any, units: list[Any], **about: Any) -> torch.Tensor:
     """One sampling of a job that is not inside another."""
-    return JOB(lambda: sampled(webui, door, begin(door, units, **about), units))
+
+    def job(processing: FakeProcessing) -> torch.Tensor:
+        door.process(processing, units)
+        return sampled(webui, door, processing, units)
+
+    return JOB(job, new(**about))
 
 
 def inside(webui: FakeWebUI, door: Any, units: list[Any], **outer: Any) -> tuple[torch.Tensor, FakeProcessing]:
     """The sampling of a job in the middle of another, and that other one."""
 
-    def job() -> tuple[torch.Tensor, FakeProcessing]:
-        processing = begin(door, units, **outer)
+    def job(processing: FakeProcessing) -> tuple[torch.Tensor, FakeProcessing]:
+        door.process(processing, units)
         shared = {"extra_generation_params": processing.extra_generation_params, "init_images": [MADE]}
         return alone(webui, door, units, **shared), processing
 
-    return JOB(job)
+    return JOB(job, new(**outer))
 
 
 MADE = Image.new("RGB", (8, 8), "gray")
@@ -90,15 +100,15 @@ def test_a_unit_acts_inside_the_job_as_was_chosen(
 def test_after_a_job_inside_it_the_next_batch_is_as_the_first(webui: FakeWebUI, door: Any) -> None:
     units = [UNIT | {"detailer": "never"}]
 
-    def job() -> list[torch.Tensor]:
-        processing = begin(door, units)
+    def job(processing: FakeProcessing) -> list[torch.Tensor]:
+        door.process(processing, units)
         found = []
         for _ in range(3):
             found.append(sampled(webui, door, processing, units))
             alone(webui, door, [])
         return found
 
-    latents = JOB(job)
+    latents = JOB(job, new())
     assert not torch.equal(latents[0], webui.sample())
     assert all(torch.equal(latents[0], latent) for latent in latents)
 
@@ -106,7 +116,8 @@ def test_after_a_job_inside_it_the_next_batch_is_as_the_first(webui: FakeWebUI, 
 def test_a_job_that_fails_is_not_taken_for_one_around_the_next(webui: FakeWebUI, door: Any) -> None:
     """Its end is never reported, and it may live on; the next job is no part of it."""
     units = [UNIT | {"detailer": "never"}]
-    broken = JOB(lambda: begin(door, units))
+    broken = new()
+    JOB(lambda p: door.process(p, units), broken)
     assert not torch.equal(alone(webui, door, units), webui.sample())
     assert broken.extra_generation_params
 
@@ -123,7 +134,7 @@ def test_a_function_of_the_same_name_elsewhere_is_no_job(webui: FakeWebUI, door:
 
 def test_a_job_in_one_that_has_no_scripts_is_inside_it(webui: FakeWebUI, door: Any) -> None:
     units = [UNIT | {"detailer": "only"}]
-    assert not torch.equal(JOB(lambda: alone(webui, door, units)), webui.sample())
+    assert not torch.equal(JOB(lambda _: alone(webui, door, units), new()), webui.sample())
 
 
 def test_the_parameters_of_the_picture_are_its_own(webui: FakeWebUI, door: Any) -> None:
@@ -137,14 +148,14 @@ def test_the_parameters_of_the_picture_are_its_own(webui: FakeWebUI, door: Any) 
 def test_a_failure_inside_is_said_of_the_picture_because_the_webui_swallows_it(webui: FakeWebUI, door: Any) -> None:
     units = [UNIT | {"model": "nope", "detailer": "only"}]
 
-    def job() -> FakeProcessing:
-        outer = begin(door, units)
+    def job(outer: FakeProcessing) -> FakeProcessing:
+        door.process(outer, units)
         sampled(webui, door, outer, units)
         with pytest.raises(Exception, match="no IP-Adapter model called 'nope'"):
             alone(webui, door, units)
         return outer
 
-    outer = JOB(job)
+    outer = JOB(job, new())
     assert "'nope'" in outer.extra_generation_params["IP-Adapter error"]
     assert len(outer.comments) == 1
     assert (webui.hooks, webui.callbacks) == (0, [])
@@ -229,7 +240,7 @@ def folder(webui: FakeWebUI) -> Path:
 
 def by_name(webui: FakeWebUI, door: Any, file: str | None, **about: Any) -> torch.Tensor:
     units = [{"model": UNIT["model"], "reference": "folder", **about}]
-    return BATCH(lambda: alone(webui, door, units), file) if file else alone(webui, door, units)
+    return BATCH(lambda: alone(webui, door, units), image=file) if file else alone(webui, door, units)
 
 
 def test_each_file_of_a_batch_gets_the_reference_of_its_name(folder: Path, webui: FakeWebUI, door: Any) -> None:
