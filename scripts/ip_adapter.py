@@ -4,7 +4,7 @@ from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
 from lib_ipadapter.session.remote import Shelf
-from lib_ipadapter.webui import models, panel, paste, routes, saved_prompts, settings
+from lib_ipadapter.webui import models, panel, paste, references, routes, saved_prompts, settings
 from lib_ipadapter.webui.controls import Lists
 from lib_ipadapter.webui.door import Door
 
@@ -42,6 +42,7 @@ class IPAdapterScript(scripts.Script):
             faces=lambda: models.faces(a1111.adapter_folders()),
             prompts=lambda: saved_prompts.choices(a1111.adapter_folders()),
             save_prompt=save_prompt,
+            folders=references.folders,
         )
         tab = "img2img" if is_img2img else "txt2img"
         controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache)

@@ -100,14 +100,19 @@ class A1111Host:
                 kind.forward = forward
 
     def notice(self, sentence: str) -> None:
-        """Below the picture in the page, in its parameters, and in the log.
-
-        Parameters are published with the picture: what stands behind the first semicolon names this machine's folders.
-        """
+        """See `notice`."""
         LOG.warning(sentence)
         if processing := self._processing():
-            processing.comment(sentence)
-            processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
+            notice(processing, sentence)
+
+
+def notice(processing: Any, sentence: str) -> None:
+    """Says it below the picture in the page, and in its parameters.
+
+    These are published with the picture: what stands behind the first semicolon names this machine's folders.
+    """
+    processing.comment(sentence)
+    processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
 
 
 class DenoiserSteps:

@@ -81,10 +81,10 @@ def decode_picture(value: Any, name: str = "image") -> Image.Image | None:
     if isinstance(value, np.ndarray):
         return Image.fromarray(value)
     if isinstance(value, bytes):
-        return _open(value, name)
+        return open_picture(value, name)
     if not isinstance(value, str):
         raise UnitError(f"IP-Adapter: {name} must be a picture in base64, got {type(value).__name__}.")
-    return _open(_from_base64(value, name), name)
+    return open_picture(_from_base64(value, name), name)
 
 
 DECODERS: Mapping[Type, Callable[[Any, str], Any]] = {
@@ -129,7 +129,8 @@ def _from_base64(text: str, name: str) -> bytes:
         ) from None
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def open_picture(data: bytes, name: str = "image") -> Image.Image:
+    """A picture from the content of its file, if that is of a known format and not too large. Raises `UnitError`."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # each of Pillow's formats fails in a way of its own

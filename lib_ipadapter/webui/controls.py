@@ -47,6 +47,7 @@ class Lists:
     faces: Choices = tuple
     prompts: Choices = tuple
     save_prompt: saved_prompts.Save = saved_prompts.cannot
+    folders: Choices = tuple
 
 
 @dataclass(frozen=True)
@@ -200,5 +201,9 @@ COMPONENTS: dict[Type, Make] = {
     Type.PICTURES: lambda _, __, about: compat.pictures_input(height=120, **about),
     Type.WEIGHTS: lambda _, __, about: gr.Textbox(value="", max_lines=1, placeholder="1 0.5", **about),
     Type.EMBEDS: lambda _, lists, about: gr.Dropdown(list(lists.prompts()), value=NONE, **about),
+    # As with encoders: a folder may come to be while the page is open.
+    Type.FOLDER: lambda _, lists, about: gr.Dropdown(
+        [NONE, *lists.folders()], value=NONE, allow_custom_value=True, **about
+    ),
 }
 """What stands in the page for each type of field."""

@@ -12,12 +12,15 @@ from typing import Any
 from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError
-from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders
+from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.unit.passes import Pass, Passes
 from lib_ipadapter.webui import models, settings
-from lib_ipadapter.webui.api import parse_units
+from lib_ipadapter.webui.jobs import around, pass_of
+from lib_ipadapter.webui.parsed import ParsedUnits
+from lib_ipadapter.webui.references import with_picture
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -37,26 +40,35 @@ class Door:
 
     def __init__(self) -> None:
         self._open = ExitStack()
-        self._parsed: tuple[Any, Sequence[Any], list[Unit]] = (None, (), [])
+        self._parsed = ParsedUnits()
 
     def process(self, processing: Any, args: Sequence[Any]) -> None:
-        """A job begins. Whatever an interrupted one left open is closed, and the infotext written."""
+        """A job begins. Whatever an interrupted one left open is closed, and the infotext written.
+
+        A job inside another has parameters of its own, or shares those of the picture that it works on: both are left
+        as they are.
+        """
         self.close()
+        if around():
+            return
+        _withdraw(processing)
         try:
-            units = self._units(processing, args)
-            written = infotext.write(units, lambda name: models.bare_name(name, adapter_folders()))
+            units = self._parsed.of(processing, args)
+            shown = [_with_known_picture(unit, processing) for unit in units]
+            written = infotext.write(shown, lambda name: models.bare_name(name, adapter_folders()))
             processing.extra_generation_params.update(written)
+            _say_what_rests(processing, units)
         except IPAdapterError:
             LOG.debug("The same arguments fail again before sampling, where it can be said", exc_info=True)
 
     def before_sampling(self, processing: Any, args: Sequence[Any]) -> None:
-        """A sampling begins: first pass, hires pass, each batch."""
+        """A sampling begins: first pass, hires pass, each batch, each job inside the job."""
         self.close()
         job = weakref.ref(processing)
         host = A1111Host(processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)))
         stopped = None
         try:
-            self._enter(processing, Generation(host, self._units(processing, args)))
+            self._enter(processing, Generation(host, self._acting(processing, args)))
         except IPAdapterError as error:
             stopped = IPAdapterStopped(str(error), 422)
         except Exception as error:
@@ -71,18 +83,11 @@ class Door:
         """Every hook gone, the UNet as it was."""
         self._open.close()
 
-    def _units(self, processing: Any, args: Sequence[Any]) -> list[Unit]:
-        """Parsed once for all batches and passes of a job, because pictures may be large."""
-        job, known, units = self._parsed
-        if job is None or job() is not processing or not _same(known, args):
-            units = parse_units(args)
-            self._parsed = (weakref.ref(processing, self._forget), args, units)
-        return units
-
-    def _forget(self, job: weakref.ref[Any]) -> None:
-        """With a job go its pictures."""
-        if self._parsed[0] is job:
-            self._parsed = (None, (), [])
+    def _acting(self, processing: Any, args: Sequence[Any]) -> list[Unit]:
+        """The units that have a part in the pass at hand, each with its picture."""
+        now = pass_of(processing)
+        units = [unit for unit in self._parsed.of(processing, args) if unit.acts_in(now)]
+        return [with_picture(unit, [*around(), processing]) for unit in units]
 
     def _enter(self, processing: Any, generation: Generation) -> None:
         """An exception inside the sampling reaches no callback; then the end of the processing object closes."""
@@ -90,13 +95,18 @@ class Door:
         self._open.callback(weakref.finalize(processing, generation.close).detach)
 
     def _fail(self, processing: Any, host: A1111Host, error: IPAdapterStopped) -> None:
-        """Raises `error`, unless the user wants a plain picture then; its parameters claim nothing else."""
+        """Raises `error`, unless the user wants a plain picture then; its parameters claim nothing else.
+
+        What a job inside another raises, the WebUI swallows; so the picture that it would have worked on says it.
+        """
+        outer = around()
+        for job in outer:
+            notice(job, str(error))
         if not settings.goes_on():
             LOG.error(str(error))
             raise error
-        parameters = processing.extra_generation_params
-        for key in [key for key in parameters if key.startswith(infotext.KEY)]:
-            del parameters[key]
+        if not outer:
+            _withdraw(processing)
         host.notice(str(error))
 
     def _stop(self, processing: Any, host: A1111Host, error: IPAdapterStopped) -> None:
@@ -111,6 +121,25 @@ class Door:
         raise error
 
 
-def _same(known: Sequence[Any], args: Sequence[Any]) -> bool:
-    """The very same values; comparing pictures pixel by pixel would cost more than it saves."""
-    return len(known) == len(args) and all(a is b for a, b in zip(known, args, strict=True))
+def _with_known_picture(unit: Unit, processing: Any) -> Unit:
+    """One that acts inside the job only may get its picture there; what else is missing is said before sampling."""
+    try:
+        return with_picture(unit, [processing])
+    except IPAdapterError:
+        return unit
+
+
+def _withdraw(processing: Any) -> None:
+    """What parameters say of the adapter; a batch of files uses one processing object again and again."""
+    parameters = processing.extra_generation_params
+    for key in [key for key in parameters if key.startswith(infotext.KEY)]:
+        del parameters[key]
+
+
+def _say_what_rests(processing: Any, units: Sequence[Unit]) -> None:
+    """A unit for the hires pass does nothing where there is none: that must not go unnoticed."""
+    if getattr(processing, "enable_hr", False):
+        return
+    for number, unit in enumerate(units, 1):
+        if unit.active and unit.passes == Passes.HIRES and unit.acts_in(Pass.HIRES):
+            processing.comment(f"IP-Adapter: unit {number} is for the hires pass only, and this job has none.")

@@ -9,12 +9,16 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
+from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.models import NONE
 
 Value = Callable[[Any], Any]
 """Parameters -> what a component is set to; None leaves it as it is."""
+
+UNSAID = {Type.ENCODER: AUTOMATIC, Type.FOLDER: NONE}
+"""The page's word for none, where that is what a field not mentioned becomes."""
 
 
 def paste_fields(controls: Sequence[UnitControls], lists: Lists) -> list[tuple[Any, Value]]:
@@ -46,7 +50,7 @@ def _reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
         case Type.EMBEDS:
             return lambda found: _saved("image prompt", found.get(field.name, NONE), lists.prompts()) if found else None
         case _:
-            unsaid = AUTOMATIC if field.type is Type.ENCODER else field.default if field.rare else None
+            unsaid = UNSAID.get(field.type, field.default if field.rare else None)
             return lambda found: found.get(field.name, unsaid) if found else None
 
 
@@ -66,9 +70,12 @@ def _saved(what: str, wanted: str, there: Sequence[str]) -> str:
 
 def _note(found: dict[str, Any]) -> str:
     """Which pictures are wanted. Their hashes are a stranger's words, so nothing but what is one is shown."""
+    given = [field for field in FIELDS if field.type in PICTURES]
+    if found.get("reference", Source.PICTURE) != Source.PICTURE:
+        given = [field for field in given if field.name != "image"]
     wanted = [
         f"{field.label.lower()} {hashes}"
-        for field in FIELDS
-        if field.type in PICTURES and (hashes := found.get(field.name, "")).replace(" ", "").isalnum()
+        for field in given
+        if (hashes := found.get(field.name, "")).replace(" ", "").isalnum()
     ]
     return f"Made with {', '.join(wanted)}: add what is missing" if wanted else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
-from modules import shared
+from modules import paths, shared
 
 from lib_ipadapter.hosts.a1111 import CACHE_MB, CACHE_SETTING
 
@@ -11,6 +13,7 @@ SECTION = ("ip_adapter", "IP-Adapter")
 
 UNITS = "ip_adapter_units"
 GO_ON = "ip_adapter_go_on"
+REFERENCE_FOLDER = "ip_adapter_reference_folder"
 
 
 def register() -> None:
@@ -29,6 +32,9 @@ def register() -> None:
             {"minimum": 0, "maximum": 4096, "step": 64},
             section=SECTION,
         ).info("what the image encoder made of them, never the pictures; 0 keeps none"),
+        REFERENCE_FOLDER: shared.OptionInfo("", "Folder of reference pictures", section=SECTION).info(
+            "for img2img's Batch tab: a unit whose reference is 'folder' takes the picture called as each file is"
+        ),
     }
     for name, option in options.items():
         shared.opts.add_option(name, option)
@@ -42,3 +48,9 @@ def number_of_units() -> int:
 def goes_on() -> bool:
     """Whether a failure makes a plain picture instead of none."""
     return bool(shared.opts.data.get(GO_ON, False))
+
+
+def reference_folder() -> Path | None:
+    """Where references are found by name; a relative one starts where the WebUI keeps its data."""
+    named = str(shared.opts.data.get(REFERENCE_FOLDER) or "").strip()
+    return Path(paths.data_path, named) if named else None

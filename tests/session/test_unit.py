@@ -100,7 +100,9 @@ def test_each_field_that_acts_has_a_say_in_the_order() -> None:
     changed |= {"encoder": "vit-h", "images": [PICTURE], "combine": "add", "weights": "0.5", "negative_image": PICTURE}
     changed |= {"noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk"}
     changed |= {"encoder": "vit-h", "mask": PICTURE, "region": "outside the mask", "mask_blur": 3.0}
-    assert set(changed) == {field.name for field in FIELDS} - {"enabled"}
+    changed |= {"encoder": "vit-h", "passes": "hires", "detailer": "never", "reference": "input"}
+    elsewhere = {"enabled", "reference_folder"}  # of a folder's picture the content has its say
+    assert set(changed) == {field.name for field in FIELDS} - elsewhere
     assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
 
 

@@ -233,18 +233,20 @@ def test_a_hundred_jobs_leave_no_hook_and_encode_the_picture_once(
 def test_arguments_are_parsed_once_for_all_batches_and_passes_of_a_job(
     webui: FakeWebUI, door: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lib_ipadapter.webui import door as module
+    from lib_ipadapter.webui import parsed as module
 
     parse, count = module.parse_units, []
     monkeypatch.setattr(module, "parse_units", lambda args: count.append(1) or parse(args))
-    first, second = FakeProcessing(), FakeProcessing()
-    for processing in (first, first, first, second):
-        door.before_sampling(processing, [UNIT])
-    door.close()
+    first, second, unit = FakeProcessing(), FakeProcessing(), dict(UNIT)
+    for processing, args in [(first, [unit]), (first, [unit]), (second, [unit]), (second, [UNIT | {"scale": 1.0}])]:
+        door.before_sampling(processing, args)
     assert len(count) == 2
+    unit["scale"] = 0.0  # as another extension may, in place
+    door.before_sampling(first, [unit])
+    assert (len(count), webui.hooks) == (3, 0)
     del first, second, processing
     gc.collect()
-    assert door._parsed == (None, (), [])
+    assert len(door._parsed) == 0
 
 
 def split_batch(unet: torch.nn.Module) -> None:

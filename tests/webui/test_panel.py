@@ -35,6 +35,9 @@ RARE = {
 SEVERAL = {"combine": "concat", "weights": "", "noise": 0.0, "noise_kind": "fade", "embeds": "None"}
 """Of several, negative and saved pictures, all but the pictures."""
 
+PASSES = {"passes": "both", "detailer": "also", "reference": "picture", "reference_folder": "None"}
+"""In which passes, and with which picture, at the defaults."""
+
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
 
@@ -210,6 +213,12 @@ def test_the_note_says_which_mask_a_pasted_unit_wants(controls: list[UnitControl
     unit = Unit.parse({"image": Image.new("RGB", (8, 8)), "model": "m", "mask": Image.new("L", (8, 8), 255)})
     said = functions[controls[0].note](infotext.write([unit], lambda name: name))
     assert said == f"Made with picture {unit.image_hash[:12]} and mask {unit.mask_hash[:12]}: add them here"
+
+
+def test_nobody_is_asked_for_a_picture_that_comes_from_the_job(controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
+    unit = Unit(image=Image.new("RGB", (8, 8)), model="m", reference="input")
+    assert functions[controls[0].note](infotext.write([unit], lambda name: name)) == ""
 
 
 def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:

@@ -21,6 +21,7 @@ from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
 from lib_ipadapter.session.unit.layering import Layering
 from lib_ipadapter.session.unit.notation import read_curve
+from lib_ipadapter.session.unit.passes import PassFields
 from lib_ipadapter.session.unit.references import Negative, References, Saved
 from lib_ipadapter.session.unit.where import Where
 
@@ -31,7 +32,9 @@ ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.WEIGHTS, Type.CURVE, Typ
 
 
 @dataclass(frozen=True)
-class Unit(Face, Saved, Negative, Layering, Where, References, Everyday):  # dataclasses count from the right
+class Unit(
+    Face, Saved, Negative, PassFields, Layering, Where, References, Everyday
+):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -100,6 +103,7 @@ TOPICS: Mapping[str, type] = {
     "Several pictures": References,
     "Where": Where,
     "Layers and steps": Layering,
+    "Passes": PassFields,
     "Negative picture": Negative,
     "Saved image prompt": Saved,
     "Face (FaceID files)": Face,

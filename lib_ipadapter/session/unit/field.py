@@ -28,6 +28,7 @@ class Type(str, Enum):
     PICTURES = "a list of pictures"
     WEIGHTS = "a list of numbers"
     EMBEDS = "a saved image prompt"
+    FOLDER = "the name of a folder"
 
 
 PICTURES = (Type.PICTURE, Type.PICTURES, Type.MASK)
@@ -87,4 +88,5 @@ PARSERS = {
     Type.PICTURES: parsers.parse_pictures,
     Type.WEIGHTS: parsers.parse_weights,
     Type.EMBEDS: parsers.parse_embeds,
+    Type.FOLDER: parsers.parse_folder,
 }

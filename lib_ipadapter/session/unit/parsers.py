@@ -67,6 +67,14 @@ def parse_name(about: Field, value: Any) -> str | None:
     return value
 
 
+def parse_folder(about: Field, value: Any) -> str | None:
+    """One folder's name, which leads nowhere else: no path, and no folder that a dot hides."""
+    name = parse_name(about, value)
+    if name and (name.startswith(".") or any(sign in name for sign in "/\\:\0")):
+        raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}, not a path; got {_shown(name)}.")
+    return name
+
+
 def parse_picture(about: Field, value: Any) -> Image.Image | None:
     """A decoded picture, as the encoder takes it."""
     return _decoded(about, value, as_rgb)

@@ -1,0 +1,95 @@
+"""The picture that a unit means: its own, the job's input, or one of a folder by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.webui import settings
+from lib_ipadapter.webui.api import MAX_ENCODED, open_picture
+from lib_ipadapter.webui.jobs import batch_file
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Of files that are looked at."""
+
+
+def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
+    """`unit` with the picture that it means in the last of `jobs`, which stand inside each other. Raises `UnitError`.
+
+    A unit that cannot act needs none.
+    """
+    if not unit.active or unit.reference == Source.PICTURE:
+        return unit
+    image = _input(jobs) if unit.reference == Source.INPUT else _from_folder(unit.reference_folder)
+    return replace(unit, image=as_rgb(image))
+
+
+def folders() -> list[str]:
+    """Names of the folders that there are to choose from."""
+    root = settings.reference_folder()
+    found = root.iterdir() if root and root.is_dir() else ()
+    return sorted(path.name for path in found if path.is_dir() and path.name[0] != "." and _inside(path, path.parent))
+
+
+def _input(jobs: Sequence[Any]) -> Image.Image:
+    """The outermost job's: what a detailer begins with is this job's own work."""
+    given = next((images for job in jobs if (images := getattr(job, "init_images", None))), None)
+    if not given:
+        raise UnitError(
+            "IP-Adapter: reference is 'input', but txt2img has no input picture; use img2img, or choose 'picture'."
+        )
+    if any(image is not given[0] for image in given):
+        raise UnitError(
+            f"IP-Adapter: reference is 'input', but this batch has {len(given)} different input pictures;"
+            " set the batch size to 1."
+        )
+    return given[0]
+
+
+def _from_folder(name: str | None) -> Image.Image:
+    """The picture that is called as the batch's file at hand is, whatever its suffix."""
+    folder, file = _folder(name), batch_file()
+    if file is None:
+        raise UnitError(
+            "IP-Adapter: reference is 'folder', which is for img2img's Batch tab: each of its files gets the reference"
+            " of the same name; choose 'picture' or 'input' here."
+        )
+    wanted = file.stem.casefold()
+    found = [path for path in sorted(folder.iterdir()) if path.stem.casefold() == wanted and _usable(path, folder)]
+    if not found:
+        raise UnitError(
+            f"IP-Adapter: the reference folder has no picture called {file.stem!r}, as the batch's file is; add one"
+            f" ({', '.join(SUFFIXES)})."
+        )
+    return open_picture(found[0].read_bytes())
+
+
+def _folder(name: str | None) -> Path:
+    root = settings.reference_folder()
+    if root is None or not root.is_dir():
+        raise UnitError("IP-Adapter: reference is 'folder'; name that folder in Settings > IP-Adapter first.")
+    folder = root / name if name else root
+    if not (folder.is_dir() and _inside(folder, root)):
+        raise UnitError(
+            f"IP-Adapter: the reference folder has no folder {name!r}; there are {', '.join(folders()) or 'none'}."
+        )
+    return folder
+
+
+def _usable(path: Path, folder: Path) -> bool:
+    """A picture file of bounded size."""
+    known = path.suffix.lower() in SUFFIXES and path.is_file() and _inside(path, folder)
+    return known and path.stat().st_size <= MAX_ENCODED
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether it is no link that leads out: a name that strangers may send must not."""
+    return path.resolve().is_relative_to(folder.resolve())
