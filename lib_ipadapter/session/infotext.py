@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Field, Type
@@ -45,6 +46,10 @@ def _rare(unit: Unit) -> dict[str, Any]:
     """What few adapters know, where it was set. An embedding tells who a person is: only its hash is written."""
     plain = [f for f in FIELDS if f.rare and f.type is not Type.FACE]
     pairs = {f.name: getattr(unit, f.name) for f in plain if getattr(unit, f.name) != f.default}
+    # Of a picture only a hash is published.
+    pairs |= {
+        f.name: content_hash(pairs[f.name])[:HASH_LENGTH] for f in plain if f.type is Type.PICTURE and f.name in pairs
+    }
     if unit.face:
         pairs["face" if unit.face.name else "face_hash"] = unit.face.label
     return pairs

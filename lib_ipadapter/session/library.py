@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError, UnitError
@@ -20,6 +21,7 @@ from lib_ipadapter.model.encoder_files import is_encoder_folder
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.variant import Feature, Kind, Variant
+from lib_ipadapter.model.views import Look, views
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
 from lib_ipadapter.patch.layers import CrossAttention, why_not
 from lib_ipadapter.session.files import list_encoders, looked_at, named
@@ -102,7 +104,7 @@ class Library:
                 )
             return KeyValues(layers)
 
-        shown = (self.faces.identity(unit, host), unit.shortcut_scale) if variant.face else unit.image_hash
+        shown = (self.faces.identity(unit, host), unit.shortcut_scale) if variant.face else unit.seen_key
         files = (_stamp(path), unit.choice, encoder and _stamp(encoder))
         return self.computed.get((shown, *files, str(host.device), host.dtype), compute)
 
@@ -116,13 +118,14 @@ class Library:
         faces = [self.faces.embeds(unit, variant.face, host)] if variant.face else []
         known, nothing = [*faces], [torch.zeros_like(rows) for rows in faces]
         if encoder is not None:
-            rows = len(faces[0]) if faces else 1
-            for parts, seen in zip((known, nothing), self.encode(unit, variant, encoder, host), strict=True):
+            encoded = self.encode(unit, variant, encoder, host)
+            rows = len(faces[0]) if faces else len(encoded[0])
+            for parts, seen in zip((known, nothing), encoded, strict=True):
                 parts.append(seen.expand(rows, *seen.shape[1:]))
         return known, nothing
 
     def encode(self, unit: Unit, variant: Variant, path: Path, host: Host) -> tuple[Tensor, Tensor]:
-        """A picture's features as the adapter wants them, and those of no picture, as in training.
+        """A picture's features as the adapter wants them, a row for each view, and those of no picture, as in training.
 
         `path`: the encoder. No picture is a zero embedding for a base adapter, and for plus and full adapters the
         hidden states of a zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310).
@@ -132,13 +135,16 @@ class Library:
             raise UnitError(NO_PICTURE)
         assert variant.feature is not None
         feature = variant.feature
-        shown = content_hash(image) if variant.face else unit.image_hash
+        look = Look() if variant.face else unit.look
 
         def features(what: str, make: Encode) -> Tensor:
             key = (what, _stamp(path), str(host.device), host.dtype)
             return self.features.get(key, lambda: self._encoded(path, make, host)).get(feature)
 
-        cond = features(shown, lambda encoder, *where: encoder.encode(image, *where))
+        def seen(view: Image.Image) -> Tensor:
+            return features(content_hash(view), lambda encoder, *where: encoder.encode(view, *where))
+
+        cond = torch.cat([seen(view) for view in views(image, look, self.sizes(path).image_size)])
         if feature is Feature.IMAGE_EMBEDS:
             return cond, torch.zeros_like(cond)
         return cond, features("nothing", ImageEncoder.encode_zeros)

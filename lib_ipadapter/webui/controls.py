@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from lib_ipadapter.model.picture import content_hash, encoder_view
-from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
-from lib_ipadapter.webui import compat
+from lib_ipadapter.webui import compat, preview
 from lib_ipadapter.webui.models import NONE
 
 Choices = Callable[[], Sequence[str]]
@@ -61,7 +58,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
     with gr.Row():
         enabled = add("enabled")
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
-        image = add("image")
+        add("image")
         view = gr.Image(
             label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
         )
@@ -78,7 +75,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         if topic is not Everyday:
             found |= _folded(title, fields_of(topic), elem_id, lists)
 
-    image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
+    preview.follow(found, view, note)
     _refreshes(refresh, model, lambda chosen: gr.update(choices=list(lists.models()), value=_known(lists, chosen)))
     _refreshes(refresh, encoder, lambda _: gr.update(choices=_encoders(lists)))
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
@@ -89,17 +86,6 @@ def component(field: Field, elem_id: str, lists: Lists) -> Any:
     """The component for a field."""
     about = {"label": field.label, "elem_id": f"{elem_id}_{field.name}"}
     return COMPONENTS[field.type](field, lists, about)
-
-
-def show_view(image: Image.Image | None) -> tuple[Any, str]:
-    """What the encoder will see of a picture, and the picture's hash."""
-    if image is None:
-        return gr.update(value=None, visible=False), ""
-    view = encoder_view(image)
-    text = f"Picture {content_hash(image)[: infotext.HASH_LENGTH]}"
-    if image.width != image.height:
-        text += ": only the square in its middle is seen"
-    return gr.update(value=view, visible=True), text
 
 
 def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> dict[str, Any]:
@@ -158,6 +144,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.INTEGER: lambda field, _, about: _slider(field, about),
     Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),
     Type.PICTURE: lambda _, __, about: compat.picture_input(height=260, **about),
+    Type.COLOUR: lambda field, _, about: gr.ColorPicker(value=field.default, **about),
     Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
     # A pasted name may be of an encoder that is not here: that is said when it is asked for.
     Type.ENCODER: lambda _, lists, about: gr.Dropdown(

@@ -56,12 +56,14 @@ def test_no_model_has_three_spellings(value: object) -> None:
 
 
 INTEGERS = [field.name for field in FIELDS if field.type is Type.INTEGER]
+COLOURS = [field.name for field in FIELDS if field.type is Type.COLOUR]
 CHOICES = [field.name for field in FIELDS if field.type is Type.CHOICE]
 NUMBERS = [field.name for field in FIELDS if field.type is Type.NUMBER]
 NO_NUMBERS = ["x", "", "0,5", [], {}, True, "nan", "inf", float("nan"), float("inf"), -1, 3.1, 10**400]
 BAD = [
     *itertools.product(NUMBERS, NO_NUMBERS),
     *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5", 16]),
+    *itertools.product(COLOURS, ["x", "", None, 3, [], "#12", "rgb(256, 0, 0)", "rgb(nan, 0, 0)", "0" * 99, True]),
     *itertools.product(CHOICES, ["x", "", None, 3, [], {}, True]),
     *itertools.product(["face"], [3, [], {}, True, [0.0] * 512, [1.0] * 511, [["a"] * 512], "x" * 300, "AAAA" * 800]),
     *itertools.product(["enabled"], ["maybe", 2, [], {}]),
@@ -95,8 +97,30 @@ def test_each_field_that_acts_has_a_say_in_the_order() -> None:
     changed = {"scale": 0.5, "start": 0.1, "end": 0.9, "face": "ada", "face_index": 1, "face_combine": "concat"}
     changed |= {"shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus", "model": "m", "image": PICTURE}
     changed |= {"encoder": "vit-h"}
+    changed |= {"crop": "pad", "background": "black", "sharpening": 0.5, "image_mask": PICTURE}
     assert set(changed) == {field.name for field in FIELDS} - {"enabled"}
     assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["red", " Red ", "#f00", "#FF0000", "rgb(255, 0, 0)", "rgba(254.7, 0.2, 0, 1)", "hsl(0, 100%, 50%)", "#f00f"],
+)
+def test_a_colour_may_come_as_a_name_or_in_numbers(value: str) -> None:
+    unit = Unit.parse({"background": value})
+    assert unit.background == "#ff0000"
+    assert unit.look.background == (255, 0, 0)
+
+
+def test_transparency_survives_until_the_background_is_known() -> None:
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
+    unit = Unit.parse({"image": half})
+    assert unit.image is not None
+    assert unit.image.tobytes() == half.tobytes()
+    grey = Unit.parse({"image": Image.new("RGB", (4, 4), (127, 127, 127))})
+    assert unit.seen_key == grey.seen_key
+    other = [Unit.parse({"image": image, "background": "red"}) for image in (half, grey.image)]
+    assert len({one.seen_key for one in (unit, *other)}) == 3
 
 
 def test_an_unknown_field_is_named_with_those_that_there_are() -> None:

@@ -14,8 +14,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto"]
-"""Encoder, and what only FaceID files know."""
+REST = ["Automatic", "center", 0.0, "#ffffff", None, "None", 0.0, "average", 1.0, 1.0, "auto"]
+"""Encoder, how the picture is seen, and what only FaceID files know."""
 PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, *REST]
 DISABLED = [False, None, "None", 0.6, 0.0, 1.0, *REST]
 

@@ -12,7 +12,8 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.webui import panel, paste
-from lib_ipadapter.webui.controls import Lists, UnitControls, show_view
+from lib_ipadapter.webui.controls import Lists, UnitControls
+from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 
 RARE = {
     "face": "None",
@@ -23,6 +24,9 @@ RARE = {
     "kind": "auto",
 }
 """What only FaceID files know, at its defaults."""
+
+SEEN = {"crop": "center", "sharpening": 0.0, "background": "#ffffff"}
+"""How the picture is seen, at its defaults; besides the mask."""
 
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
@@ -62,18 +66,19 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
     plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
-    assert values == plain | {"encoder": "Automatic"} | RARE
+    assert values == plain | {"encoder": "Automatic"} | RARE | SEEN | {"image_mask": None}
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
-    assert len(sliders) == 3 * 6
+    assert len(sliders) == 3 * 7
     assert all(type(slider.value) is float for slider in sliders)
 
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
-    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
+    seen = ("crop", "sharpening", "background", "image_mask")
+    names = ("image", "scale", "start", "end", *seen, "face_index", "face_combine", "shortcut_scale", "lora_scale")
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
@@ -93,9 +98,10 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
         "start": 0.1,
         "end": 0.9,
         "encoder": "Automatic",
+        **SEEN,
         **RARE,
     }
-    others = ("model", "scale", "start", "end", "encoder", *RARE)
+    others = ("model", "scale", "start", "end", "encoder", *SEEN, *RARE)
     assert restored(controls, parameters, 0) == dict.fromkeys(others) | {"enabled": False}
 
 
@@ -144,6 +150,33 @@ def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() 
     assert update["value"].size == (224, 224)
     assert "square in its middle" in note
     assert "square" not in show_view(Image.new("RGB", (300, 300)))[1]
+
+
+def test_the_preview_shows_every_tile_and_what_sharpening_mask_and_background_make_of_it() -> None:
+    image = Image.new("RGB", (640, 224), "red")
+    mask = Image.new("L", (640, 224), 0)
+    mask.paste(255, (0, 0, 640, 112))
+    update, note = show_view(image, "tiles", 0.0, "#0000ff", mask)
+    assert update["value"].size == (3 * 224 + 2 * GAP, 224)
+    assert (update["value"].getpixel((9, 9)), update["value"].getpixel((9, 200))) == ((255, 0, 0), (0, 0, 255))
+    assert "3 tiles" in note
+
+
+def test_a_mask_that_hides_everything_is_said_beside_the_picture() -> None:
+    update, note = show_view(Image.new("RGB", (9, 9)), "center", 0.0, "#ffffff", Image.new("L", (9, 9)))
+    assert update["visible"] is False
+    assert "hides all of it" in note
+
+
+def test_the_preview_follows_every_field_that_it_depends_on() -> None:
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", 1, LISTS, nowhere)
+    config = blocks.get_config_file()
+    ids = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
+    view = "ip_adapter_txt2img_unit_1_view"
+    changes = [d for d in config["dependencies"] if view in [ids.get(o) for o in d["outputs"]]]
+    assert {ids[t[0]] for d in changes for t in d["targets"]} == {f"ip_adapter_txt2img_unit_1_{n}" for n in SHOWN}
+    assert all([ids[i] for i in d["inputs"]] == [f"ip_adapter_txt2img_unit_1_{n}" for n in SHOWN] for d in changes)
 
 
 def test_without_a_picture_the_preview_is_hidden() -> None:

@@ -17,15 +17,16 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
+from lib_ipadapter.session.unit.seen import Seen
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
-ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE)
+ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.COLOUR)
 """Types of fields that can be sorted."""
 
 
 @dataclass(frozen=True)
-class Unit(Face, Everyday):  # dataclasses count from the right
+class Unit(Face, Seen, Everyday):  # dataclasses count from the right
     """A unit as the user set it; see `FIELDS` for what each attribute means."""
 
     @classmethod
@@ -58,15 +59,22 @@ class Unit(Face, Everyday):  # dataclasses count from the right
         """Hash of the picture's content; empty without a picture."""
         return content_hash(self.image) if self.image is not None else ""
 
+    @cached_property
+    def seen_key(self) -> str:
+        """Equal for units that see the same; empty without a picture."""
+        return self.look.key(self.image) if self.image is not None else ""
+
     @property
     def order(self) -> tuple[Any, ...]:
         """Units are summed in this order, so that the order they were given in cannot change a single bit."""
-        picture = (self.image_hash, self.face.label if self.face else "")
+        picture = (self.seen_key, self.face.label if self.face else "")
+        # Of the mask once more: it has no part in `seen_key` without a picture.
+        mask = content_hash(self.image_mask) if self.image_mask is not None else ""
         rest = tuple(getattr(self, f.name) for f in FIELDS if f.type in ORDERED)
-        return (self.model or "", self.encoder or "", *picture, *rest)
+        return (self.model or "", self.encoder or "", *picture, mask, *rest)
 
 
-TOPICS: Mapping[str, type] = {"": Everyday, "Face (FaceID files)": Face}
+TOPICS: Mapping[str, type] = {"": Everyday, "How the picture is seen": Seen, "Face (FaceID files)": Face}
 """Title in the page -> the class that has its fields, in their order. Only the first topic is not folded away."""
 
 FIELDS = fields_of(Unit)

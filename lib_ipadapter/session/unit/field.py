@@ -20,6 +20,7 @@ class Type(str, Enum):
     MODEL = "the name of an adapter"
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
+    COLOUR = "a colour"
     FACE = "a face embedding"
 
 
@@ -66,5 +67,6 @@ PARSERS = {
     Type.MODEL: parsers.parse_name,
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
+    Type.COLOUR: parsers.parse_colour,
     Type.FACE: parsers.parse_face,
 }

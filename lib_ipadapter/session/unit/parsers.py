@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.model.picture import decoded
 from lib_ipadapter.session.faces import GivenFace
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 AUTOMATIC = "Automatic"
 """The page's word for the encoder that fits."""
+
+LONGEST_COLOUR = 64
+
+RGB = re.compile(r"rgba?\(\s*(\d+(?:\.\d*)?)\s*,\s*(\d+(?:\.\d*)?)\s*,\s*(\d+(?:\.\d*)?)\s*(?:,[\s\d.]*)?\)")
 
 
 def parse_switch(about: Field, value: Any) -> bool:
@@ -61,16 +66,31 @@ def parse_name(about: Field, value: Any) -> str | None:
 
 
 def parse_picture(about: Field, value: Any) -> Image.Image | None:
-    """A decoded picture, as the encoder takes it."""
+    """A decoded picture; what is transparent stays so, because its background is said elsewhere."""
     if value is not None and not isinstance(value, Image.Image):
         raise UnitError(f"IP-Adapter: {about.name} must be a picture, got {_shown(value)}.")
     try:
-        return as_rgb(value) if value is not None else None
+        return decoded(value) if value is not None else None
     except Exception as error:  # Pillow opens files lazily, and each format fails in a way of its own
         raise UnitError(
             f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
             " save it as PNG and give it again."
         ) from error
+
+
+def parse_colour(about: Field, value: Any) -> str:
+    """A colour's name, ``#rgb``, ``#rrggbb`` or ``rgb(...)`` -> ``#rrggbb``. Pickers of newer pages say ``rgba``."""
+    text = value.strip() if isinstance(value, str) and len(value) <= LONGEST_COLOUR else ""
+    if numbers := RGB.fullmatch(text):
+        parts = [round(float(part)) for part in numbers.groups()]
+    else:
+        try:
+            parts = list(ImageColor.getrgb(text))
+        except ValueError:
+            parts = []
+    if not parts or max(parts) > 255:
+        raise UnitError(f"IP-Adapter: {about.name} must be a colour, as #ffffff or white; got {_shown(value)}.")
+    return "#{:02x}{:02x}{:02x}".format(*parts)
 
 
 def parse_face(_: Field, value: Any) -> GivenFace | None:
