@@ -16,6 +16,7 @@ from torch import nn
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session import presets
 from lib_ipadapter.session.host import BeginStep
 
 LOG = logging.getLogger("IP-Adapter")
@@ -176,6 +177,11 @@ def encoder_folders() -> list[Path]:
         EXTENSION / "models" / "clip_vision",
     ]
     return _existing(own, [folder / "clip_vision" for folder in _annotator_folders()])
+
+
+def preset_folder() -> Path:
+    """Where presets are kept: beside the WebUI's own settings, so that they outlive the extension's folder."""
+    return Path(paths.data_path, presets.FOLDER)
 
 
 def _comfyui(folder: Path | None, name: str) -> list[Path]:

@@ -47,7 +47,7 @@ def decoded(image: Image.Image) -> Image.Image:
         return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        return rgba if rgba.getextrema()[3] != (255, 255) else rgba.convert("RGB")
+        return rgba if rgba.getchannel("A").getextrema() != (255, 255) else rgba.convert("RGB")
     return image.convert("RGB")
 
 

@@ -99,7 +99,7 @@ def masked(image: Image.Image, mask: Image.Image) -> Image.Image:
 def kept(image: Image.Image, mask: Image.Image) -> Box:
     """What of `image` a crop should keep: the bounds of what `mask` shows at least half of. Raises `UnitError`."""
     shown = shown_by(mask).resize(decoded(image).size, Image.Resampling.BILINEAR)
-    box = shown.point(lambda value: 255 * (value > 127)).getbbox() or shown.getbbox()
+    box = shown.point([0] * 128 + [255] * 128).getbbox() or shown.getbbox()
     if box is None:
         raise UnitError("The mask on the reference picture hides all of it; make white what is to be looked at.")
     return box

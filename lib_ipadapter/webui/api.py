@@ -67,7 +67,7 @@ def decode_picture(value: Any) -> Image.Image | None:
         return Image.fromarray(value)
     if not isinstance(value, str):
         raise UnitError(f"IP-Adapter: image must be a picture in base64, got {type(value).__name__}.")
-    return _open(_from_base64(value))
+    return read_picture(_from_base64(value))
 
 
 def _from_base64(text: str) -> bytes:
@@ -84,7 +84,8 @@ def _from_base64(text: str) -> bytes:
         ) from None
 
 
-def _open(data: bytes) -> Image.Image:
+def read_picture(data: bytes) -> Image.Image:
+    """A picture from a file's content. Raises `UnitError` for what is none, and for what is too large."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # each of Pillow's formats fails in a way of its own

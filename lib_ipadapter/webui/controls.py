@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
@@ -34,6 +35,8 @@ class Lists:
     resolve: Resolve
     encoders: Choices = tuple
     faces: Choices = tuple
+    presets: Presets | None = None
+    """Where presets are kept; without it there are none."""
 
 
 @dataclass(frozen=True)

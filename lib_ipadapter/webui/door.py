@@ -42,6 +42,7 @@ class Door:
     def process(self, processing: Any, args: Sequence[Any]) -> None:
         """A job begins. Whatever an interrupted one left open is closed, and the infotext written."""
         self.close()
+        _unwrite(processing)
         try:
             units = self._units(processing, args)
             written = infotext.write(units, lambda name: models.bare_name(name, adapter_folders()))
@@ -94,9 +95,7 @@ class Door:
         if not settings.goes_on():
             LOG.error(str(error))
             raise error
-        parameters = processing.extra_generation_params
-        for key in [key for key in parameters if key.startswith(infotext.KEY)]:
-            del parameters[key]
+        _unwrite(processing)
         host.notice(str(error))
 
     def _stop(self, processing: Any, host: A1111Host, error: IPAdapterStopped) -> None:
@@ -109,6 +108,13 @@ class Door:
     def _raise(self, error: IPAdapterStopped, *_: Any) -> None:
         self.close()
         raise error
+
+
+def _unwrite(processing: Any) -> None:
+    """Takes back what an infotext says; copies of a processing object, as in a grid, all share theirs."""
+    parameters = processing.extra_generation_params
+    for key in [key for key in parameters if key.startswith(infotext.KEY)]:
+        del parameters[key]
 
 
 def _same(known: Sequence[Any], args: Sequence[Any]) -> bool:
