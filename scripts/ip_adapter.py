@@ -4,7 +4,7 @@ from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
 from lib_ipadapter.session.remote import Shelf
-from lib_ipadapter.webui import models, panel, paste, references, routes, saved_prompts, settings
+from lib_ipadapter.webui import arguments, axes, models, panel, paste, references, routes, saved_prompts, settings
 from lib_ipadapter.webui.controls import Lists
 from lib_ipadapter.webui.door import Door
 
@@ -16,9 +16,10 @@ class IPAdapterScript(scripts.Script):
     """One for both tabs: an img2img job also closes what a broken txt2img job left open."""
 
     def title(self):
-        return panel.TITLE
+        return arguments.TITLE
 
     def show(self, is_img2img):
+        axes.register()  # here, because with --nowebui the other scripts' ui comes before any callback
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
@@ -43,6 +44,7 @@ class IPAdapterScript(scripts.Script):
             prompts=lambda: saved_prompts.choices(a1111.adapter_folders()),
             save_prompt=save_prompt,
             folders=references.folders,
+            presets=models.presets(a1111.preset_folder(), a1111.adapter_folders),
         )
         tab = "img2img" if is_img2img else "txt2img"
         controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache)

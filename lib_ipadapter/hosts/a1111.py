@@ -18,6 +18,7 @@ from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.hosts.a1111_canvas import canvas_of
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.session import presets
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep, Canvas
 
@@ -242,6 +243,11 @@ def encoder_folders() -> list[Path]:
         EXTENSION / "models" / "clip_vision",
     ]
     return _existing(own, [folder / "clip_vision" for folder in _annotator_folders()])
+
+
+def preset_folder() -> Path:
+    """Where presets are kept: beside the WebUI's own settings, so that they outlive the extension's folder."""
+    return Path(paths.data_path, presets.FOLDER)
 
 
 def _comfyui(folder: Path | None, name: str) -> list[Path]:

@@ -17,12 +17,26 @@ WHITE = (255, 255, 255)
 LONGEST = 256
 """How many times longer than wide a picture may be before its ends are left out."""
 
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as RGB: turned as its EXIF says, transparent parts on white, 16 bits scaled to 8.
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels."""
 
-    White, because the method's author answers so (tencent-ailab/IP-Adapter issue 106).
+
+def as_rgb(image: Image.Image, background: Colour = WHITE) -> Image.Image:
+    """Any picture as RGB: turned as its EXIF says, transparent parts on `background`, 16 bits scaled to 8.
+
+    White unless said otherwise, because the method's author answers so (tencent-ailab/IP-Adapter issue 106).
     """
+    upright = decoded(image)
+    if upright.mode == "RGB":
+        return upright
+    return Image.alpha_composite(Image.new("RGBA", upright.size, (*background, 255)), upright).convert("RGB")
+
+
+def decoded(image: Image.Image) -> Image.Image:
+    """Any picture as RGB, or as RGBA where some of it is transparent; turned as its EXIF says, 16 bits scaled to 8."""
     # The WebUI's Pillow 9 opens a PNG of 16 bits as "I", and no other PNG.
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
     image = ImageOps.exif_transpose(image)
@@ -32,8 +46,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
     if _may_be_transparent(image):
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (*WHITE, 255))
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
+        return rgba if rgba.getchannel("A").getextrema() != (255, 255) else rgba.convert("RGB")
     return image.convert("RGB")
 
 
@@ -55,32 +68,61 @@ def mask_values(mask: Image.Image) -> Tensor:
 
 
 def content_hash(image: Image.Image) -> str:
-    """SHA-256 of the pixels, in hex: equal pictures have equal hashes, whatever file they came in."""
-    rgb = as_rgb(image)
-    return hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode() + rgb.tobytes()).hexdigest()
+    """SHA-256 of the pixels, in hex: equal pictures have equal hashes, whatever file they came in.
+
+    What is transparent counts, because its background is a matter of choice.
+    """
+    upright = decoded(image)
+    return hashlib.sha256(f"{upright.width}x{upright.height}:".encode() + upright.tobytes()).hexdigest()
 
 
 def encoder_view(image: Image.Image, size: int = 224) -> Image.Image:
-    """The square that the encoder will see: short side to `size` (bicubic), centre crop.
+    """The square that the encoder sees unless told otherwise: short side to `size` (bicubic), centre crop.
 
     The same steps as CLIPImageProcessor, with which the published adapters were trained.
     """
-    rgb = _middle(as_rgb(image))
+    return square(as_rgb(image), size)
+
+
+def square(rgb: Image.Image, size: int, keep: Box | None = None, *, top: bool = False) -> Image.Image:
+    """`rgb` with its short side scaled to `size`, and of the long one what is around the middle of `keep`.
+
+    `keep`: by default all of the picture. `top`: of a tall picture not the middle but the beginning of `keep`.
+    """
+    scaled, keep = scaled_to(rgb, size, LONGEST, keep)
+    return window(scaled, (size, size), keep, top=top)[0]
+
+
+def scaled_to(rgb: Image.Image, size: int, longest: int, keep: Box | None = None) -> tuple[Image.Image, Box]:
+    """`rgb` with its short side scaled to `size`, bicubic, and where `keep` is then.
+
+    Of a picture more than `longest` times longer than wide only as much as matters: a thread (1 x 10000) that is
+    scaled whole fills memory.
+    """
+    width, height = (min(side, longest * min(rgb.size)) for side in rgb.size)
+    rgb, keep = window(rgb, (width, height), keep or (0, 0, *rgb.size))
     short = min(rgb.size)
     scaled = rgb.resize([max(size, int(side * size / short)) for side in rgb.size], Image.Resampling.BICUBIC)
-    left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
-    return scaled.crop((left, top, left + size, top + size))
+    left, upper, right, lower = (round(edge * scaled.size[i % 2] / rgb.size[i % 2]) for i, edge in enumerate(keep))
+    return scaled, (left, upper, right, lower)
+
+
+def window(image: Image.Image, size: tuple[int, int], keep: Box, *, top: bool = False) -> tuple[Image.Image, Box]:
+    """The part of `image` of that size whose middle is nearest to that of `keep`; and what it has of `keep`."""
+    width, height = size
+    left = _start(image.width, width, (keep[0] + keep[2] - width) // 2)
+    upper = _start(image.height, height, keep[1] if top else (keep[1] + keep[3] - height) // 2)
+    edges = (keep[0] - left, keep[1] - upper, keep[2] - left, keep[3] - upper)
+    x0, y0, x1, y1 = (min(max(edge, 0), size[i % 2]) for i, edge in enumerate(edges))
+    return image.crop((left, upper, left + width, upper + height)), (x0, y0, x1, y1)
+
+
+def _start(length: int, part: int, wanted: int) -> int:
+    return min(max(wanted, 0), length - part)
 
 
 def _may_be_transparent(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-
-
-def _middle(image: Image.Image) -> Image.Image:
-    """Of a picture like a thread (1 x 10000), as much of the middle as matters: scaled whole it fills memory."""
-    width, height = (min(side, LONGEST * min(image.size)) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
 
 
 def pixel_values(view: Image.Image) -> Tensor:

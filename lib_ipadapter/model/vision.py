@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class EncoderSizes:
     projection_dim: int
     grid: int
     """Places of the hidden states: one for the whole picture, and one for each patch."""
-    image_size: int = 224
-    """Of the square that it sees, in pixels."""
+    image_size: int = field(default=224, compare=False)
+    """Pixels of a side of the square that it sees. It says nothing about which adapter fits."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> EncoderSizes:

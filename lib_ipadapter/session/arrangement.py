@@ -29,7 +29,8 @@ def arranged(
     found = [kv.inverted() if block in turned else kv for kv, block in zip(own, block_of, strict=True)]
     if unit.weighting.two_pictures and unit.composition_image is not None:
         # What else a unit may have would stand in for the picture, or beside it.
-        other = compute(replace(unit, image=unit.composition_image, images=(), weights="", face=None, embeds=None))
+        alone = {"images": (), "weights": "", "image_mask": None, "face": None, "embeds": None}
+        other = compute(replace(unit, image=unit.composition_image, **alone))
         placing = composition_blocks(structure)
         found = [
             second if block in placing else first for first, second, block in zip(found, other, block_of, strict=True)

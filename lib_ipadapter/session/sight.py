@@ -15,6 +15,7 @@ from lib_ipadapter.model.face import WIDTH, normed
 from lib_ipadapter.model.noise import NoiseKind, spoilt
 from lib_ipadapter.model.picture import encoder_view
 from lib_ipadapter.model.variant import FaceFeature, Feature, Variant
+from lib_ipadapter.model.views import views as look_at
 from lib_ipadapter.session.encoding import Encoding
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.recognition import Recognition
@@ -26,7 +27,9 @@ Parts = tuple[Tensor, ...]
 
 def views(unit: Unit, image: Image.Image, size: int) -> list[Image.Image]:
     """The squares, `size` pixels wide, in which the encoder sees a picture; the tokens of several stand in a row."""
-    return [encoder_view(image, size)]
+    # A mask is drawn for the first picture only.
+    look = unit.look if image is unit.image else replace(unit.look, mask=None)
+    return look_at(image, look, size)
 
 
 @dataclass(frozen=True)

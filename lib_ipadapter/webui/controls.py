@@ -11,13 +11,12 @@ import gradio as gr
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import content_hash, encoder_view
-from lib_ipadapter.session import infotext
+from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
-from lib_ipadapter.webui import compat, saved_prompts
+from lib_ipadapter.webui import compat, preview, saved_prompts
 from lib_ipadapter.webui.api import decode_pictures
 from lib_ipadapter.webui.models import NONE
 
@@ -48,6 +47,8 @@ class Lists:
     prompts: Choices = tuple
     save_prompt: saved_prompts.Save = saved_prompts.cannot
     folders: Choices = tuple
+    presets: Presets | None = None
+    """Where presets are kept; without it there are none."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
     with gr.Row():
         enabled = add("enabled")
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
-        image = add("image")
+        add("image")
         view = gr.Image(
             label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
         )
@@ -90,7 +91,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
             found |= _folded(title, fields_of(topic), elem_id, lists)
 
     saved_prompts.build(elem_id, [found[field.name] for field in FIELDS], lists.save_prompt, found["embeds"])
-    image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
+    preview.follow(found, view, note)
     _refreshes(refresh, model, lambda chosen: gr.update(choices=list(lists.models()), value=_known(lists, chosen)))
     _refreshes(refresh, encoder, lambda _: gr.update(choices=_encoders(lists)))
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
@@ -101,17 +102,6 @@ def component(field: Field, elem_id: str, lists: Lists) -> Any:
     """The component for a field."""
     about = {"label": field.label, "elem_id": f"{elem_id}_{field.name}"}
     return COMPONENTS[field.type](field, lists, about)
-
-
-def show_view(image: Image.Image | None) -> tuple[Any, str]:
-    """What the encoder will see of a picture, and the picture's hash."""
-    if image is None:
-        return gr.update(value=None, visible=False), ""
-    view = encoder_view(image)
-    text = f"Picture {content_hash(image)[: infotext.HASH_LENGTH]}"
-    if image.width != image.height:
-        text += ": only the square in its middle is seen"
-    return gr.update(value=view, visible=True), text
 
 
 def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> dict[str, Any]:
@@ -191,6 +181,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),
     Type.PICTURE: lambda _, __, about: compat.picture_input(height=260, **about),
     Type.MASK: lambda _, __, about: compat.mask_input(height=260, **about),
+    Type.COLOUR: lambda field, _, about: gr.ColorPicker(value=field.default, **about),
     Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
     # A pasted name may be of an encoder that is not here: that is said when it is asked for.
     Type.ENCODER: lambda _, lists, about: gr.Dropdown(

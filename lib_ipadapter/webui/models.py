@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from lib_ipadapter.session.encoders import in_short
 from lib_ipadapter.session.faces import face_folders, list_faces
 from lib_ipadapter.session.files import ModelFile, find, list_encoders, list_files
 from lib_ipadapter.session.library import LIBRARY
+from lib_ipadapter.session.presets import Presets
 
 NONE = "None"
 """The WebUI's word for no choice."""
@@ -89,6 +90,11 @@ def encoders(folders: Sequence[Path]) -> list[dict[str, Any]]:
 def encoder_names(folders: Sequence[Path]) -> list[str]:
     """Those of `encoders` that can be used."""
     return [encoder["name"] for encoder in encoders(folders) if not encoder["why"]]
+
+
+def presets(folder: Path, folders: Callable[[], Sequence[Path]]) -> Presets:
+    """Those in `folder`, with models called by their files' names. `folders`: gives those of adapters."""
+    return Presets(folder, lambda name: bare_name(name, folders()))
 
 
 def unload() -> str:

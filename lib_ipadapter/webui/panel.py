@@ -9,12 +9,11 @@ import gradio as gr
 
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.webui import compat, downloads, models
+from lib_ipadapter.webui import compat, downloads, models, presets
+from lib_ipadapter.webui.arguments import TITLE
 from lib_ipadapter.webui.controls import Lists, UnitControls, build_unit
 
-TITLE = "IP-Adapter"
-
-OF_FILES = (Type.MODEL, Type.ENCODER, Type.FACE, Type.WEIGHTS, Type.EMBEDS)
+OF_FILES = (Type.MODEL, Type.ENCODER, Type.FACE, Type.WEIGHTS, Type.EMBEDS, Type.FOLDER)
 
 NOT_SAVED = ("enabled", "kind", *(f.name for f in FIELDS if f.type in OF_FILES))
 """Fields whose value belongs to one picture, or to one file."""
@@ -27,7 +26,9 @@ def build(
     elem_id = f"ip_adapter_{tab}"
 
     def unit(number: int) -> UnitControls:
-        return build_unit(f"{elem_id}_unit_{number}", lists)
+        own = build_unit(f"{elem_id}_unit_{number}", lists)
+        presets.build(f"{elem_id}_unit_{number}", own, lists)
+        return own
 
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
         if units == 1:

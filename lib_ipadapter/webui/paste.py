@@ -30,15 +30,15 @@ def _unit(unit: UnitControls, number: int, lists: Lists) -> list[tuple[Any, Valu
     """A unit that the parameters do not mention is switched off, and otherwise left as it is."""
 
     def value_of(field: Field) -> Value:
-        reading = _reading(field, lists)
-        return lambda parameters: reading(infotext.read(parameters, number))
+        value = reading(field, lists)
+        return lambda parameters: value(infotext.read(parameters, number))
 
     pasted = [field for field in FIELDS if field.type not in PICTURES]
     fields = [(unit.fields[field.name], value_of(field)) for field in pasted]
     return [*fields, (unit.note, lambda parameters: _note(infotext.read(parameters, number)))]
 
 
-def _reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
+def reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
     """What a field becomes by the values that an infotext has for its unit; these are empty where it was not active."""
     if field.name == "enabled":
         return bool

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.model.picture import decoded
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import settings
@@ -29,7 +29,7 @@ def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
     if not unit.active or unit.reference == Source.PICTURE:
         return unit
     image = _input(jobs) if unit.reference == Source.INPUT else _from_folder(unit.reference_folder)
-    return replace(unit, image=as_rgb(image))
+    return replace(unit, image=decoded(image))
 
 
 def folders() -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import Body, FastAPI, HTTPException
 
 from lib_ipadapter import __version__
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, UnitError
 from lib_ipadapter.hosts.a1111 import (
     A1111Host,
     adapter_folders,
@@ -16,10 +16,13 @@ from lib_ipadapter.hosts.a1111 import (
     cache_folder,
     encoder_folders,
     loaded_unet,
+    preset_folder,
 )
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.library import LIBRARY
-from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.presets import Presets
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import PICTURES
 from lib_ipadapter.webui import models, saved_prompts
 
 WATCHED = "/sdapi/v1/options"
@@ -62,12 +65,44 @@ def encode(unit: dict[str, Any]) -> dict[str, Any]:
     return {"embeds": base64.b64encode(saved.data()).decode(), "variant": saved.variant, **about}
 
 
+def get_presets() -> dict[str, dict[str, Any]]:
+    """Every preset by name, each as a unit of the API without pictures."""
+    presets = _presets()
+    return {name: presets.load(name) for name in presets.names()}
+
+
+def put_preset(name: Annotated[str, Body()], unit: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
+    """Saves a unit's settings under a name; pictures in it are not looked at."""
+    try:
+        pictures = {field.name for field in FIELDS if field.type in PICTURES}
+        settings = Unit.parse({key: value for key, value in unit.items() if key not in pictures})
+        return {"name": _presets().save(name, settings)}
+    except UnitError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def delete_preset(name: str) -> dict[str, str]:
+    """Forgets a preset."""
+    try:
+        _presets().delete(name)
+    except UnitError as error:
+        raise HTTPException(404, str(error)) from error
+    return {"name": name}
+
+
+def _presets() -> Presets:
+    return models.presets(preset_folder(), adapter_folders)
+
+
 ROUTES = (
     ("GET", "/ip-adapter/models", get_models),
     ("GET", "/ip-adapter/encoders", get_encoders),
     ("POST", "/ip-adapter/unload", unload),
     ("GET", "/ip-adapter/version", get_version),
     ("POST", "/ip-adapter/encode", encode),
+    ("GET", "/ip-adapter/presets", get_presets),
+    ("PUT", "/ip-adapter/presets", put_preset),
+    ("DELETE", "/ip-adapter/presets", delete_preset),
 )
 
 

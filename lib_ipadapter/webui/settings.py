@@ -32,8 +32,12 @@ def register() -> None:
             {"minimum": 0, "maximum": 4096, "step": 64},
             section=SECTION,
         ).info("what the image encoder made of them, never the pictures; 0 keeps none"),
-        REFERENCE_FOLDER: shared.OptionInfo("", "Folder of reference pictures", section=SECTION).info(
-            "for img2img's Batch tab: a unit whose reference is 'folder' takes the picture called as each file is"
+        # Whoever may only call the API cannot have other folders read.
+        REFERENCE_FOLDER: shared.OptionInfo(
+            "", "Folder of reference pictures", section=SECTION, restrict_api=True
+        ).info(
+            "for img2img's Batch tab, where a unit takes the picture called as each file is, and for the axis Reference"
+            " file of the X/Y/Z plot; whoever may use the API can see what these make of them"
         ),
     }
     for name, option in options.items():

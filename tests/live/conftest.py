@@ -25,7 +25,11 @@ No folder on the way has a name with a dot in front: gradio would refuse to serv
 
 PROBE = Path(__file__).with_name("probe")
 
+REFERENCES = HOME / "references"
+"""Pictures for X/Y/Z plots, by name."""
+
 OPTIONS = {
+    "ip_adapter_reference_folder": str(REFERENCES),
     "sd_model_checkpoint": models.TINY,
     "show_progress_type": "Approx cheap",  # the default's model for SDXL would be downloaded
 }

@@ -16,6 +16,7 @@ from tests.live.conftest import PROBE, ROOT
 from tests.live.host import READY, Installed, Setup, WebUI, running
 from tests.live.pictures import MakeUnit
 from tests.live.probe_client import Probe, Recording
+from tests.live.test_axes import axes
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,13 @@ def test_reload_ui_leaves_one_extension_that_works(webui: WebUI, client: Client,
         after = pictures_of(client, unit)
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     Recording([call for call in seen.calls if call.image]).check_roles()
+
+
+def test_reload_ui_leaves_each_axis_of_the_xyz_plot_there_once(webui: WebUI, client: Client, probe: Probe) -> None:
+    before = axes(client)
+    reload(webui, probe)
+    assert axes(client) == before
+    assert sum(label == "[IP-Adapter] Unit 1 Scale" for label in before) == 1
 
 
 def test_reload_ui_removes_what_a_broken_run_left(webui: WebUI, client: Client, probe: Probe, unit: MakeUnit) -> None:

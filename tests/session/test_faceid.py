@@ -16,6 +16,7 @@ from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.face import FaceFeatures, aligned_crop, features
 from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.model.insight import InsightFace
+from lib_ipadapter.model.picture import encoder_view
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.patch.attach import attach
@@ -127,7 +128,10 @@ def test_the_encoder_sees_the_aligned_face_and_not_the_picture(
 
     monkeypatch.setattr(ImageEncoder, "encode", encode)
     generate(faceid_host, library, unit(Kind.FACEID_PLUS))
-    assert seen == [aligned_crop(PICTURE, LARGE.landmarks).tobytes()]
+    assert seen == [encoder_view(aligned_crop(PICTURE, LARGE.landmarks), 56).tobytes()]
+    look = {"crop": "tiles", "background": "black", "sharpening": 1.0, "image_mask": PICTURE}
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, **look))
+    assert len(seen) == 1
 
 
 def test_files_without_a_picture_part_need_no_encoder(own_files: FakeHost, library: Library) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS, Unit
 
@@ -129,6 +130,8 @@ def test_no_text_is_too_strange_to_be_read(text: str) -> None:
         ("face_index: 99", {"face_index": 15}),
         ("face_index: 1.5, face_combine: mean, kind: exe, face: None", {}),
         ("scale: __import__('os')", {}),
+        ("background: url(x), crop: everything, sharpening: 9, image_mask: /etc/passwd", {"sharpening": 1.0}),
+        ("background: Navy, crop: PAD", {"background": "#000080", "crop": "pad"}),
         ("enabled: false, weight: 3, module: x", {}),
         ('model: "a, b: \\"c\\" \\ud83d\\ude00"', {"model": 'a, b: "c" 😀'}),
     ],
@@ -136,6 +139,16 @@ def test_no_text_is_too_strange_to_be_read(text: str) -> None:
 def test_foreign_values_are_clamped_or_ignored(text: str, expected: dict[str, object]) -> None:
     found = infotext.read({"IP-Adapter 1": text}, 1)
     assert {k: v for k, v in found.items() if k not in ("enabled", "image")} == expected
+
+
+def test_how_the_picture_is_seen_is_restored_but_for_the_mask_of_which_a_hash_is_written() -> None:
+    mask = Image.new("L", (8, 8), 255)
+    seen = {"crop": "tiles", "sharpening": 0.35, "background": "#1a2b3c"}
+    text = written(Unit.parse({"image": PICTURE, "model": "m", "image_mask": mask, **seen}))
+    found = infotext.read(text, 1)
+    assert {name: found.get(name) for name in seen} == seen
+    assert "image_mask" not in found
+    assert f"image_mask: {content_hash(mask)[:12]}" in text["IP-Adapter 1"]
 
 
 @pytest.mark.parametrize("parameters", [{}, {"IP-Adapter 2": "scale: 1"}, {"IP-Adapter 1": None}])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from lib_ipadapter.errors import CheckpointError, UnitError
@@ -22,7 +23,7 @@ from lib_ipadapter.session import library as module
 from lib_ipadapter.session.library import LRU, Library
 from lib_ipadapter.session.unit import Unit
 from tests.models import save_adapter, tiny_adapter, tiny_encoder, variant
-from tests.session.fake_host import FakeHost, picture
+from tests.session.fake_host import FakeHost, picture, unit
 
 
 @dataclass
@@ -97,6 +98,29 @@ def test_an_equal_picture_from_another_object_is_the_same_picture(host: FakeHost
     for image in (picture(), picture().copy(), picture().convert("RGBA")):
         library.key_values(Unit(image=image), adapter_path(host, Kind.BASE), host)
     assert counts["encoded"] == 1
+
+
+def test_another_look_at_the_same_picture_is_another_picture(host: FakeHost, counts: Counter[str]) -> None:
+    library, path = Library(), adapter_path(host, Kind.BASE)
+    looks = [{}, {"crop": "squash"}, {"sharpening": 0.5}, {"crop": "pad"}, {"crop": "pad", "background": "black"}]
+    found = [library.key_values(unit(**look), path, host).layers[0].key for look in looks * 2]
+    assert counts["encoded"] == len(looks)
+    assert all(torch.equal(a, b) == (i % 5 == j % 5) for i, a in enumerate(found) for j, b in enumerate(found))
+
+
+@pytest.mark.parametrize("kind", [Kind.BASE, Kind.PLUS])
+def test_the_tokens_of_tiles_are_those_of_each_square_one_after_the_other(kind: Kind, host: FakeHost) -> None:
+    long = Image.new("RGB", (3 * 56, 56))
+    squares = [picture(seed).resize((56, 56)) for seed in range(3)]
+    for number, one in enumerate(squares):
+        long.paste(one, (56 * number, 0))
+    library, path = Library(), adapter_path(host, kind)
+    alone = [library.key_values(unit(image=one), path, host).layers for one in squares]
+    tiled = library.key_values(unit(image=long, crop="tiles"), path, host).layers
+    for layer, kv in enumerate(tiled):
+        for name in ("key", "value"):
+            wanted = torch.cat([getattr(one[layer], name) for one in alone], dim=1)
+            torch.testing.assert_close(getattr(kv, name), wanted)
 
 
 def test_without_room_everything_is_computed_again_and_is_the_same(host: FakeHost, counts: Counter[str]) -> None:

@@ -129,9 +129,13 @@ def test_brightness_counts_or_opacity_where_anything_is_transparent(name: str) -
 def test_the_infotext_has_a_masks_hash_and_restores_the_rest() -> None:
     asked = unit(mask=left(), region="outside the mask", mask_blur=6)
     (text,) = infotext.write([asked], lambda name: name).values()
-    assert text.endswith(f"region: outside the mask, mask_blur: 6.0, mask: {asked.mask_hash[:12]}")
+    assert text.endswith(f"region: outside the mask, mask_blur: 6.0, mask: {asked.hashes['mask'][0][:12]}")
     found = infotext.read({"IP-Adapter 1": text}, 1)
-    assert (found["region"], found["mask_blur"], found["mask"]) == ("outside the mask", 6.0, asked.mask_hash[:12])
+    assert (found["region"], found["mask_blur"], found["mask"]) == (
+        "outside the mask",
+        6.0,
+        asked.hashes["mask"][0][:12],
+    )
 
 
 def test_a_foreign_region_is_ignored_and_a_foreign_blur_clamped() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.field import Field, Type
 
 PICTURE = Image.new("RGB", (4, 4))
 
@@ -56,12 +56,14 @@ def test_no_model_has_three_spellings(value: object) -> None:
 
 
 INTEGERS = [field.name for field in FIELDS if field.type is Type.INTEGER]
+COLOURS = [field.name for field in FIELDS if field.type is Type.COLOUR]
 CHOICES = [field.name for field in FIELDS if field.type is Type.CHOICE]
 NUMBERS = [field.name for field in FIELDS if field.type is Type.NUMBER]
 NO_NUMBERS = ["x", "", "0,5", [], {}, True, "nan", "inf", float("nan"), float("inf"), -1, 999, 10**400]
 BAD = [
     *itertools.product(NUMBERS, NO_NUMBERS),
     *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5", 16]),
+    *itertools.product(COLOURS, ["x", "", None, 3, [], "#12", "rgb(256, 0, 0)", "rgb(nan, 0, 0)", "0" * 99, True]),
     *itertools.product(CHOICES, ["x", "", None, 3, [], {}, True]),
     *itertools.product(["face"], [3, [], {}, True, [0.0] * 512, [1.0] * 511, [["a"] * 512], "x" * 300, "AAAA" * 800]),
     *itertools.product(["images"], ["path.png", b"bytes", 3, {}, ["path.png"], [3], [PICTURE] * 65]),
@@ -94,16 +96,31 @@ def test_a_choice_may_be_written_in_any_case() -> None:
     assert Unit().choice is None
 
 
-def test_each_field_that_acts_has_a_say_in_the_order() -> None:
-    changed = {"scale": 0.5, "start": 0.1, "end": 0.9, "face": "ada", "face_index": 1, "face_combine": "concat"}
-    changed |= {"shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus", "model": "m", "image": PICTURE}
-    changed |= {"encoder": "vit-h", "images": [PICTURE], "combine": "add", "weights": "0.5", "negative_image": PICTURE}
-    changed |= {"noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk"}
-    changed |= {"encoder": "vit-h", "mask": PICTURE, "region": "outside the mask", "mask_blur": 3.0}
-    changed |= {"encoder": "vit-h", "passes": "hires", "detailer": "never", "reference": "input"}
-    elsewhere = {"enabled", "reference_folder"}  # of a folder's picture the content has its say
-    assert set(changed) == {field.name for field in FIELDS} - elsewhere
-    assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
+CHANGED = {
+    "enabled": False, "image": PICTURE, "model": "m", "scale": 0.5, "start": 0.1, "end": 0.9, "encoder": "vit-h",
+    "images": [PICTURE], "combine": "add", "weights": "0.5",
+    "crop": "pad", "background": "black", "sharpening": 0.5, "image_mask": PICTURE,
+    "mask": PICTURE, "region": "outside the mask", "mask_blur": 3.0,
+    "weight_type": "composition", "composition_scale": 0.5, "composition_image": PICTURE,
+    "layers": "0:1", "curve": "0.5", "grid": "1; 0.5", "embeds_scaling": "k+v",
+    "passes": "hires", "detailer": "never", "reference": "input", "reference_folder": "cats",
+    "negative_image": PICTURE, "noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk",
+    "face": "ada", "face_index": 1, "face_combine": "concat", "shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus",
+}  # fmt: skip
+"""Every field with a value that is not its default."""
+
+
+@pytest.mark.parametrize("name", [field.name for field in FIELDS])
+def test_each_field_that_acts_has_a_say_in_the_order(name: str) -> None:
+    changed = Unit.parse({name: CHANGED[name]})
+    # A unit that is off is not summed at all, and of a folder's picture the content has its say.
+    assert (changed.order != Unit().order) is (name not in ("enabled", "reference_folder"))
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_what_acts_late_alone_leaves_keys_and_values_as_they_are(field: Field) -> None:
+    changed = Unit.parse({field.name: CHANGED[field.name]})
+    assert (changed.shown == Unit().shown) is field.late
 
 
 @pytest.mark.parametrize("value", ["1 0.5", "1,0.5", [1, "0.5"], " 1.0 ; 5e-1 "])
@@ -113,19 +130,22 @@ def test_weights_may_come_in_many_forms_and_those_not_named_are_one(value: objec
     assert [unit.weight(number) for number in range(3)] == [1.0, 0.5, 1.0]
 
 
-def test_what_acts_late_alone_leaves_keys_and_values_as_they_are() -> None:
-    late = {"enabled": False, "scale": 0.1, "start": 0.1, "end": 0.9, "lora_scale": 0.5, "model": "m", "encoder": "e"}
-    assert {field.name for field in FIELDS if field.late} == set(late)
-    assert Unit.parse(late).shown == Unit().shown
-    early = {
-        "image": PICTURE,
-        "images": [PICTURE],
-        "weights": "2",
-        "noise": 0.1,
-        "negative_image": PICTURE,
-        "face": "a",
-    }
-    assert all(Unit.parse({name: value}).shown != Unit().shown for name, value in early.items())
+@pytest.mark.parametrize(
+    "value",
+    ["red", " Red ", "#f00", "#FF0000", "rgb(255, 0, 0)", "rgba(254.7, 0.2, 0, 1)", "hsl(0, 100%, 50%)", "#f00f"],
+)
+def test_a_colour_may_come_as_a_name_or_in_numbers(value: str) -> None:
+    unit = Unit.parse({"background": value})
+    assert unit.background == "#ff0000"
+    assert unit.look.background == (255, 0, 0)
+
+
+def test_transparency_survives_until_the_background_is_known() -> None:
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
+    unit = Unit.parse({"image": half})
+    assert unit.image is not None
+    assert unit.image.tobytes() == half.tobytes()
+    assert Unit.parse({"image": half, "background": "red"}).shown != unit.shown
 
 
 def test_an_unknown_field_is_named_with_those_that_there_are() -> None:

@@ -49,6 +49,28 @@ class FakeProcessing:
         self.comments.append(text)
 
 
+class FakeScript:
+    """A script among those that a processing object has."""
+
+    def __init__(self, title: str, args_from: int, args_to: int) -> None:
+        self._title = title
+        self.args_from, self.args_to = args_from, args_to
+
+    def title(self) -> str:
+        return self._title
+
+
+class FakeJob(FakeProcessing):
+    """A processing object with the arguments of all scripts: ours stand between two others'."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__()
+        end = 1 + len(arguments)
+        scripts = [FakeScript("Other", 0, 1), FakeScript("IP-Adapter", 1, end), FakeScript("Last", end, end + 1)]
+        self.scripts = SimpleNamespace(alwayson_scripts=scripts)
+        self.script_args: Any = ("other's", *arguments, "last's")
+
+
 class FakeWebUI:
     """One loaded checkpoint, and the callbacks that were registered."""
 
@@ -69,6 +91,7 @@ class FakeWebUI:
             "call_queue": {"queue_lock": Lock()},
             "paths": {"models_path": str(self.data / "models"), "data_path": str(self.data)},
             "shared": {"cmd_opts": SimpleNamespace(), "opts": self.opts, "sd_model": None, "OptionInfo": object},
+            "scripts": {"scripts_data": []},
             "sd_models": {"model_data": self},
             "script_callbacks": {
                 "on_cfg_denoiser": lambda callback, **_: self.callbacks.append(callback),

@@ -11,11 +11,12 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit.field import PICTURES
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto", None, "concat", "", None, 0.0, "fade", "None"]
-"""Encoder, what only FaceID files know, and several, negative and saved pictures."""
+REST = [None if field.type in PICTURES else field.default for field in FIELDS[6:]]
+"""What few adapters know, as the page has it where nothing is chosen."""
 PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, *REST]
 DISABLED = [False, None, "None", 0.6, 0.0, 1.0, *REST]
 

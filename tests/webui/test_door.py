@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gc
 import io
 import weakref
@@ -290,6 +291,15 @@ def test_with_the_setting_it_goes_on_from_the_middle_of_sampling_as_well(
     assert said in processing.extra_generation_params["IP-Adapter error"]
     assert torch.equal(latent, plain)
     assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+def test_in_a_grid_no_cell_has_the_parameters_of_the_cell_before(webui: FakeWebUI, door: Any) -> None:
+    first = FakeProcessing()
+    door.process(first, [UNIT])
+    assert "IP-Adapter 1" in first.extra_generation_params
+    second = copy.copy(first)
+    door.process(second, [UNIT | {"scale": 0.0}])
+    assert not any(key.startswith("IP-Adapter") for key in second.extra_generation_params)
 
 
 def test_no_folder_of_this_machine_is_published_with_a_picture(webui: FakeWebUI, door: Any) -> None:

@@ -16,27 +16,22 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.face import Face
-from lib_ipadapter.session.unit.field import fields_of
+from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
 from lib_ipadapter.webui import panel, paste, saved_prompts
-from lib_ipadapter.webui.controls import Lists, UnitControls, show_pictures, show_view
+from lib_ipadapter.webui.controls import Lists, UnitControls, show_pictures
+from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 
-RARE = {
-    "region": "inside the mask",
-    "mask_blur": 0.0,
-    "face": "None",
-    "face_index": 0,
-    "face_combine": "average",
-    "shortcut_scale": 1.0,
-    "lora_scale": 1.0,
-    "kind": "auto",
+EMPTY = {
+    **dict.fromkeys(PICTURES),
+    **dict.fromkeys((Type.MODEL, Type.FACE, Type.EMBEDS, Type.FOLDER), "None"),
+    Type.ENCODER: "Automatic",
 }
-"""What is seldom set, at its defaults."""
+"""What stands in a component in which nothing is chosen, by the type of its field."""
 
-SEVERAL = {"combine": "concat", "weights": "", "noise": 0.0, "noise_kind": "fade", "embeds": "None"}
-"""Of several, negative and saved pictures, all but the pictures."""
+DEFAULTS = {field.name: EMPTY.get(field.type, field.default) for field in FIELDS}
 
-PASSES = {"passes": "both", "detailer": "also", "reference": "picture", "reference_folder": "None"}
-"""In which passes, and with which picture, at the defaults."""
+RARE = {field.name: DEFAULTS[field.name] for field in FIELDS if field.rare and field.type not in PICTURES}
+"""What pasting resets where it is not mentioned."""
 
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
@@ -79,20 +74,20 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
-    plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
-    assert values == plain | {"encoder": "Automatic", "images": None, "negative_image": None} | RARE | SEVERAL
+    assert values == DEFAULTS | {"enabled": False}
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
-    assert len(sliders) == 3 * 7
+    numbers = [field for field in FIELDS if field.type in (Type.NUMBER, Type.INTEGER)]
+    assert len(sliders) == 3 * len(numbers)
     assert all(type(slider.value) is float for slider in sliders)
 
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
-    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
-    names += ("images", "combine", "negative_image", "noise", "noise_kind")
+    of_files = (Type.MODEL, Type.ENCODER, Type.FACE, Type.WEIGHTS, Type.EMBEDS, Type.FOLDER)
+    names = [f.name for f in FIELDS if f.type not in of_files and f.name not in ("enabled", "kind")]
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
@@ -105,17 +100,9 @@ def test_one_unit_has_no_tabs() -> None:
 def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: list[UnitControls]) -> None:
     unit = Unit(image=Image.new("RGB", (8, 8)), model="ip-adapter_sd15", scale=0.85, start=0.1, end=0.9)
     parameters = infotext.write([Unit(enabled=False), unit], lambda name: name)
-    assert restored(controls, parameters, 1) == {
-        "enabled": True,
-        "model": "ip-adapter_sd15",
-        "scale": 0.85,
-        "start": 0.1,
-        "end": 0.9,
-        "encoder": "Automatic",
-        **RARE,
-        **SEVERAL,
-    }
-    others = ("model", "scale", "start", "end", "encoder", *RARE, *SEVERAL)
+    plain = {"enabled": True, "model": "ip-adapter_sd15", "scale": 0.85, "start": 0.1, "end": 0.9}
+    assert restored(controls, parameters, 1) == plain | RARE
+    others = ("model", "scale", "start", "end", *RARE)
     assert restored(controls, parameters, 0) == dict.fromkeys(others) | {"enabled": False}
 
 
@@ -171,7 +158,7 @@ def test_pasted_fields_of_several_pictures_are_restored_and_a_prompt_that_is_gon
     monkeypatch.setattr(paste.compat, "warn", warned.append)
     wanted = {"combine": "norm average", "weights": "1 0.5", "noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk"}
     found = restored(controls, infotext.write([Unit.parse({"model": "m"} | wanted)], lambda name: name), 0)
-    assert {name: found[name] for name in SEVERAL} == wanted
+    assert {name: found[name] for name in wanted} == wanted
     assert restored(controls, {"IP-Adapter 1": "model: m, embeds: dawn"}, 0)["embeds"] == "None"
     assert any("saved image prompt 'dawn'" in sentence for sentence in warned)
 
@@ -212,7 +199,7 @@ def test_the_note_says_which_mask_a_pasted_unit_wants(controls: list[UnitControl
     functions = dict(paste.paste_fields(controls, LISTS))
     unit = Unit.parse({"image": Image.new("RGB", (8, 8)), "model": "m", "mask": Image.new("L", (8, 8), 255)})
     said = functions[controls[0].note](infotext.write([unit], lambda name: name))
-    assert said == f"Made with picture {unit.image_hash[:12]} and mask {unit.mask_hash[:12]}: add them here"
+    assert f"mask {unit.hashes['mask'][0][:12]}" in said
 
 
 def test_nobody_is_asked_for_a_picture_that_comes_from_the_job(controls: list[UnitControls]) -> None:
@@ -231,6 +218,33 @@ def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() 
     assert update["value"].size == (224, 224)
     assert "square in its middle" in note
     assert "square" not in show_view(Image.new("RGB", (300, 300)))[1]
+
+
+def test_the_preview_shows_every_tile_and_what_sharpening_mask_and_background_make_of_it() -> None:
+    image = Image.new("RGB", (640, 224), "red")
+    mask = Image.new("L", (640, 224), 0)
+    mask.paste(255, (0, 0, 640, 112))
+    update, note = show_view(image, "tiles", 0.0, "#0000ff", mask)
+    assert update["value"].size == (3 * 224 + 2 * GAP, 224)
+    assert (update["value"].getpixel((9, 9)), update["value"].getpixel((9, 200))) == ((255, 0, 0), (0, 0, 255))
+    assert "3 tiles" in note
+
+
+def test_a_mask_that_hides_everything_is_said_beside_the_picture() -> None:
+    update, note = show_view(Image.new("RGB", (9, 9)), "center", 0.0, "#ffffff", Image.new("L", (9, 9)))
+    assert update["visible"] is False
+    assert "hides all of it" in note
+
+
+def test_the_preview_follows_every_field_that_it_depends_on() -> None:
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", 1, LISTS, nowhere)
+    config = blocks.get_config_file()
+    ids = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
+    view = "ip_adapter_txt2img_unit_1_view"
+    changes = [d for d in config["dependencies"] if view in [ids.get(o) for o in d["outputs"]]]
+    assert {ids[t[0]] for d in changes for t in d["targets"]} == {f"ip_adapter_txt2img_unit_1_{n}" for n in SHOWN}
+    assert all([ids[i] for i in d["inputs"]] == [f"ip_adapter_txt2img_unit_1_{n}" for n in SHOWN] for d in changes)
 
 
 def test_without_a_picture_the_preview_is_hidden() -> None:

@@ -66,14 +66,16 @@ def test_each_route_has_the_protection_of_the_webuis_own(routes: ModuleType) -> 
     app.add_api_route(routes.WATCHED, lambda: None, dependencies=[guard])
     routes.mount(None, app)
     mounted = ours(app)
-    assert {path: route.methods for path, route in mounted.items()} == {
+    methods = {path: {m for r in app.routes if r.path == path for m in r.methods} for path in mounted}
+    assert methods == {
         "/ip-adapter/models": {"GET"},
         "/ip-adapter/encoders": {"GET"},
         "/ip-adapter/unload": {"POST"},
         "/ip-adapter/version": {"GET"},
         "/ip-adapter/encode": {"POST"},
+        "/ip-adapter/presets": {"GET", "PUT", "DELETE"},
     }
-    assert all(route.dependencies == [guard] for route in mounted.values())
+    assert all(route.dependencies == [guard] for route in app.routes if route.path.startswith("/ip-adapter"))
 
 
 def test_without_the_webuis_api_there_is_none_of_ours(routes: ModuleType) -> None:
@@ -205,3 +207,21 @@ def test_a_folder_of_adapters_may_hold_their_encoders_in_clip_vision(webui: Fake
     a1111.shared.cmd_opts.ip_adapter_dir = str(tmp_path / "mine")
     assert a1111.adapter_folders()[0] == tmp_path / "mine"
     assert a1111.encoder_folders()[0] == tmp_path / "mine" / "clip_vision"
+
+
+def test_presets_are_saved_listed_and_deleted_by_name(client: TestClient) -> None:
+    unit = {"model": "base [does not fit]", "scale": 0.4, "image": "not looked at"}
+    assert client.put("/ip-adapter/presets", json={"name": "a/b é", "unit": unit}).json() == {"name": "a/b é"}
+    found = client.get("/ip-adapter/presets").json()
+    assert (found["a/b é"]["model"], found["a/b é"]["scale"]) == ("base", 0.4)
+    assert client.delete("/ip-adapter/presets", params={"name": "a/b é"}).status_code == 200
+    assert client.get("/ip-adapter/presets").json() == {}
+
+
+def test_a_wrong_preset_is_a_sentence_with_a_status(client: TestClient) -> None:
+    for body in ({"name": "", "unit": {}}, {"name": "a", "unit": {"scale": 9}}, {"name": "a", "unit": {"no": 1}}):
+        answer = client.put("/ip-adapter/presets", json=body)
+        assert answer.status_code == 422
+        assert isinstance(answer.json()["detail"], str)
+    missing = client.delete("/ip-adapter/presets", params={"name": "x"})
+    assert (missing.status_code, "no preset called 'x'" in missing.json()["detail"]) == (404, True)

@@ -23,19 +23,21 @@ from lib_ipadapter.session.unit.layering import Layering
 from lib_ipadapter.session.unit.notation import read_curve
 from lib_ipadapter.session.unit.passes import PassFields
 from lib_ipadapter.session.unit.references import Negative, References, Saved
+from lib_ipadapter.session.unit.seen import Seen
 from lib_ipadapter.session.unit.where import Where
 
 NO_PICTURE = "An IP-Adapter unit is enabled without a reference picture; add one or disable the unit."
 
-ORDERED = (Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.WEIGHTS, Type.CURVE, Type.LAYERS, Type.GRID)
+ORDERED = (
+    *(Type.NUMBER, Type.INTEGER, Type.CHOICE, Type.COLOUR),
+    *(Type.WEIGHTS, Type.CURVE, Type.LAYERS, Type.GRID),
+)
 """Types of fields that can be sorted."""
 
 
 @dataclass(frozen=True)
-class Unit(
-    Face, Saved, Negative, PassFields, Layering, Where, References, Everyday
-):  # dataclasses count from the right
-    """A unit as the user set it; see `FIELDS` for what each attribute means."""
+class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References, Everyday):
+    """A unit as the user set it; see `FIELDS` for what each attribute means. Dataclasses count from the right."""
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Unit:
@@ -101,6 +103,7 @@ class Unit(
 TOPICS: Mapping[str, type] = {
     "": Everyday,
     "Several pictures": References,
+    "How the picture is seen": Seen,
     "Where": Where,
     "Layers and steps": Layering,
     "Passes": PassFields,

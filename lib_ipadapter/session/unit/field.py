@@ -21,6 +21,7 @@ class Type(str, Enum):
     ENCODER = "the name of an image encoder"
     PICTURE = "a picture"
     MASK = "a mask"
+    COLOUR = "a colour"
     FACE = "a face embedding"
     CURVE = "numbers over the steps, as 0:1, 0.5:0.3, 1:0 or [0.3:0.9:0.5]"
     LAYERS = "numbers by layer, as 0:1, 4:0.25, 5:-1, or all of them"
@@ -81,6 +82,7 @@ PARSERS = {
     Type.ENCODER: parsers.parse_name,
     Type.PICTURE: parsers.parse_picture,
     Type.MASK: parsers.parse_mask,
+    Type.COLOUR: parsers.parse_colour,
     Type.FACE: parsers.parse_face,
     Type.CURVE: parsers.parse_curve,
     Type.LAYERS: parsers.parse_layers,

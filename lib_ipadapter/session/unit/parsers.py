@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import as_mask, as_rgb
+from lib_ipadapter.model.picture import as_mask, decoded
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import notation
@@ -22,6 +23,10 @@ MAX_PICTURES = 64
 
 AUTOMATIC = "Automatic"
 """The page's word for the encoder that fits."""
+
+LONGEST_COLOUR = 64
+
+RGB = re.compile(r"rgba?\(\s*(\d+(?:\.\d*)?)\s*,\s*(\d+(?:\.\d*)?)\s*,\s*(\d+(?:\.\d*)?)\s*(?:,[\s\d.]*)?\)")
 
 
 def parse_switch(about: Field, value: Any) -> bool:
@@ -76,8 +81,8 @@ def parse_folder(about: Field, value: Any) -> str | None:
 
 
 def parse_picture(about: Field, value: Any) -> Image.Image | None:
-    """A decoded picture, as the encoder takes it."""
-    return _decoded(about, value, as_rgb)
+    """A decoded picture; what is transparent stays so, because its background is said elsewhere."""
+    return _decoded(about, value, decoded)
 
 
 def parse_mask(about: Field, value: Any) -> Image.Image | None:
@@ -95,6 +100,21 @@ def _decoded(about: Field, value: Any, convert: Callable[[Image.Image], Image.Im
             f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
             " save it as PNG and give it again."
         ) from error
+
+
+def parse_colour(about: Field, value: Any) -> str:
+    """A colour's name, ``#rgb``, ``#rrggbb`` or ``rgb(...)`` -> ``#rrggbb``. Pickers of newer pages say ``rgba``."""
+    text = value.strip() if isinstance(value, str) and len(value) <= LONGEST_COLOUR else ""
+    if numbers := RGB.fullmatch(text):
+        parts = [round(float(part)) for part in numbers.groups()]
+    else:
+        try:
+            parts = list(ImageColor.getrgb(text))
+        except ValueError:
+            parts = []
+    if not parts or max(parts) > 255:
+        raise UnitError(f"IP-Adapter: {about.name} must be a colour, as #ffffff or white; got {_shown(value)}.")
+    return "#{:02x}{:02x}{:02x}".format(*parts)
 
 
 def parse_face(_: Field, value: Any) -> GivenFace | None:

@@ -51,6 +51,7 @@ class PassFields:
         default=Passes.BOTH.value,
         choices=tuple(one.value for one in Passes),
         rare=True,
+        late=True,
     )
     detailer: str = setting(
         "Detailer passes",
@@ -59,6 +60,7 @@ class PassFields:
         default=Detailer.ALSO.value,
         choices=tuple(one.value for one in Detailer),
         rare=True,
+        late=True,
     )
     reference: str = setting(
         "Reference from",
@@ -67,12 +69,14 @@ class PassFields:
         default=Source.PICTURE.value,
         choices=tuple(one.value for one in Source),
         rare=True,
+        late=True,
     )
     reference_folder: str | None = setting(
         "Reference folder",
         Type.FOLDER,
         "For `folder`: a folder inside the one that Settings > IP-Adapter names; without it that one itself.",
         rare=True,
+        late=True,
     )
 
     def acts_in(self, now: Pass) -> bool:

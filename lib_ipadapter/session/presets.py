@@ -1,0 +1,158 @@
+"""Settings of a unit, saved and loaded by name: a small JSON file each, without pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.session.faces import GivenFace
+from lib_ipadapter.session.files import some
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import Type
+
+LOG = logging.getLogger("IP-Adapter")
+
+FOLDER = "ip-adapter-presets"
+
+LONGEST_NAME = 100
+"""Characters."""
+
+UNPRINTABLE = frozenset({"Cc", "Cs"})
+"""Categories of characters that no name may have; those that join an emoji's parts are none of these."""
+
+MOST_BYTES = 1 << 20
+"""Of a file; a preset has a few hundred."""
+
+PLAIN = (str, int, float, bool, list, type(None))
+"""What JSON gives back as it was."""
+
+SAVED = tuple(field for field in FIELDS if field.type is not Type.PICTURE and field.name != "enabled")
+"""Fields that a preset has. Pictures are of one job, and a preset that enables a unit would do so unasked."""
+
+Values = dict[str, Any]
+"""Field name -> value, as the API takes it."""
+
+
+@dataclass(frozen=True)
+class Presets:
+    """Those in one folder, which need not be there before the first is saved."""
+
+    folder: Path
+    bare_name: Callable[[str], str] = str
+    """A model's name as chosen -> the name of its file."""
+
+    def names(self) -> list[str]:
+        """Every preset, sorted. Files that are none are left out, and the log says why."""
+        return sorted(self._found(), key=str.casefold)
+
+    def load(self, name: str) -> Values:
+        """What was saved, each value one that its field may have; others are left out. Raises `UnitError`."""
+        return _known(_read(self._path(name))["unit"])
+
+    def save(self, name: str, unit: Unit) -> str:
+        """In place of a preset of that name, if there is one; gives the name that it got. Raises `UnitError`."""
+        name = checked_name(name)
+        values = {field.name: _plain(getattr(unit, field.name)) for field in SAVED}
+        values["model"] = self.bare_name(unit.model) if unit.model else None
+        text = json.dumps({"name": name, "unit": values}, indent=1)
+        try:
+            _write(self._found().get(name) or self.folder / file_name(name), text)
+        except OSError as error:
+            raise UnitError(f"The preset {name!r} cannot be saved ({error.strerror}) in {self.folder}.") from error
+        return name
+
+    def delete(self, name: str) -> None:
+        """Raises `UnitError` where there is none of that name."""
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        found = self._found()
+        wanted = _normal(name)
+        if wanted not in found:
+            raise UnitError(f"There is no preset called {wanted[:LONGEST_NAME]!r}; there are {some(sorted(found))}.")
+        return found[wanted]
+
+    def _found(self) -> dict[str, Path]:
+        """By the name inside a file: what the file itself is called is nobody's concern."""
+        return dict(self._read_all())
+
+    def _read_all(self) -> Iterator[tuple[str, Path]]:
+        for path in sorted(self.folder.glob("*.json"), reverse=True):
+            try:
+                yield _read(path)["name"], path
+            except UnitError as error:
+                LOG.warning(str(error))
+
+
+def checked_name(name: Any) -> str:
+    """A name that a preset may have. Raises `UnitError`."""
+    normal = _normal(name) if isinstance(name, str) else ""
+    if not normal or len(normal) > LONGEST_NAME or UNPRINTABLE & {unicodedata.category(c) for c in normal}:
+        raise UnitError(f"A preset needs a name of 1 to {LONGEST_NAME} printable characters, got {str(name)[:40]!r}.")
+    return normal
+
+
+def file_name(name: str) -> str:
+    """One that every file system takes, different for each name, in which a person may recognise it."""
+    word = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")
+    return f"{word or 'preset'}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.json"
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(name.split()))
+
+
+def _plain(value: Any) -> Any:
+    """Of a face only its name: an embedding tells who somebody is, and is no setting."""
+    if isinstance(value, GivenFace):
+        return value.name or None
+    value = list(value) if isinstance(value, tuple) else value
+    return value if isinstance(value, PLAIN) else None
+
+
+def _known(values: Mapping[str, Any]) -> Values:
+    """Files may come from strangers, and from other versions."""
+    known = {field.name: field for field in SAVED}
+    found: Values = {}
+    for name, value in values.items():
+        if name not in known:
+            continue
+        try:
+            found[name] = _plain(known[name].parse(value))
+        except UnitError as error:
+            LOG.warning("A preset's value is left out: %s", error)
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A preset's file. Raises `UnitError` for what is none."""
+    try:
+        found = json.loads(path.read_bytes()) if path.stat().st_size <= MOST_BYTES else "too large"
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not (isinstance(found, dict) and isinstance(found.get("unit"), dict)):
+        raise UnitError(f"{path.name} is no preset, and is ignored; delete it, or save the preset again.")
+    return {**found, "name": checked_name(found.get("name"))}
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, whoever reads it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(".tmp", path.stem, path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,52 @@
+"""Reference pictures by name, from the one folder that the user has set aside for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.session.files import ModelFile, list_files, named, some
+from lib_ipadapter.webui.api import open_picture
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+MOST_BYTES = 64 << 20
+
+
+def names(folder: Path | None) -> list[str]:
+    """Every picture in `folder` and below, without its suffix; none where no folder is set."""
+    return [file.name for file in _files(folder)]
+
+
+def find_reference(name: str, folder: Path | None) -> Path:
+    """The picture called `name`. Raises `UnitError`.
+
+    A name is only ever compared with what is in the folder; it is never opened as a path. So whoever may only call
+    the API sees no other picture of this machine.
+    """
+    if folder is None:
+        raise UnitError(
+            "No folder of reference pictures is set; set one in Settings > IP-Adapter, and name a picture in there."
+        )
+    files = _files(folder)
+    if found := named(name, files):
+        return found.path
+    there = some([file.name for file in files])
+    raise UnitError(f"There is no reference picture called {name[:80]!r}; found {there} in the folder that is set.")
+
+
+def read_reference(name: str, folder: Path | None) -> Image.Image:
+    """The picture itself. Raises `UnitError`."""
+    path = find_reference(name, folder)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UnitError(f"The reference picture {name!r} is larger than {MOST_BYTES >> 20} MB; make it smaller.")
+        return open_picture(path.read_bytes())
+    except OSError as error:
+        raise UnitError(f"The reference picture {name!r} cannot be read ({error.strerror}).") from error
+
+
+def _files(folder: Path | None) -> list[ModelFile]:
+    return list_files([folder], SUFFIXES) if folder else []

@@ -1,0 +1,73 @@
+"""The row of a unit's presets in the page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from lib_ipadapter.session.presets import SAVED, Presets
+from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.webui import panel, presets
+from lib_ipadapter.webui.presets import Row
+from tests.webui.test_panel import LISTS, nowhere
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Row:
+    return Row(Presets(tmp_path), LISTS)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the page shows in its corner."""
+    sentences: list[str] = []
+    for how in ("say", "warn"):
+        monkeypatch.setattr(presets.compat, how, sentences.append)
+    return sentences
+
+
+def on_page(unit: Unit) -> dict[str, object]:
+    """What the components hold."""
+    return {f.name: "None" if f.name == "face" else getattr(unit, f.name) for f in SAVED}
+
+
+def test_what_was_saved_is_set_again(row: Row, said: list[str]) -> None:
+    unit = Unit(model="ip-adapter_sd15", scale=0.8, end=0.5, crop="pad", background="#010203")
+    assert row.save("mine", *on_page(unit).values())["choices"] == ["mine"]
+    loaded = dict(zip([f.name for f in SAVED], row.load("mine"), strict=True))
+    wanted = on_page(unit) | {"encoder": "Automatic"}
+    assert {name: update["value"] for name, update in loaded.items()} == wanted
+    assert ["is saved" in sentence for sentence in said] == [True]
+
+
+def test_what_goes_wrong_is_said_and_changes_nothing(row: Row, said: list[str]) -> None:
+    assert all("value" not in update for update in row.load("nothing"))
+    row.save("", *on_page(Unit()).values())
+    row.delete("nothing")
+    assert [any(word in sentence for word in ("no preset", "needs a name")) for sentence in said] == [True] * 3
+    assert row.presets.names() == []
+
+
+def test_a_model_that_is_not_here_is_left_and_said(row: Row, said: list[str]) -> None:
+    row.presets.save("other", Unit(model="gone", scale=0.3))
+    loaded = dict(zip([f.name for f in SAVED], row.load("other"), strict=True))
+    assert "value" not in loaded["model"]
+    assert loaded["scale"]["value"] == 0.3
+    assert "no model 'gone' here" in said[0]
+
+
+def test_deleting_empties_the_list(row: Row, said: list[str]) -> None:
+    row.presets.save("mine", Unit())
+    update = row.delete("mine")
+    assert (update["choices"], update["value"]) == ([], "")
+
+
+def test_each_unit_has_a_row_where_there_is_a_place_for_presets(tmp_path: Path) -> None:
+    for lists, rows in ((LISTS, 0), (replace(LISTS, presets=Presets(tmp_path)), 2)):
+        with gr.Blocks() as blocks:
+            panel.build("txt2img", 2, lists, nowhere)
+        ids = [str(getattr(block, "elem_id", "")) for block in blocks.blocks.values()]
+        assert sum(one.endswith("_preset_load") for one in ids) == rows
