@@ -33,6 +33,7 @@ class IPAdapterScript(scripts.Script):
             resolve=lambda name: models.choice(name, *here()),
             encoders=lambda: models.encoder_names(a1111.encoder_folders()),
             faces=lambda: models.faces(a1111.adapter_folders()),
+            wait=a1111.wait_for_checkpoint,
         )
         tab = "img2img" if is_img2img else "txt2img"
         controls = panel.build(tab, settings.number_of_units(), lists, folders)

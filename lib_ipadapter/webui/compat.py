@@ -22,6 +22,11 @@ def picture_input(**kwargs: Any) -> gr.Image:
     return gr.Image(type="pil", image_mode=None, **sources, **kwargs)  # pyright: ignore[reportArgumentType]
 
 
+def html(text: str = "", **kwargs: Any) -> gr.HTML:
+    """HTML without a border of empty space."""
+    return gr.HTML(text, **({"padding": False} if accepts(gr.HTML, "padding") else {}), **kwargs)
+
+
 def refresh_button(**kwargs: Any) -> gr.Button:
     """The small square button that the WebUI has beside its lists."""
     try:

@@ -37,6 +37,8 @@ class Lists:
     resolve: Resolve
     encoders: Choices = tuple
     faces: Choices = tuple
+    wait: Callable[[], None] = lambda: None
+    """Returns when a checkpoint that is being loaded is there: by it models are marked."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class UnitControls:
     """Field name -> component, in the order of `FIELDS`."""
     note: gr.HTML
     """Says which picture is there, or which one a pasted infotext wants."""
+    refreshes: tuple[Any, ...] = ()
+    """Buttons that ask for the lists anew."""
 
 
 def build_unit(elem_id: str, lists: Lists) -> UnitControls:
@@ -65,24 +69,23 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         view = gr.Image(
             label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
         )
-    note = gr.HTML(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
+    note = compat.html(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
     with gr.Row(elem_classes=["ip-adapter-model"]):
-        model = add("model")
-        refresh = compat.refresh_button(elem_id=f"{elem_id}_refresh")
-    encoder = add("encoder")
+        add("model")
+        refreshes = [compat.refresh_button(elem_id=f"{elem_id}_refresh")]
     add("scale")
     with gr.Row():
         for name in ("start", "end"):
             add(name)
+    with gr.Accordion(everyday["encoder"].label, open=False, elem_id=f"{elem_id}_encoder_panel"):
+        add("encoder")
     for title, topic in TOPICS.items():
         if topic is not Everyday:
-            found |= _folded(title, fields_of(topic), elem_id, lists)
+            found |= _folded(title, fields_of(topic), elem_id, lists, refreshes)
 
     image.change(fn=show_view, inputs=[image], outputs=[view, note], show_progress="hidden")
-    _refreshes(refresh, model, lambda chosen: gr.update(choices=list(lists.models()), value=_known(lists, chosen)))
-    _refreshes(refresh, encoder, lambda _: gr.update(choices=_encoders(lists)))
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
-    return UnitControls({field.name: found[field.name] for field in FIELDS}, note)
+    return UnitControls({field.name: found[field.name] for field in FIELDS}, note, tuple(refreshes))
 
 
 def component(field: Field, elem_id: str, lists: Lists) -> Any:
@@ -102,7 +105,7 @@ def show_view(image: Image.Image | None) -> tuple[Any, str]:
     return gr.update(value=view, visible=True), text
 
 
-def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> dict[str, Any]:
+def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, refreshes: list[Any]) -> dict[str, Any]:
     """One topic in an accordion of its own."""
     found: dict[str, Any] = {}
     with gr.Accordion(title, open=False, elem_id=f"{elem_id}_{fields[0].name}_panel"):
@@ -111,8 +114,7 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> 
                 for field in row:
                     found[field.name] = component(field, elem_id, lists)
                     if field.type is Type.FACE:
-                        refresh = compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh")
-                        _refreshes(refresh, found[field.name], lambda _: gr.update(choices=list(lists.faces())))
+                        refreshes.append(compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh"))
     return found
 
 
@@ -131,14 +133,6 @@ def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
 def _row(fields: Sequence[Field]) -> Iterator[None]:
     with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type is Type.FACE else []):
         yield
-
-
-def _refreshes(button: gr.Button, dropdown: gr.Dropdown, updated: Callable[[str], Any]) -> None:
-    button.click(fn=updated, inputs=[dropdown], outputs=[dropdown], show_progress="hidden")
-
-
-def _known(lists: Lists, chosen: str) -> str:
-    return lists.resolve(chosen) or chosen
 
 
 def _encoders(lists: Lists) -> list[str]:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.webui import compat, downloads, models
+from lib_ipadapter.webui import compat, downloads, models, refresh, tooltips
 from lib_ipadapter.webui.controls import Lists, UnitControls, build_unit
 
 TITLE = "IP-Adapter"
@@ -18,12 +18,13 @@ NOT_SAVED = ("enabled", "kind", *(f.name for f in FIELDS if f.type in (Type.MODE
 """Fields whose value belongs to one picture, or to one file."""
 
 
-def build(tab: str, units: int, lists: Lists, folders: downloads.Folders) -> list[UnitControls]:
-    """The whole panel for `tab`, "txt2img" or "img2img"."""
+def build(tab: str, units: int, lists: Lists, folders: downloads.Folders | None) -> list[UnitControls]:
+    """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`."""
     elem_id = f"ip_adapter_{tab}"
+    now = refresh.read_once(lists)
 
     def unit(number: int) -> UnitControls:
-        return build_unit(f"{elem_id}_unit_{number}", lists)
+        return build_unit(f"{elem_id}_unit_{number}", now)
 
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
         if units == 1:
@@ -34,9 +35,12 @@ def build(tab: str, units: int, lists: Lists, folders: downloads.Folders) -> lis
                 for number in range(1, units + 1):
                     with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
-        downloads.build(f"{elem_id}_get", folders)
+        if folders:
+            downloads.build(f"{elem_id}_get", folders)
         unload = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
         unload.click(fn=lambda: compat.say(models.unload()), inputs=[], outputs=[], show_progress="hidden")
+        tooltips.build(f"{elem_id}_about")
+    refresh.connect(controls, lists)
     _keep_out_of_saved_defaults(controls)
     return controls
 
