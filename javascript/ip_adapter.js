@@ -59,7 +59,8 @@ window.ipAdapter = {
         if (!label) return;
 
         const units = [...panel.querySelectorAll(`[id^="${panel.id}_unit_"][id$="_enabled"] input`)];
-        const tabs = [...panel.querySelectorAll(`[id="${panel.id}_tabs"] > .tab-nav button, [role="tab"]`)];
+        // Later gradios show each tab's button once more, in a list for narrow pages.
+        const tabs = [...panel.querySelectorAll(`#${panel.id}_tabs .tab-nav button, #${panel.id}_tabs [role="tab"]`)];
         units.forEach((input, i) => tabs[i]?.classList.toggle("ip-adapter-active", input.checked));
 
         const active = units.filter(input => input.checked).length;

@@ -27,7 +27,7 @@
             });
             const add = here.make("button", {type: "button", class: "ip-adapter-small"}, here.translated("Add a point"));
             add.addEventListener("click", () => this.addInGap());
-            box.closest(".block, label").before(this.drawing, add);
+            box.closest("label, .block").after(this.drawing, add);
             box.addEventListener("input", () => this.draw());
             this.drawing.addEventListener("dblclick", event => this.add(this.place(event)));
             this.drawing.addEventListener("pointerdown", event => this.grab(event));

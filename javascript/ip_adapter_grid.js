@@ -37,7 +37,7 @@
             }
             const label = here.translated("Weights: layers down, steps to the right. Arrow keys move, Enter paints, + and - change");
             this.cells = here.make("div", {class: "ip-adapter-grid", role: "grid", "aria-label": label});
-            box.closest(".block, label").before(this.tools, this.cells);
+            box.closest("label, .block").after(this.tools, this.cells);
             box.addEventListener("input", () => this.draw());
             this.cells.addEventListener("pointerdown", event => this.grab(event));
             this.cells.addEventListener("keydown", event => this.press(event));
@@ -71,6 +71,7 @@
             this.rowsInput.value = this.size.rows;
             this.columnsInput.value = this.size.columns;
             this.foreign = rows === null;
+            this.cells.style.setProperty("--rows", this.size.rows);
             const focused = this.cells.contains(document.activeElement);
             this.cells.replaceChildren(...this.rows.map((row, i) => here.make(
                 "div", {role: "row"}, ...row.map((weight, j) => this.cell(weight, i, j)))));
@@ -78,9 +79,9 @@
         }
 
         cell(weight, i, j) {
-            const here_ = i === this.at[0] && j === this.at[1];
+            const isCurrent = i === this.at[0] && j === this.at[1];
             const cell = here.make("div", {
-                role: "gridcell", tabindex: here_ ? 0 : -1, "data-row": i, "data-column": j, title: String(weight),
+                role: "gridcell", tabindex: isCurrent ? 0 : -1, "data-row": i, "data-column": j, title: String(weight),
                 "aria-label": `${i + 1}, ${j + 1}: ${weight}`, class: weight < 0 ? "ip-adapter-below" : "",
             });
             cell.style.setProperty("--weight", Math.min(Math.abs(weight), 1));

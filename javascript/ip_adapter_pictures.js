@@ -79,11 +79,12 @@
 
     window.addEventListener("paste", function(event) {
         const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-        const panel = panelOf(document.activeElement) ?? gradioApp().querySelector(".ip-adapter:hover");
+        // The mouse says it more exactly than the focus, which a click anywhere in the panel leaves behind.
+        const over = [...gradioApp().querySelectorAll(".ip-adapter :hover")].pop() ?? document.activeElement;
+        const panel = panelOf(over);
         if (!file || !panel) return;
         event.preventDefault();
         event.stopImmediatePropagation();
-        const over = panelOf(document.activeElement) ? document.activeElement : [...panel.querySelectorAll(":hover")].pop();
         take(fieldFor(over, panel), file);
     }, true);
 
@@ -117,4 +118,5 @@
     }
 
     onUiLoaded(() => here.tabs.forEach(addButton));
+    onAfterUiUpdate(() => here.tabs.forEach(addButton));  // a gradio that draws its row anew has lost it
 })();

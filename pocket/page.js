@@ -18,8 +18,15 @@
         loaded.forEach(callback => callback());
     }
 
-    document.addEventListener("DOMContentLoaded", () => {
+    function start() {
         new MutationObserver(changed).observe(document.body, {childList: true, subtree: true});
         changed();
-    });
+    }
+
+    // Gradio puts what belongs into the head there by a script, before or after the page is complete.
+    if (document.readyState === "loading") {
+        document.addEventListener("DOMContentLoaded", start);
+    } else {
+        setTimeout(start);
+    }
 })();

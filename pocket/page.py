@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import gradio as gr
 import typer
-from PIL import Image
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.webui import models, panel, paste
@@ -43,7 +42,7 @@ def build(studio: Studio) -> gr.Blocks:
                 generate = gr.Button("Generate", variant="primary", elem_id=f"{TAB}_generate")
                 # PNG: anything else would change the picture.
                 gallery = gr.Gallery(
-                    label="Result", format="png", columns=1, preview=True, height=420, elem_id=f"{TAB}_gallery"
+                    label="Result", format="png", columns=1, object_fit="contain", height=420, elem_id=f"{TAB}_gallery"
                 )
                 infotext = gr.Textbox(label="Parameters", lines=4, max_lines=12, elem_id=f"{TAB}_infotext")
                 with gr.Row(elem_id=f"image_buttons_{TAB}"):
@@ -55,11 +54,11 @@ def build(studio: Studio) -> gr.Blocks:
     return page
 
 
-def drawer(studio: Studio) -> Callable[..., tuple[list[Image.Image], str]]:
+def drawer(studio: Studio) -> Callable[..., tuple[Any, str]]:
     """What *Generate* does: values of `Settings`, then every field of every unit -> the picture and its infotext."""
     count = len(fields(Settings))
 
-    def draw(*values: Any) -> tuple[list[Image.Image], str]:
+    def draw(*values: Any) -> tuple[Any, str]:
         asked = Settings(*values[:count])
         asked = replace(asked, seed=int(asked.seed) if asked.seed >= 0 else random.randrange(1 << 32))
         options = {"num_inference_steps": int(asked.steps), "guidance_scale": asked.guidance}
@@ -68,7 +67,7 @@ def drawer(studio: Studio) -> Callable[..., tuple[list[Image.Image], str]]:
             picture = studio.draw(asked.prompt, asked.seed, *units, negative_prompt=asked.negative or None, **options)
         except IPAdapterError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return [picture], parameters.write(asked, units, SAMPLER)
+        return gr.Gallery([picture], selected_index=0), parameters.write(asked, units, SAMPLER)
 
     return draw
 

@@ -33,7 +33,7 @@ def build(tab: str, units: int, lists: Lists, folders: downloads.Folders | None)
             with gr.Tabs(elem_id=f"{elem_id}_tabs"):
                 controls = []
                 for number in range(1, units + 1):
-                    with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
+                    with compat.tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
         if folders:
             downloads.build(f"{elem_id}_get", folders)
