@@ -11,13 +11,16 @@ PIP := python -m pip --disable-pip-version-check install
 # Small models gain nothing from threads, and test processes would fight for the cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-webui-pins pocket lint live clean
+.PHONY: help demo page test test-webui-pins pocket lint live clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | expand -t 18
 
 demo: .venv/cli.stamp ## the main job on what ships with the project -> outputs/demo.png
 	$(BIN)/python -m pocket.demo
+
+page: .venv/page.stamp ## the panel in a browser, on the pocket model, without any WebUI
+	$(BIN)/python -m pocket.page
 
 test: .venv/dev.stamp ## the whole test suite, with today's versions
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
@@ -50,7 +53,11 @@ clean: ## remove the environments and what was made
 	$(BIN)/$(PIP) -r requirements/cli.txt
 	touch $@
 
-.venv/dev.stamp: .venv/cli.stamp requirements/train.txt requirements/dev.txt requirements/nodeps.txt
+.venv/page.stamp: .venv/cli.stamp requirements/page.txt
+	$(BIN)/$(PIP) -r requirements/page.txt
+	touch $@
+
+.venv/dev.stamp: .venv/page.stamp requirements/train.txt requirements/dev.txt requirements/nodeps.txt
 	$(BIN)/$(PIP) -r requirements/dev.txt
 	$(BIN)/$(PIP) --no-deps -r requirements/nodeps.txt
 	touch $@

@@ -1,22 +1,72 @@
-// Says in the accordion's label how many units act, marks their tabs, and keeps the model list true to the checkpoint.
+// What the other scripts of the panel share; what the accordion's label says; and lists true to the checkpoint.
+
+window.ipAdapter = {
+    tabs: ["txt2img", "img2img"],
+
+    panel: tab => gradioApp().querySelector(`#ip_adapter_${tab}`),
+
+    panels() {
+        return this.tabs.map(this.panel).filter(Boolean);
+    },
+
+    // A field's element of the unit whose tab is open, or of the first one.
+    openField(panel, name) {
+        const fields = [...panel.querySelectorAll(`[id^="${panel.id}_unit_"]`)]
+            .filter(field => field.id.replace(/^.*_unit_\d+_/, "") === name);
+        return fields.find(field => field.offsetParent) ?? fields[0];
+    },
+
+    // The WebUI translates what is in the page already; this is for what scripts add.
+    translated: text => window.localization?.[text] ?? text,
+
+    unfold(accordion) {
+        const label = accordion.querySelector(".label-wrap");
+        if (label && !this.isOpen(label)) label.click();
+    },
+
+    isOpen: label => label.classList.contains("open"),
+
+    // To a text box, as if somebody had typed it.
+    write(box, text) {
+        if (box.value === text) return;
+        box.value = text;
+        box.dispatchEvent(new Event("input", {bubbles: true}));
+    },
+
+    // End of an elem_id -> class of what is drawn above that text box.
+    editors: {},
+
+    editor(ending, type) {
+        this.editors[ending] = type;
+    },
+
+    // An element with attributes, in SVG's namespace where `tag` begins with "svg:".
+    make(tag, attributes, ...children) {
+        const name = tag.replace("svg:", "");
+        const element = tag === name
+            ? document.createElement(name) : document.createElementNS("http://www.w3.org/2000/svg", name);
+        for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+        element.append(...children);
+        return element;
+    },
+};
 
 (function() {
-    const tabs = ["txt2img", "img2img"];
+    const here = window.ipAdapter;
 
-    function showActive(tab) {
-        const panel = gradioApp().getElementById(`ip_adapter_${tab}`);
-        const label = panel?.querySelector(".label-wrap > span");
+    function showActive(panel) {
+        const label = panel.querySelector(".label-wrap > span");
         if (!label) return;
 
-        const units = [...panel.querySelectorAll(`[id^="ip_adapter_${tab}_unit_"][id$="_enabled"] input`)];
-        const buttons = panel.querySelectorAll(".tab-nav button");
-        units.forEach((input, i) => buttons[i]?.classList.toggle("ip-adapter-active", input.checked));
+        const units = [...panel.querySelectorAll(`[id^="${panel.id}_unit_"][id$="_enabled"] input`)];
+        // Later gradios show each tab's button once more, in a list for narrow pages.
+        const tabs = [...panel.querySelectorAll(`#${panel.id}_tabs .tab-nav button, #${panel.id}_tabs [role="tab"]`)];
+        units.forEach((input, i) => tabs[i]?.classList.toggle("ip-adapter-active", input.checked));
 
         const active = units.filter(input => input.checked).length;
         let badge = label.querySelector(".ip-adapter-badge");
         if (!badge) {
-            badge = document.createElement("span");
-            badge.className = "ip-adapter-badge";
+            badge = here.make("span", {class: "ip-adapter-badge"});
             label.append(badge);
         }
         badge.textContent = active === 0 ? "" : units.length === 1 ? "active" : `${active} active`;
@@ -25,25 +75,29 @@
 
     window.ipAdapterShowActive = function() {
         // The checkbox changes after the event that announces it.
-        setTimeout(() => tabs.forEach(showActive));
+        setTimeout(() => here.panels().forEach(showActive));
     };
 
-    const refreshModels = window.ipAdapterRefreshModels = function() {
-        gradioApp().querySelectorAll('[id^="ip_adapter_"][id$="_refresh"]').forEach(button => button.click());
+    // The first unit's button refreshes the lists of all units.
+    const refresh = panel => panel.querySelector(`#${panel.id}_unit_1_refresh`)?.click();
+
+    window.ipAdapterRefreshModels = function() {
+        here.panels().forEach(refresh);
     };
 
     let checkpoint;
     onOptionsChanged(function() {
         const loaded = opts.sd_checkpoint_hash;
-        if (checkpoint !== undefined && checkpoint !== loaded) refreshModels();
+        if (checkpoint !== undefined && checkpoint !== loaded) window.ipAdapterRefreshModels();
         checkpoint = loaded;
     });
 
     onUiLoaded(function() {
-        for (const tab of tabs) {
-            const label = gradioApp().querySelector(`#ip_adapter_${tab} .label-wrap`);
-            label?.addEventListener("click", refreshModels, {once: true});
+        for (const panel of here.panels()) {
+            panel.querySelector(".label-wrap")?.addEventListener("click", () => refresh(panel), {once: true});
         }
+        // A page may be older than the checkpoint by which models are marked: the server answers when that is there.
+        window.ipAdapterRefreshModels();
         window.ipAdapterShowActive();
     });
 })();

@@ -45,6 +45,7 @@ class IPAdapterScript(scripts.Script):
             save_prompt=save_prompt,
             folders=references.folders,
             presets=models.presets(a1111.preset_folder(), a1111.adapter_folders),
+            wait=a1111.wait_for_checkpoint,
         )
         tab = "img2img" if is_img2img else "txt2img"
         controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache)

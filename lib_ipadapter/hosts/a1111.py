@@ -223,6 +223,15 @@ def loaded_unet() -> nn.Module | None:
     return model.model.diffusion_model if model is not None else None
 
 
+def wait_for_checkpoint(seconds: float = 120.0) -> None:
+    """Returns when no first checkpoint is being loaded, at the latest after `seconds`.
+
+    The WebUI answers pages before; `SdModelData.get_sd_model` holds this lock meanwhile (sd_models.py:688).
+    """
+    if loaded_unet() is None and sd_models.model_data.lock.acquire(timeout=seconds):
+        sd_models.model_data.lock.release()
+
+
 def adapter_folders() -> list[Path]:
     """``--ip-adapter-dir`` if given, the WebUI's and the extension's ``models/ip-adapter``, ControlNet's folders.
 

@@ -36,6 +36,16 @@ def mask_input(**kwargs: Any) -> Any:
     return gr.ImageMask(type="pil", sources=["upload", "clipboard"], transforms=(), brush=brush, **kwargs)
 
 
+def html(text: str = "", **kwargs: Any) -> gr.HTML:
+    """HTML without a border of empty space."""
+    return gr.HTML(text, **({"padding": False} if accepts(gr.HTML, "padding") else {}), **kwargs)
+
+
+def tab(label: str, **kwargs: Any) -> gr.Tab:
+    """A tab whose components are in the page while another one is open; later gradios would leave them out."""
+    return gr.Tab(label, **({"render_children": True} if accepts(gr.Tab, "render_children") else {}), **kwargs)
+
+
 def refresh_button(**kwargs: Any) -> gr.Button:
     """The small square button that the WebUI has beside its lists."""
     try:

@@ -49,6 +49,8 @@ class Lists:
     folders: Choices = tuple
     presets: Presets | None = None
     """Where presets are kept; without it there are none."""
+    wait: Callable[[], None] = lambda: None
+    """Returns when a checkpoint that is being loaded is there: by it models are marked."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class UnitControls:
     """Field name -> component, in the order of `FIELDS`."""
     note: gr.HTML
     """Says which picture is there, or which one a pasted infotext wants."""
+    refreshes: tuple[Any, ...] = ()
+    """Buttons that ask for the lists anew."""
 
 
 def build_unit(elem_id: str, lists: Lists) -> UnitControls:
@@ -77,25 +81,24 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         view = gr.Image(
             label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
         )
-    note = gr.HTML(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
+    note = compat.html(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
     with gr.Row(elem_classes=["ip-adapter-model"]):
-        model = add("model")
-        refresh = compat.refresh_button(elem_id=f"{elem_id}_refresh")
-    encoder = add("encoder")
+        add("model")
+        refreshes = [compat.refresh_button(elem_id=f"{elem_id}_refresh")]
     add("scale")
     with gr.Row():
         for name in ("start", "end"):
             add(name)
+    with gr.Accordion(everyday["encoder"].label, open=False, elem_id=f"{elem_id}_encoder_panel"):
+        add("encoder")
     for title, topic in TOPICS.items():
         if topic is not Everyday:
-            found |= _folded(title, fields_of(topic), elem_id, lists)
+            found |= _folded(title, fields_of(topic), elem_id, lists, refreshes)
 
     saved_prompts.build(elem_id, [found[field.name] for field in FIELDS], lists.save_prompt, found["embeds"])
     preview.follow(found, view, note)
-    _refreshes(refresh, model, lambda chosen: gr.update(choices=list(lists.models()), value=_known(lists, chosen)))
-    _refreshes(refresh, encoder, lambda _: gr.update(choices=_encoders(lists)))
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
-    return UnitControls({field.name: found[field.name] for field in FIELDS}, note)
+    return UnitControls({field.name: found[field.name] for field in FIELDS}, note, tuple(refreshes))
 
 
 def component(field: Field, elem_id: str, lists: Lists) -> Any:
@@ -104,7 +107,7 @@ def component(field: Field, elem_id: str, lists: Lists) -> Any:
     return COMPONENTS[field.type](field, lists, about)
 
 
-def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> dict[str, Any]:
+def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, refreshes: list[Any]) -> dict[str, Any]:
     """One topic in an accordion of its own."""
     found: dict[str, Any] = {}
     with gr.Accordion(title, open=False, elem_id=f"{elem_id}_{fields[0].name}_panel"):
@@ -112,21 +115,18 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists) -> 
             with _row(row):
                 for field in row:
                     found[field.name] = component(field, elem_id, lists)
-                    _companion(field, found[field.name], elem_id, lists)
+                    if field.type in (Type.FACE, Type.EMBEDS):
+                        refreshes.append(compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh"))
+                    if field.type is Type.PICTURES:
+                        _gallery(found[field.name], field, elem_id)
     return found
 
 
-def _companion(field: Field, component: Any, elem_id: str, lists: Lists) -> None:
-    """What stands beside a component: a button that reads its list anew, or the pictures that it holds."""
-    if field.type in (Type.FACE, Type.EMBEDS):
-        choices = lists.faces if field.type is Type.FACE else lists.prompts
-        refresh = compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh")
-        _refreshes(refresh, component, lambda _: gr.update(choices=list(choices())))
-    elif field.type is Type.PICTURES:
-        gallery = gr.Gallery(
-            label=field.label, visible=False, height=140, columns=4, elem_id=f"{elem_id}_{field.name}_gallery"
-        )
-        component.change(fn=show_pictures, inputs=[component], outputs=[gallery], show_progress="hidden")
+def _gallery(pictures: Any, field: Field, elem_id: str) -> None:
+    """Shows the pictures that are uploaded."""
+    name = f"{elem_id}_{field.name}_gallery"
+    gallery = gr.Gallery(label=field.label, visible=False, height=140, columns=4, elem_id=name)
+    pictures.change(fn=show_pictures, inputs=[pictures], outputs=[gallery], show_progress="hidden")
 
 
 def show_pictures(contents: list[bytes] | None) -> Any:
@@ -153,14 +153,6 @@ def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
 def _row(fields: Sequence[Field]) -> Iterator[None]:
     with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type in (Type.FACE, Type.EMBEDS) else []):
         yield
-
-
-def _refreshes(button: gr.Button, dropdown: gr.Dropdown, updated: Callable[[str], Any]) -> None:
-    button.click(fn=updated, inputs=[dropdown], outputs=[dropdown], show_progress="hidden")
-
-
-def _known(lists: Lists, chosen: str) -> str:
-    return lists.resolve(chosen) or chosen
 
 
 def _encoders(lists: Lists) -> list[str]:

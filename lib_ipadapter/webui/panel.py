@@ -9,7 +9,7 @@ import gradio as gr
 
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.webui import compat, downloads, models, presets
+from lib_ipadapter.webui import compat, downloads, models, presets, refresh, tooltips
 from lib_ipadapter.webui.arguments import TITLE
 from lib_ipadapter.webui.controls import Lists, UnitControls, build_unit
 
@@ -20,13 +20,18 @@ NOT_SAVED = ("enabled", "kind", *(f.name for f in FIELDS if f.type in OF_FILES))
 
 
 def build(
-    tab: str, units: int, lists: Lists, folders: downloads.Folders, clear_cache: Callable[[], str] = models.no_cache
+    tab: str,
+    units: int,
+    lists: Lists,
+    folders: downloads.Folders | None,
+    clear_cache: Callable[[], str] = models.no_cache,
 ) -> list[UnitControls]:
-    """The whole panel for `tab`, "txt2img" or "img2img"."""
+    """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`."""
     elem_id = f"ip_adapter_{tab}"
+    now = refresh.read_once(lists)
 
     def unit(number: int) -> UnitControls:
-        own = build_unit(f"{elem_id}_unit_{number}", lists)
+        own = build_unit(f"{elem_id}_unit_{number}", now)
         presets.build(f"{elem_id}_unit_{number}", own, lists)
         return own
 
@@ -37,13 +42,16 @@ def build(
             with gr.Tabs(elem_id=f"{elem_id}_tabs"):
                 controls = []
                 for number in range(1, units + 1):
-                    with gr.Tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
+                    with compat.tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
-        downloads.build(f"{elem_id}_get", folders)
+        if folders:
+            downloads.build(f"{elem_id}_get", folders)
         clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
         clear.click(fn=lambda: compat.say(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
         unload = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
         unload.click(fn=lambda: compat.say(models.unload()), inputs=[], outputs=[], show_progress="hidden")
+        tooltips.build(f"{elem_id}_about")
+    refresh.connect(controls, lists)
     _keep_out_of_saved_defaults(controls)
     return controls
 

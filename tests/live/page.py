@@ -53,21 +53,22 @@ class Page:
         send(self.field("image", unit), picture)
         expect(self.field("view", unit)).to_be_visible(timeout=PATIENCE)
 
-    def models(self) -> list[str]:
-        """What the list of models offers."""
-        options = self._open_models()
-        options.first.wait_for()
-        return [option.get_attribute("aria-label") or "" for option in options.all()]
+    def wait_for_model(self, label: str, unit: int = 1) -> None:
+        """Until the list of models has an entry that begins so: the server may be waiting for the checkpoint."""
+        if unit > 1:
+            self.panel.locator(".tab-nav button").nth(unit - 1).click()
+        entry = self._open_models(unit).and_(self.browser.locator(f'[aria-label^="{label}"]'))
+        expect(entry.first).to_be_visible(timeout=PATIENCE)
 
     def choose_model(self, label: str) -> None:
         """The first whose label begins so."""
         self._open_models().and_(self.browser.locator(f'[aria-label^="{label}"]')).first.click()
 
-    def _open_models(self) -> Locator:
-        field = self.field("model").locator("input")
+    def _open_models(self, unit: int = 1) -> Locator:
+        field = self.field("model", unit).locator("input")
         field.blur()
         field.click()
-        return self.field("model").locator("ul.options li")
+        return self.field("model", unit).locator("ul.options li")
 
     def value(self, name: str, unit: int = 1) -> str:
         """What a number or the list of models shows."""

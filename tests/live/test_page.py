@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,16 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.session.unit import FIELDS
 from pocket.demo import REFERENCES
 from pocket.draw import draw
+from tests.browser import opened_browser
 from tests.live import models, pictures
 from tests.live.client import Client
 from tests.live.conftest import HOME
 from tests.live.host import WebUI
 from tests.live.pictures import MakeUnit
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-from tests.live.page import PATIENCE, Page, expect, send  # noqa: E402
+pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+from tests.live.page import PATIENCE, Page, expect, send
 
 SCREENSHOTS = HOME / "screenshots"
 DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
@@ -30,13 +35,8 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("there is no chromium or google-chrome on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with opened_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -145,18 +145,87 @@ def test_the_crop_that_the_encoder_sees_is_shown(open_page: OpenPage) -> None:
 
 def test_models_are_found_anew_and_misfits_are_marked(open_page: OpenPage, models_dir: Path) -> None:
     page = open_page()
-    listed = page.models()
-    assert models.BASE in listed
-    misfit = next(label for label in listed if label.startswith(models.WRONG_FAMILY))
-    assert "does not fit: it is for SDXL, the checkpoint is SD1.5" in misfit
+    misfit = "does not fit: it is for SDXL, the checkpoint is SD1.5"
+    page.wait_for_model(models.BASE)
+    page.wait_for_model(f"{models.WRONG_FAMILY} [{misfit}")
     added = models_dir / "ip-adapter" / "added-later.safetensors"
     shutil.copy(models_dir / "ip-adapter" / f"{models.BASE}.safetensors", added)
     try:
         page.field("refresh").click()
-        page.browser.wait_for_timeout(1000)
-        assert "added-later" in page.models()
+        page.wait_for_model("added-later", unit=2)
     finally:
         added.unlink()
+
+
+@pytest.mark.parametrize("tab", ["txt2img", "img2img"])
+def test_the_gallerys_picture_is_sent_to_the_panel(tab: str, client: Client, open_page: OpenPage) -> None:
+    page = open_page(tab)
+    page.panel.locator(".label-wrap").first.click()
+    if tab == "img2img":
+        send(page.at("img2img_image"), pictures.reference())
+    page.paste(client.txt2img().infotext)
+    page.generate()
+    made = page.picture()
+    page.at(f"{tab}_send_to_ip_adapter").click()
+    expect(page.note).to_contain_text(content_hash(Image.fromarray(made))[:12], timeout=PATIENCE)
+    expect(page.field("image")).to_be_visible()
+    page.shoot(SCREENSHOTS / f"sent {tab}.png")
+
+
+def test_a_picture_is_dragged_from_the_gallery_and_replaces_another(client: Client, open_page: OpenPage) -> None:
+    page = open_page()
+    page.upload(pictures.reference())
+    page.paste(client.txt2img().infotext)
+    page.generate()
+    shown = page.at("txt2img_gallery").locator("img").first
+    shown.drag_to(page.field("image"))
+    expect(page.note).to_contain_text(content_hash(Image.fromarray(page.picture()))[:12], timeout=PATIENCE)
+
+
+PASTE = """(body, text) => {
+    const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], "a.png", {type: "image/png"}));
+    body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def test_a_picture_is_pasted_from_the_clipboard_into_the_open_unit(open_page: OpenPage) -> None:
+    page = open_page()
+    page.panel.locator(".tab-nav button").nth(1).click()
+    page.field("scale", 2).hover()
+    file = io.BytesIO()
+    pictures.reference().save(file, "PNG")
+    page.browser.locator("body").evaluate(PASTE, base64.b64encode(file.getvalue()).decode())
+    expect(page.field("view", 2)).to_be_visible(timeout=PATIENCE)
+    expect(page.field("note", 2)).to_contain_text(content_hash(pictures.reference())[:12])
+    expect(page.field("view", 1)).to_be_hidden()
+
+
+def test_the_panel_is_reached_and_used_by_keyboard_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    label = page.panel.locator(".label-wrap").first
+    label.focus()
+    page.browser.keyboard.press("Enter")
+    expect(page.field("model")).to_be_hidden()
+    page.browser.keyboard.press("Enter")
+    expect(page.field("model")).to_be_visible()
+    met = []
+    for _ in range(40):
+        page.browser.keyboard.press("Tab")
+        met.append(page.browser.evaluate("document.activeElement.closest('[id*=ip_adapter]')?.id ?? ''"))
+        if met[-1].endswith("_enabled"):
+            page.browser.keyboard.press("Space")
+    names = [name for name in dict.fromkeys(one.removeprefix("ip_adapter_txt2img_unit_1_") for one in met) if name]
+    wanted = ["enabled", "image", "model", "refresh", "scale", "start", "end", "encoder_panel", "face_panel"]
+    assert [name for name in names if name in wanted] == wanted
+    expect(page.badge).to_have_text("1 active")
+
+
+def test_every_control_says_what_it_is_for(open_page: OpenPage) -> None:
+    page = open_page()
+    for field in FIELDS:
+        expect(page.field(field.name)).to_have_attribute("title", field.about)
 
 
 FAILURES = {
@@ -201,6 +270,7 @@ def test_the_panel_fits_its_place(theme: str, size: dict[str, int], open_page: O
     page.enable()
     page.upload(draw(REFERENCES[0]).resize((384, 384), Image.Resampling.LANCZOS))
     page.choose_model(models.BASE)
+    assert page.browser.evaluate("document.documentElement.scrollWidth") <= size["width"]
     name = f"{theme} {size['width']}"
     page.shoot(SCREENSHOTS / f"{name}.png")
     page.panel.screenshot(path=SCREENSHOTS / f"{name} panel.png")

@@ -1,0 +1,133 @@
+// Draws the text of a curve, "0:1, 0.5:0.3, 1:0": points over the steps, each to be dragged or moved by arrow keys.
+
+(function() {
+    const here = window.ipAdapter;
+    const WIDTH = 400, HEIGHT = 120, EDGE = 12;
+    const NEAR = 0.02;
+    const CHANGES = {ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, 0.05], ArrowDown: [0, -0.05]};
+
+    const round = number => Math.round(number * 100) / 100;
+    const within = (number, low, high) => Math.min(Math.max(number, low), high);
+
+    // null for a text in another notation: that is left to whoever wrote it.
+    function read(text) {
+        const points = text.split(",").filter(part => part.trim()).map(part => part.split(":").map(Number));
+        const good = points.every(point => point.length === 2 && point.every(Number.isFinite));
+        return good ? points.sort((a, b) => a[0] - b[0]) : null;
+    }
+
+    const written = points => points.map(([at, weight]) => `${round(at)}:${round(weight)}`).join(", ");
+
+    class Curve {
+        constructor(field, box) {
+            this.box = box;
+            this.drawing = here.make("svg:svg", {
+                viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "ip-adapter-curve", role: "group",
+                "aria-label": here.translated("Weight over the steps; double-click adds a point, Delete removes one"),
+            });
+            const add = here.make("button", {type: "button", class: "ip-adapter-small"}, here.translated("Add a point"));
+            add.addEventListener("click", () => this.addInGap());
+            box.closest("label, .block").after(this.drawing, add);
+            box.addEventListener("input", () => this.draw());
+            this.drawing.addEventListener("dblclick", event => this.add(this.place(event)));
+            this.drawing.addEventListener("pointerdown", event => this.grab(event));
+            this.drawing.addEventListener("keydown", event => this.press(event));
+            this.draw();
+        }
+
+        get top() {
+            return Math.max(1, ...(this.points ?? []).map(point => point[1]));
+        }
+
+        get bottom() {
+            return Math.min(0, ...(this.points ?? []).map(point => point[1]));
+        }
+
+        x = at => EDGE + at * (WIDTH - 2 * EDGE);
+        y = weight => HEIGHT - EDGE - (weight - this.bottom) / (this.top - this.bottom) * (HEIGHT - 2 * EDGE);
+
+        // Where a pointer is, as (step, weight).
+        place(event) {
+            const box = this.drawing.getBoundingClientRect();
+            const x = (event.clientX - box.left) / box.width * WIDTH, y = (event.clientY - box.top) / box.height * HEIGHT;
+            const weight = (HEIGHT - EDGE - y) / (HEIGHT - 2 * EDGE) * (this.top - this.bottom) + this.bottom;
+            return [within((x - EDGE) / (WIDTH - 2 * EDGE), 0, 1), within(weight, this.bottom, this.top)];
+        }
+
+        draw() {
+            const focused = [...this.drawing.children].indexOf(document.activeElement);
+            this.seen = this.box.value;
+            this.points = read(this.seen);
+            this.drawing.classList.toggle("ip-adapter-foreign", this.points === null);
+            const points = this.points?.length ? this.points : [[0, 1]];
+            const line = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
+            const path = line.map(([at, weight]) => `${this.x(at)},${this.y(weight)}`).join(" ");
+            const zero = {x1: 0, x2: WIDTH, y1: this.y(0), y2: this.y(0), class: "ip-adapter-axis"};
+            const parts = [here.make("svg:line", zero), here.make("svg:polyline", {points: path})];
+            this.drawing.replaceChildren(...parts, ...(this.points ?? []).map((point, i) => this.dot(point, i)));
+            this.drawing.children[focused]?.focus();
+        }
+
+        dot([at, weight], i) {
+            const text = `${round(at)}: ${round(weight)}`;
+            return here.make("svg:circle", {
+                cx: this.x(at), cy: this.y(weight), r: 7, tabindex: 0, role: "slider", "data-point": i,
+                "aria-label": `${i + 1}`, "aria-valuetext": text, "aria-valuenow": round(weight),
+                "aria-valuemin": this.bottom, "aria-valuemax": this.top,
+            }, here.make("svg:title", {}, text));
+        }
+
+        change(points) {
+            here.write(this.box, written(points));
+            this.draw();
+        }
+
+        move(i, [at, weight]) {
+            const points = this.points.map(point => [...point]);
+            const low = points[i - 1]?.[0] ?? 0, high = points[i + 1]?.[0] ?? 1;
+            points[i] = [within(at, low, high), weight];
+            this.change(points);
+        }
+
+        add(point) {
+            if (this.points === null) return;
+            this.change([...(this.points.length ? this.points : [[0, 1], [1, 1]]), point].sort((a, b) => a[0] - b[0]));
+        }
+
+        addInGap() {
+            if (this.points === null) return;
+            const points = this.points.length ? this.points : [[0, 1], [1, 1]];
+            const ends = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
+            const gaps = ends.slice(1).map((end, i) => [end[0] - ends[i][0], i]);
+            const [, i] = gaps.reduce((a, b) => b[0] > a[0] + NEAR ? b : a);
+            this.add([(ends[i][0] + ends[i + 1][0]) / 2, (ends[i][1] + ends[i + 1][1]) / 2]);
+        }
+
+        grab(event) {
+            const i = Number(event.target.dataset.point ?? NaN);
+            if (Number.isNaN(i)) return;
+            event.preventDefault();
+            event.target.focus();
+            this.drawing.setPointerCapture(event.pointerId);
+            const follow = moved => this.move(i, this.place(moved));
+            this.drawing.addEventListener("pointermove", follow);
+            const end = () => this.drawing.removeEventListener("pointermove", follow);
+            this.drawing.addEventListener("pointerup", end, {once: true});
+            this.drawing.addEventListener("pointercancel", end, {once: true});
+        }
+
+        press(event) {
+            const i = Number(event.target.dataset.point ?? NaN), change = CHANGES[event.key];
+            if (Number.isNaN(i) || !(change || ["Delete", "Backspace"].includes(event.key))) return;
+            event.preventDefault();
+            if (change) {
+                const [at, weight] = this.points[i];
+                this.move(i, [at + change[0], Math.max(weight + change[1], this.bottom)]);
+            } else {
+                this.change(this.points.filter((_, other) => other !== i));
+            }
+        }
+    }
+
+    here.editor("_curve", Curve);
+})();

@@ -1,0 +1,73 @@
+"""The lists in the page, read once for all units, and again at every refresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.parsers import AUTOMATIC
+from lib_ipadapter.webui.controls import Choices, Lists, UnitControls
+from lib_ipadapter.webui.models import NONE
+
+LISTS = {
+    Type.MODEL: "models",
+    Type.ENCODER: "encoders",
+    Type.FACE: "faces",
+    Type.EMBEDS: "prompts",
+    Type.FOLDER: "folders",
+}
+"""Type of a field -> the attribute of `Lists` from which its component chooses."""
+
+LISTED = tuple(field for field in FIELDS if field.type in LISTS)
+"""Fields whose components choose from files."""
+
+
+def read_once(lists: Lists) -> Lists:
+    """`lists` as they are now: units that are built one after the other need not look into every folder again."""
+    return replace(lists, **{name: _constant(tuple(getattr(lists, name)())) for name in LISTS.values()})
+
+
+def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
+    """Each unit's refresh buttons refresh the lists of all units."""
+    dropdowns = [unit.fields[field.name] for unit in controls for field in LISTED]
+    models = [unit.fields[field.name] for unit in controls for field in LISTED if field.type is Type.MODEL]
+    refresh = updates(len(controls), lists)
+    for button in (button for unit in controls for button in unit.refreshes):
+        button.click(fn=refresh, inputs=models, outputs=dropdowns, show_progress="hidden")
+
+
+def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
+    """What a refresh does: the models that are chosen in each of `units` -> an update of each list of each unit.
+
+    It first waits for a checkpoint that is being loaded, without which nobody knows which model fits. What somebody
+    chooses meanwhile is not undone: a list keeps its choice unless the entry has got another mark.
+    """
+
+    def refresh(*chosen: str) -> list[Any]:
+        lists.wait()
+        now = read_once(lists)
+        others = {
+            Type.ENCODER: gr.update(choices=[AUTOMATIC, *now.encoders()]),
+            Type.FACE: gr.update(choices=list(now.faces())),
+            Type.EMBEDS: gr.update(choices=list(now.prompts())),
+            Type.FOLDER: gr.update(choices=[NONE, *now.folders()]),
+        }
+        models = [gr.update(choices=list(now.models()), **_marked(name, lists)) for name in chosen]
+        assert len(models) == units
+        return [model if field.type is Type.MODEL else others[field.type] for model in models for field in LISTED]
+
+    return refresh
+
+
+def _marked(chosen: str, lists: Lists) -> dict[str, str]:
+    entry = lists.resolve(chosen)
+    return {"value": entry} if entry and entry != chosen else {}
+
+
+def _constant(entries: Sequence[str]) -> Choices:
+    return lambda: entries

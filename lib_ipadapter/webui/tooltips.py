@@ -1,0 +1,25 @@
+"""What each control is for, where the page's script finds it: gradio has no tooltips."""
+
+from __future__ import annotations
+
+import html
+import json
+
+import gradio as gr
+
+from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.webui import compat
+
+OTHERS = {
+    "refresh": "Looks for models, encoders and faces again.",
+    "view": "What is left of the picture when the encoder has cut it to its square.",
+    "unload": "Frees the memory of adapters and encoders; the next picture reads them again.",
+}
+"""End of an elem_id -> what is to be said of a control that is no field."""
+
+
+def build(elem_id: str) -> gr.HTML:
+    """An invisible element whose attribute ``data-about`` is an object, end of an elem_id -> sentence."""
+    about = {**OTHERS, **{field.name: field.about for field in FIELDS}}
+    text = html.escape(json.dumps(about, ensure_ascii=False), quote=True)
+    return compat.html(f'<div hidden data-about="{text}"></div>', elem_id=elem_id, elem_classes=["ip-adapter-about"])
