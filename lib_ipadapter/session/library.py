@@ -17,7 +17,7 @@ from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.encoder_files import is_encoder_folder
-from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.identity import Look, identify
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.variant import Feature, Kind, Variant
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
@@ -59,10 +59,15 @@ class Library:
         """The adapter in a file; read again when the file has changed. `choice`: what the user says that it is."""
         return self.adapters.get((_stamp(path), choice), lambda: IPAdapter.read(path, choice))
 
-    def variant(self, path: Path, choice: Kind | None = None) -> Variant:
-        """What an adapter file is, from its header. Raises `CheckpointError`, and `AmbiguousError` without `choice`."""
+    def variant(self, path: Path, choice: Kind | None = None, look: Look = Look.CONTENT) -> Variant:
+        """What an adapter file is. Raises `CheckpointError`, and `AmbiguousError` without `choice`.
+
+        `look`: a list reads no file beyond its header, unless what its content says is known already.
+        """
+        if look is Look.HEADER and self._is_known(_as_adapter(choice, Look.CONTENT), path):
+            look = Look.CONTENT
         try:
-            return self._header(f"adapter {choice}", path, lambda: identify(path, choice))
+            return self._header(_as_adapter(choice, look), path, lambda: identify(path, choice, look))
         except AmbiguousError as error:
             sentence = f"{str(error).rstrip('.')}; or set the field kind to {' or '.join(error.choices)}."
             raise AmbiguousError(sentence, error.choices) from None
@@ -74,7 +79,7 @@ class Library:
     def why_not(self, path: Path, layers: Sequence[CrossAttention] = ()) -> str:
         """Why the file at `path` is no adapter for these layers, in a few words; empty when it is one."""
         try:
-            variant = self.variant(path)
+            variant = self.variant(path, look=Look.HEADER)
         except CheckpointError as error:
             return in_short(error, path)
         return why_not(variant, layers) if layers else ""
@@ -201,9 +206,10 @@ class Library:
 
         `what` the file is looked at as: adapters and encoders may lie in one folder.
         """
-        stamp = _stamp(path)
-        known, found = self._headers.get((what, path), (None, None))
-        if known != stamp:
+        if self._is_known(what, path):
+            _, found = self._headers[what, path]
+        else:
+            stamp = _stamp(path)
             try:
                 found = look()
             except CheckpointError as error:
@@ -213,6 +219,10 @@ class Library:
         if isinstance(found, CheckpointError):
             raise type(found)(*found.args)
         return found
+
+    def _is_known(self, what: str, path: Path) -> bool:
+        known, _ = self._headers.get((what, path), (None, None))
+        return known is not None and known == _stamp(path)
 
 
 Encode = Callable[[ImageEncoder, torch.device, torch.dtype], ImageFeatures]
@@ -225,6 +235,11 @@ def _on_device_or_cpu(encoder: ImageEncoder, make: Encode, host: Host) -> ImageF
     except torch.cuda.OutOfMemoryError:
         LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", host.device)
         return make(encoder, torch.device("cpu"), torch.float32)
+
+
+def _as_adapter(choice: Kind | None, look: Look) -> str:
+    """What a file is looked at as."""
+    return f"adapter {choice} {look}"
 
 
 def in_short(error: CheckpointError, path: Path) -> str:
