@@ -17,6 +17,8 @@ from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Field, Type
 
 KEY = "IP-Adapter"
+FACE_HASH = "face_hash"
+"""What stands in place of a face that was given as numbers."""
 HASH_LENGTH = 12
 """Characters of the picture's hash that are written."""
 
@@ -46,7 +48,7 @@ def _rare(unit: Unit) -> dict[str, Any]:
     plain = [f for f in FIELDS if f.rare and f.type is not Type.FACE]
     pairs = {f.name: getattr(unit, f.name) for f in plain if getattr(unit, f.name) != f.default}
     if unit.face:
-        pairs["face" if unit.face.name else "face_hash"] = unit.face.label
+        pairs["face" if unit.face.name else FACE_HASH] = unit.face.label
     return pairs
 
 
@@ -54,7 +56,8 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     """The fields of unit `number`, 1 and up, as far as they can be understood; empty when it was not active.
 
     Infotext comes from strangers: unknown names are ignored, what has no meaning keeps its default, and nothing here
-    opens a file. The picture's hash comes back as it was written, under ``image``.
+    opens a file. The hashes of the picture and of a face that was given as numbers come back as they were written,
+    under ``image`` and ``face_hash``; whether they are such is for the caller to see.
     """
     text = parameters.get(f"{KEY} {number}")
     if not isinstance(text, str):
@@ -62,7 +65,8 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
     known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, Type.PICTURE)}
     values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
-    return {"enabled": True, "image": found.get("image", ""), **{k: v for k, v in values.items() if v is not None}}
+    hashes = {"image": found.get("image", ""), **{name: found[name] for name in (FACE_HASH,) if name in found}}
+    return {"enabled": True, **hashes, **{k: v for k, v in values.items() if v is not None}}
 
 
 def _parsed(field: Field, value: str) -> Any:

@@ -63,5 +63,14 @@ def _face(wanted: str, lists: Lists) -> str:
 
 
 def _note(found: dict[str, Any]) -> str:
-    wanted = found.get("image")
-    return f"Made with picture {wanted}: add it here" if wanted and wanted.isalnum() else ""
+    """What the infotext has only the hash of: nothing but letters and digits of it reaches the page."""
+    return "<br>".join(
+        says.format(wanted) for name, says in LACKING.items() if (wanted := found.get(name)) and wanted.isalnum()
+    )
+
+
+LACKING = {
+    "image": "Made with picture {}: add it here",
+    infotext.FACE_HASH: "Made with a face given as numbers ({}): add it again",
+}
+"""Entry of the infotext -> what the note says of it."""
