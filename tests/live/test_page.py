@@ -159,6 +159,15 @@ def test_models_are_found_anew_and_misfits_are_marked(open_page: OpenPage, model
         added.unlink()
 
 
+@pytest.mark.parametrize("tab", ["txt2img", "img2img"])
+def test_each_tab_unloads_the_models_and_says_so(tab: str, client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    client.txt2img([unit()])
+    page = open_page(tab)
+    page.at(f"ip_adapter_{tab}_unload").click()
+    expect(page.browser.get_by_text("of memory are free again")).to_be_visible(timeout=PATIENCE)
+    assert client.post("/ip-adapter/unload")["freed"] == 0
+
+
 FAILURES = {
     "no picture": (models.BASE, False, "without a reference picture"),
     "no model": (None, True, "without a model"),
