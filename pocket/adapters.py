@@ -52,18 +52,18 @@ class Round:
     name: str
     steps: int
     learning_rate: float
-    half: bool = True
+    close_ups: bool = True
     """On close-ups, which cost a quarter, or on whole scenes."""
     seed: int = 0
 
 
 ROUNDS: dict[Kind, tuple[Round, ...]] = {
-    Kind.BASE: (Round("base-half", 1500, 3e-3), Round("base", 1200, 2e-3, half=False)),
+    Kind.BASE: (Round("base-half", 1500, 3e-3), Round("base", 1200, 2e-3, close_ups=False)),
     Kind.PLUS: (
         Round("plus-half", 1500, 3e-3),
         Round("plus-half-again", 1500, 3e-3, seed=1),
         Round("plus-half-more", 2500, 3e-3, seed=2),
-        Round("plus", 2400, 2e-3, half=False),
+        Round("plus", 2400, 2e-3, close_ups=False),
     ),
 }
 """A Resampler must first find out what is where in the grid: plus takes longer, on close-ups above all."""
@@ -76,13 +76,13 @@ def train_adapter(kind: Kind, work: Path) -> Path:
         fresh = trained is None
         config = replace(
             RUN,
-            data=write_data(work, half=part.half),
+            data=write_data(work, close_ups=part.close_ups),
             output=work / part.name,
             kind=kind if fresh else None,
             resampler_dim=RESAMPLER_DIM if fresh and kind is Kind.PLUS else None,
             warm_start=trained,
             learning_rate=part.learning_rate,
-            resolution=SIZE // 2 if part.half else SIZE,
+            resolution=SIZE // 2 if part.close_ups else SIZE,
             steps=part.steps,
             seed=part.seed,
             full_precision=part is not ROUNDS[kind][-1],
@@ -99,18 +99,19 @@ def _finish(config: TrainConfig) -> Path:
 
 def write_all(work: Path) -> None:
     """What both adapters are trained on, before either begins."""
-    for half in (True, False):
-        write_data(work, half=half)
+    for close_ups in (True, False):
+        write_data(work, close_ups=close_ups)
 
 
-def write_data(work: Path, *, half: bool) -> Path:
+def write_data(work: Path, *, close_ups: bool) -> Path:
     """Pictures, references where they are others, and ``list.jsonl``; returns its path."""
-    folder = work / ("data-half" if half else "data")
+    folder = work / ("data-half" if close_ups else "data")
     path = folder / "list.jsonl"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(_write(entry, folder / f"{number:05d}", half)) for number, entry in enumerate(entries(half))]
+    every = enumerate(entries(close_ups))
+    lines = [json.dumps(_write(entry, folder / f"{number:05d}", close_ups)) for number, entry in every]
     temporary = folder / "list.tmp"
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return temporary.replace(path)
@@ -126,22 +127,22 @@ class Entry:
     """Where it is not the scene itself."""
 
 
-def entries(half: bool) -> Iterator[Entry]:
+def entries(close_ups: bool) -> Iterator[Entry]:
     """All that an adapter is trained on, close-ups or whole scenes."""
-    lot = random.Random(11 if half else 12)
+    lot = random.Random(11 if close_ups else 12)
     for _ in range(COUNT):
-        scene = close_up(lot) if half else sample_scene(lot)
+        scene = close_up(lot) if close_ups else sample_scene(lot)
         other = lot.random() < OTHER_SHAPE
         silent = not other and lot.random() < SILENT
-        text = "" if silent else caption(scene, lot, shape=1.0 if other else 0.5, places=not half)
+        text = "" if silent else caption(scene, lot, shape=1.0 if other else 0.5, places=not close_ups)
         yield Entry(scene, text, with_other_shape(scene, lot) if other else None)
 
 
-def _write(entry: Entry, path: Path, half: bool) -> dict[str, str]:
+def _write(entry: Entry, path: Path, close_ups: bool) -> dict[str, str]:
     """Drawn, and its line in the list."""
-    (close_up_of if half else draw)(entry.scene).save(path.with_suffix(".png"))
+    (close_up_of if close_ups else draw)(entry.scene).save(path.with_suffix(".png"))
     found = {"image_file": f"{path.name}.png", "text": entry.text}
-    if entry.reference or half:  # a close-up's reference is a whole picture all the same
+    if entry.reference or close_ups:  # a close-up's reference is a whole picture all the same
         draw(entry.reference or entry.scene).save(path.with_name(f"{path.name}-reference.png"))
         found["cond_image"] = f"{path.name}-reference.png"
     return found

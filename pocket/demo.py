@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from PIL import Image
@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from lib_ipadapter.cli.quiet import quieten
 from lib_ipadapter.errors import IPAdapterError
 from pocket.draw import draw
-from pocket.facts import SHOWN, Evidence, Fact, measure
 from pocket.scenes import Scene, Thing
 from pocket.sheet import Cell, contact_sheet
-from pocket.studio import Studio, unit
+
+if TYPE_CHECKING:
+    from pocket.facts import Fact
 
 REFERENCES = (
     Scene((Thing("circle", "purple", "striped", "big", "centre"),), "cream", "watercolour", 3),
@@ -31,6 +33,9 @@ SEED = 4
 
 def exhibit() -> tuple[Image.Image, list[Fact]]:
     """The contact sheet, and what was measured on the way."""
+    from pocket.facts import SHOWN, Evidence, measure  # noqa: PLC0415 - diffusers speaks when it is imported
+    from pocket.studio import Studio, unit  # noqa: PLC0415
+
     studio = Studio()
     plain = studio.draw(PROMPTS[0], SEED)
     references = [draw(scene) for scene in REFERENCES]
@@ -64,6 +69,7 @@ def show(facts: list[Fact]) -> None:
 
 def main(output: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("outputs/demo.png")) -> None:
     """Steer a small Stable Diffusion by three pictures, and measure that all is as claimed."""
+    quieten()
     try:
         sheet, facts = exhibit()
     except IPAdapterError as error:

@@ -68,7 +68,7 @@ class World:
 
 
 def close_up(lot: random.Random) -> Scene:
-    """One small thing in the middle: what the first half of the training sees, cut out at half the size."""
+    """One small thing in the middle: what the training sees first, cut out at 64 x 64."""
     thing = sample_thing(lot, size="small", place="centre")
     return Scene((thing,), *_look(lot))
 
@@ -79,14 +79,14 @@ def _look(lot: random.Random) -> tuple[str, str, int]:
 
 
 @torch.no_grad()
-def make_world(vae: AutoencoderKL, count: int, seed: int, half: bool, path: Path) -> World:
+def make_world(vae: AutoencoderKL, count: int, seed: int, close_ups: bool, path: Path) -> World:
     """`count` scenes, encoded once and kept at `path`."""
     lot = random.Random(seed)
-    scenes = [close_up(lot) if half else sample_scene(lot) for _ in range(count)]
+    scenes = [close_up(lot) if close_ups else sample_scene(lot) for _ in range(count)]
     if path.is_file():
-        return World(scenes, torch.from_numpy(np.load(path)), not half)
+        return World(scenes, torch.from_numpy(np.load(path)), not close_ups)
     device = next(vae.parameters()).device
-    picture = close_up_of if half else draw
+    picture = close_up_of if close_ups else draw
     rows: list[Tensor] = []
     for start in trange(0, count, 8, desc=f"latents {path.stem}"):
         pixels = torch.cat([to_pixels(picture(scene)) for scene in scenes[start : start + 8]])
@@ -96,7 +96,7 @@ def make_world(vae: AutoencoderKL, count: int, seed: int, half: bool, path: Path
     temporary = path.with_suffix(".tmp.npy")
     np.save(temporary, moments.numpy())
     temporary.replace(path)
-    return World(scenes, moments, not half)
+    return World(scenes, moments, not close_ups)
 
 
 def diffusion_loss(world: World, tokenizer: CLIPTokenizer, batch: int) -> Loss:

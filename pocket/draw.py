@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from PIL import Image
 
 from pocket.scenes import BACKGROUNDS, COLOURS, COLUMN, RADIUS, SIZE, Scene, Thing
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 """``[SIZE, SIZE]``"""
 
 SHADE = 0.42

@@ -93,6 +93,7 @@ def by_diffusers(own: Unit, kind: Kind, seed: int) -> torch.Tensor:
     encoder, place = ImageEncoder.read(ship.ENCODER), (torch.device("cpu"), torch.float32)
     feature = adapter.variant.feature
     assert own.image is not None
+    assert feature is not None
     picture = encoder.encode(own.image, *place).get(feature)
     nothing = torch.zeros_like(picture)
     if feature is Feature.HIDDEN_STATES:

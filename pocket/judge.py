@@ -10,6 +10,7 @@ import colorsys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from PIL import Image
 from pocket.draw import PERIOD, draw_array, texture
 from pocket.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZE, TEXTURES, Scene, Thing
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 CUT = 32

@@ -25,18 +25,18 @@ WORK = Path(__file__).parents[1] / "outputs" / "pocket" / "work"
 VISION = Plan("vision", 2000, 1e-3, warmup=200)
 VAE = Plan("vae", 1400, 2e-3)
 TEXT = Plan("text", 500, 2e-3)
-HALF = Plan("diffusion-half", 1400, 1e-3, seed=4)
+CLOSE_UPS = Plan("diffusion-half", 1400, 1e-3, seed=4)
 WHOLE = Plan("diffusion", 1500, 7e-4, seed=5)
 SCENES = 6000
 BATCHES = {True: 128, False: 64}
-"""Close-ups or not -> pictures per step, over all processes."""
+"""Whether they are close-ups -> pictures per step, over all processes."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One part, run in a process of its own."""
 
-    run: Callable[[], None]
+    run: Callable[[], object]
     shared: bool = False
     """Whether several processes train it together."""
 
@@ -62,15 +62,15 @@ def text() -> None:
 
 
 def diffusion() -> None:
-    """UNet and text tower: on close-ups of half the size first, then on whole scenes."""
+    """UNet and text tower: on close-ups of 64 x 64 first, then on whole scenes."""
     accelerator, tokenizer = _start(3), ship.tokenizer()
     model = Diffusion(tokenizer)
     model.text.load_state_dict(torch.load(WORK / "text-tower.pt", weights_only=True))
     frozen = ship.read_vae(WORK / "vae.safetensors").to(accelerator.device)
-    for plan, half in ((HALF, True), (WHOLE, False)):
+    for plan, close_ups in ((CLOSE_UPS, True), (WHOLE, False)):
         with accelerator.main_process_first():  # one encodes, the others read
-            world = make_world(frozen, SCENES, plan.seed, half, WORK / f"{plan.name}.npy")
-        loss = diffusion_loss(world, tokenizer, BATCHES[half] // accelerator.num_processes)
+            world = make_world(frozen, SCENES, plan.seed, close_ups, WORK / f"{plan.name}.npy")
+        loss = diffusion_loss(world, tokenizer, BATCHES[close_ups] // accelerator.num_processes)
         model.load_state_dict(train(model, loss, plan, WORK, accelerator).state_dict())
     if accelerator.is_main_process:
         ship.checkpoint(model.unet, frozen, model.text)

@@ -87,8 +87,8 @@ def with_other_shape(scene: Scene, lot: random.Random) -> Scene:
 
     Of a thing by itself size and place are drawn anew as well; those of a pair stay.
     """
-    if len(scene.things) > 1:
+    first, *others = scene.things
+    if others:
         return replace(scene, things=tuple(replace(thing, shape=lot.choice(SHAPES)) for thing in scene.things))
-    other = sample_thing(lot)
-    thing = replace(other, colour=scene.things[0].colour, texture=scene.things[0].texture)
+    thing = replace(sample_thing(lot), colour=first.colour, texture=first.texture)
     return replace(scene, things=(thing,), grain=lot.randrange(1 << 30))

@@ -63,13 +63,13 @@ def vision(model: CLIPVisionModelWithProjection) -> None:
     """A folder in transformers' layout."""
     ENCODER.mkdir(parents=True, exist_ok=True)
     _write_config(model, ENCODER)
-    write(ENCODER / "model.safetensors", half(dict(model.state_dict())))
+    write(ENCODER / "model.safetensors", half_precision(dict(model.state_dict())))
 
 
 def checkpoint(unet: nn.Module, vae: nn.Module, text: CLIPTextModel) -> None:
     """The single file, its YAML, and the text tower's sizes beside the tokenizer."""
     WEIGHTS.mkdir(exist_ok=True)
-    write(CHECKPOINT, half(original.to_original(unet, vae, text)))
+    write(CHECKPOINT, half_precision(original.to_original(unet, vae, text)))
     CHECKPOINT.with_suffix(".yaml").write_text(
         yaml.safe_dump(original.config("tokenizer"), sort_keys=False), encoding="utf-8"
     )
@@ -83,6 +83,6 @@ def _write_config(model: CLIPVisionModelWithProjection | CLIPTextModel, folder: 
     (folder / "config.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
 
 
-def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def half_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """In float16."""
     return {key: value.to(torch.float16) for key, value in tensors.items()}

@@ -89,7 +89,8 @@ def _step(
 
 @torch.no_grad()
 def _follow(average: nn.Module, module: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+    mine, theirs = list(average.parameters()), list(module.parameters())
+    torch._foreach_lerp_(mine, theirs, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _read(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ def make_text(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
     text = CLIPTextModel(config)
     known = sorted(set(tokenizer(" ".join(vocabulary())).input_ids))
-    table = text.get_input_embeddings().weight
+    table: Any = text.get_input_embeddings().weight
     with torch.no_grad():
         kept = torch.randn(len(known), WIDTH) * 0.1
         table.zero_()
@@ -63,13 +64,15 @@ class Listener(nn.Module):
 def text_loss(tokenizer: CLIPTokenizer) -> Loss:
     """Cross-entropy over the words of each caption, at its end token and all that fill up."""
 
+    end: Any = tokenizer.eos_token_id
+
     def loss(model: nn.Module, lot: random.Random) -> tuple[Tensor, dict[str, float]]:
         device = next(model.parameters()).device
         texts = [caption(sample_scene(lot), lot) for _ in range(BATCH)]
         tokens = tokens_of(tokenizer, texts).to(device)
         words = vocabulary()
         said = torch.tensor([[float(word in text.replace(",", " ,").split()) for word in words] for text in texts])
-        behind = (tokens == tokenizer.eos_token_id).float()
+        behind = tokens.eq(end).float()
         scores = model(tokens)
         target = said.to(device)[:, None].expand_as(scores)
         each = F.binary_cross_entropy_with_logits(scores, target, reduction="none").mean(dim=-1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +96,16 @@ class Source:
 def sources(root: Path) -> list[Source]:
     """Everything that is shipped into the WebUI or run from the command line."""
     found = [*root.glob("*.py"), *(root / "scripts").rglob("*.py"), *(root / PACKAGE).rglob("*.py")]
-    return [Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in sorted(found)]
+    return _read(root, found)
+
+
+def workshop(root: Path) -> list[Source]:
+    """What makes and shows the pocket model."""
+    return _read(root, (root / "pocket").rglob("*.py"))
+
+
+def _read(root: Path, paths: Iterable[Path]) -> list[Source]:
+    return [Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in sorted(paths)]
 
 
 def floor(room: str) -> int:

@@ -23,6 +23,7 @@ from tests.house import (
     too_long,
     too_many_positional,
     undocumented,
+    workshop,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +56,17 @@ RULES: list[Rule] = [
     no_hidden_state,
     leftovers,
 ]
+
+
+WORKSHOP_RULES: list[Rule] = [too_long, too_many_positional, deeds_at_import, leftovers, undocumented]
+"""What holds for the pocket model's code as well. It is on no floor, and may remember what it has drawn."""
+
+
+@pytest.mark.parametrize("rule", WORKSHOP_RULES, ids=lambda rule: rule.__name__)
+def test_the_workshop_keeps_the_rules_of_size_and_order(rule: Rule) -> None:
+    found = workshop(ROOT)
+    assert len(found) > 10
+    assert [place for source in found for place in rule(source)] == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import ast
+import base64
 import json
 import re
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lib_ipadapter.session.unit import FIELDS
-from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.face import Face
+from lib_ipadapter.session.unit.field import Type, fields_of
 from lib_ipadapter.webui.api import parse_units
 from tests.webui.test_api import encoded
 
@@ -27,6 +30,27 @@ def test_the_payload_is_accepted_as_it_stands() -> None:
         assert unit["image"].endswith("base64,...")
         unit["image"] = unit["image"].replace("...", encoded())
     assert [unit.active for unit in parse_units(units)] == [True]
+
+
+FACEID = (ROOT / "docs" / "faceid.md").read_text(encoding="utf-8")
+UNITS = re.findall(r"```json\n(.*?)```", FACEID, re.DOTALL)
+GIVEN = {"image": encoded(), "face": base64.b64encode(array.array("f", range(512)).tobytes()).decode()}
+
+
+@pytest.mark.parametrize("text", UNITS)
+def test_the_units_of_the_page_on_faces_are_accepted_as_they_stand(text: str) -> None:
+    """But for the dots, which stand for content."""
+    unit = json.loads(text)
+    filled = {name: GIVEN[name] if str(value).endswith("...") else value for name, value in unit.items()}
+    (parsed,) = parse_units([filled])
+    parsed.check()
+    assert parsed.active
+    assert {name for name in unit if getattr(parsed, name) is None} == set()
+
+
+def test_the_page_on_faces_shows_every_field_that_faces_have() -> None:
+    shown = {name for text in UNITS for name in json.loads(text)}
+    assert shown >= {field.name for field in fields_of(Face)}
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
@@ -59,6 +83,13 @@ def test_every_message_of_the_table_is_one_that_the_code_says(message: str) -> N
 
 def test_there_are_messages_to_check() -> None:
     assert len(MESSAGES) >= 10
+
+
+def test_every_route_is_in_the_readme() -> None:
+    source = (ROOT / "lib_ipadapter" / "webui" / "routes.py").read_text(encoding="utf-8")  # importing it takes a WebUI
+    there = {f"{method} {path}" for method, path in re.findall(r'\("(GET|POST)", "(/ip-adapter/\w+)", ', source)}
+    assert there
+    assert set(re.findall(r"^\| `([A-Z]+ /ip-adapter/\w+)` \|", README, re.MULTILINE)) == there
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)\)", README))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import typer
@@ -14,21 +13,12 @@ from lib_ipadapter.cli.face import face
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.get import get
 from lib_ipadapter.cli.inspect import inspect
+from lib_ipadapter.cli.quiet import quieten
 from lib_ipadapter.cli.train import train
 from lib_ipadapter.errors import IPAdapterError
 
 CANNOT_USE = 2
 """Exit status when something that the user gave cannot be used; click's own for a wrong option."""
-
-QUIET = {
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
-}
-"""Read by diffusers and transformers when they are imported: no remarks; whatever the user has set stays."""
-
-OFFLINE = {"HF_HUB_OFFLINE": "1"}
-"""The same for the hub, which only the command asks that is for this."""
 
 
 class Commands(TyperGroup):
@@ -36,8 +26,7 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         found = super().resolve_command(ctx, args)
-        for name, value in (QUIET if found[0] == get.__name__ else QUIET | OFFLINE).items():
-            os.environ.setdefault(name, value)
+        quieten(offline=found[0] != get.__name__)
         return found
 
     def invoke(self, ctx: Any) -> Any:

@@ -42,7 +42,7 @@ def face(
 
 def _features(path: Path, index: int, analyser: FaceAnalyser) -> FaceFeatures:
     """Of one face in the picture at `path`. Raises `UnitError` that names the picture."""
-    from lib_ipadapter.cli.picture import read_picture  # noqa: PLC0415 - diffusers takes seconds to import
+    from lib_ipadapter.cli.unit import read_picture  # noqa: PLC0415 - torch takes seconds to import
     from lib_ipadapter.model.face import FoundFaces, features  # noqa: PLC0415
 
     image = read_picture(path)

@@ -10,6 +10,8 @@ import typer
 from lib_ipadapter.session.unit import FIELDS
 
 UNIT = {field.name: field.about for field in FIELDS}
+FACE = "A saved face for FaceID files: its file, or its name in the folder faces beside the adapter."
+ANY = f"Any field of a unit, as often as needed; a picture is a path. The fields: {', '.join(UNIT)}."
 SIZE = "In pixels; what the checkpoint says, if not given."
 
 
@@ -17,8 +19,13 @@ def generate(
     checkpoint: Annotated[Path, typer.Argument(help="A diffusers folder, or a single file, of SD1.5 or SDXL.")],
     *,
     adapter: Annotated[Path, typer.Option(help="The adapter file.")],
-    encoder: Annotated[Path, typer.Option(help="The image encoder: its folder, or a single safetensors file.")],
-    image: Annotated[Path, typer.Option(help=UNIT["image"])],
+    encoder: Annotated[
+        Path | None, typer.Option(help="The image encoder: its folder, or a single file. FaceID alone needs none.")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help=UNIT["image"])] = None,
+    face: Annotated[str | None, typer.Option(help=FACE)] = None,
+    kind: Annotated[str | None, typer.Option(help=UNIT["kind"])] = None,
+    fields: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help=ANY)] = None,
     prompt: Annotated[str, typer.Option(help="What to draw.")] = "",
     negative: Annotated[str, typer.Option(help="What not to draw.")] = "",
     scale: Annotated[float, typer.Option(help=UNIT["scale"])] = 0.6,

@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from lib_ipadapter.errors import HostError, UnitError
+from lib_ipadapter.cli.unit import read_unit
+from lib_ipadapter.errors import AmbiguousError, HostError, UnitError
 from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
 from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import read_sizes
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
@@ -28,8 +30,11 @@ class Request:
 
     checkpoint: Path
     adapter: Path
-    encoder: Path
-    image: Path
+    encoder: Path | None
+    image: Path | None
+    face: str | None
+    kind: str | None
+    fields: list[str] | None
     prompt: str
     negative: str
     scale: float
@@ -47,16 +52,17 @@ class Request:
     device: str | None
 
     def unit(self) -> Unit:
-        """The picture and how it acts. Raises `UnitError`."""
-        values = {"image": read_picture(self.image), "model": self.adapter.stem}
-        return Unit.parse(values | {name: getattr(self, name) for name in ("scale", "start", "end")})
+        """The picture and how it acts. Raises `IPAdapterError`."""
+        names = ("image", "scale", "start", "end", "face", "kind")
+        options = {"model": self.adapter.stem, **{name: getattr(self, name) for name in names}}
+        return read_unit(options, self.fields or ())
 
 
 def make(request: Request) -> tuple[Image.Image, int]:
     """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`."""
     unit = request.unit()
     check_size(request.width, request.height)
-    check_files(request.adapter, request.encoder)
+    check_files(request.adapter, request.encoder, unit.choice)
     pipeline = open_pipeline(request)
     seed = random.randrange(1 << 32) if request.seed is None else request.seed
     picture = draw(request, pipeline, unit, seed)
@@ -82,26 +88,23 @@ def write(picture: Image.Image, path: Path, text: str) -> None:
         raise HostError(f"{path} cannot be written ({error.strerror}); choose another --output.") from error
 
 
-def read_picture(path: Path) -> Image.Image:
-    """The picture at `path`. Raises `UnitError`."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except FileNotFoundError:
-        raise UnitError(f"There is no picture {path}.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnitError(f"{path} is not a picture that can be read; give a PNG, JPEG or WebP.") from error
-
-
-def check_files(adapter: Path, encoder: Path) -> None:
+def check_files(adapter: Path, encoder: Path | None, choice: Kind | None) -> None:
     """What headers tell, before gigabytes are read. Raises `CheckpointError` or `UnitError`."""
-    variant, sizes = identify(adapter), read_sizes(encoder)
-    if variant.feature and not sizes.fits(variant):
+    try:
+        variant = identify(adapter, choice)
+    except AmbiguousError as error:
+        asked = f"{str(error).rstrip('.')}; or give --kind {' or '.join(error.choices)}."
+        raise AmbiguousError(asked, error.choices) from None
+    needed = f"{variant.encoder} ({variant.feature_label})"
+    if not variant.feature:
+        return
+    if encoder is None:
+        raise UnitError(f"{adapter.name} needs the image encoder {needed}: name it by --encoder.")
+    sizes = read_sizes(encoder)
+    if not sizes.fits(variant):
         raise UnitError(
-            f"{encoder.name} is not the image encoder of {adapter.name}: expected {variant.encoder}"
-            f" ({variant.feature_label}), got image_embeds {sizes.projection_dim}"
-            f" and hidden_states {sizes.hidden_size} wide."
+            f"{encoder.name} is not the image encoder of {adapter.name}: expected {needed}, got image_embeds"
+            f" {sizes.projection_dim} and hidden_states {sizes.hidden_size} wide."
         )
 
 
@@ -133,7 +136,8 @@ def best_device() -> str:
 
 def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.Image:
     """One picture; the pipeline shows its progress bar (tqdm) on standard error."""
-    host = DiffusersHost(pipeline, adapter_folders=[request.adapter], encoder_folders=[request.encoder])
+    encoders = [request.encoder] if request.encoder else []
+    host = DiffusersHost(pipeline, adapter_folders=[request.adapter], encoder_folders=encoders)
     with Generation(host, [unit]):
         made: Any = pipeline(
             prompt=request.prompt,

@@ -1,13 +1,16 @@
 """What an adapter file is: by its shapes, and where several kinds have the same, by what else it says of itself.
 
 First the metadata of a safetensors file, then the hash of its content, then its name. What none of them tells is left
-to the user: a wrong kind would draw pictures that only look like a weak adapter.
+to the user: a wrong kind would draw pictures that only look like a weak adapter. Only a file of a published one's size
+is worth hashing, and only when it is opened: a list takes that size for the content.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
@@ -18,14 +21,34 @@ from lib_ipadapter.model.variant import Kind, Shapes, Variant
 INSTANT_ID = "instantid"
 """Has the shapes of portrait-unnorm, and is another thing."""
 
-KNOWN = {
-    "252fb53e0d018489d9e7f9b9e2001a52ff700e491894011ada7cfb471e0fadf2": Kind.FACEID_PLUS,
-    "26d0d86a1d60d6cc811d3b8862178b461e1eeb651e6fe2b72ba17aa95411e313": Kind.FACEID_PLUS_V2,
-    "c6945d82b543700cc3ccbb98d363b837e9c596281607857c74b713a876daf5fb": Kind.FACEID_PLUS_V2,
-    "220bb86e205393a3d0411631cb473caddbf35fd371be2905ca9008818170db55": Kind.PORTRAIT_UNNORM,
-    "02b3618e36d803784166660520098089a81388e61a93ef8002aa79a5b1c546e1": INSTANT_ID,
-}
-"""SHA-256 of the published files that have twins, from h94/IP-Adapter-FaceID and InstantX/InstantID."""
+
+class Depth(Enum):
+    """How far a file may be read to tell what it is."""
+
+    HEADER = "header"
+    """For lists: milliseconds, whatever the file's size."""
+    CONTENT = "content"
+    """For use."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published file that has twins."""
+
+    kind: str
+    size: int | None
+    """In bytes; None where it is not known."""
+    sha256: str
+
+
+KNOWN = (
+    Known(Kind.FACEID_PLUS, None, "252fb53e0d018489d9e7f9b9e2001a52ff700e491894011ada7cfb471e0fadf2"),
+    Known(Kind.FACEID_PLUS_V2, 156558509, "26d0d86a1d60d6cc811d3b8862178b461e1eeb651e6fe2b72ba17aa95411e313"),
+    Known(Kind.FACEID_PLUS_V2, 1487555181, "c6945d82b543700cc3ccbb98d363b837e9c596281607857c74b713a876daf5fb"),
+    Known(Kind.PORTRAIT_UNNORM, 1009523411, "220bb86e205393a3d0411631cb473caddbf35fd371be2905ca9008818170db55"),
+    Known(INSTANT_ID, 1691134141, "02b3618e36d803784166660520098089a81388e61a93ef8002aa79a5b1c546e1"),
+)
+"""From h94/IP-Adapter-FaceID and InstantX/InstantID; sizes are those of public lists."""
 
 NAMES = {
     r"face[-_ ]?id[-_ ]?plus[-_ ]?v2": Kind.FACEID_PLUS_V2,
@@ -36,21 +59,21 @@ NAMES = {
 """Pattern in a file's name, whatever the case -> kind. The first that is found."""
 
 
-def identify(path: Path, choice: Kind | None = None) -> Variant:
+def identify(path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
     """What the adapter file at `path` is, from its header; the content is read only where shapes do not tell.
 
     `choice`: what the user has said that it is, which outweighs metadata, content and name, but never the shapes.
     Raises `AmbiguousError`, which has the choices, and `CheckpointError`.
     """
-    return identified(read_shapes(path), path, choice)
+    return identified(read_shapes(path), path, choice, depth)
 
 
-def identified(shapes: Shapes, path: Path, choice: Kind | None = None) -> Variant:
+def identified(shapes: Shapes, path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
     """The same for a file whose shapes are known already."""
     try:
         return detect(shapes, choice)
     except AmbiguousError as error:
-        kind = next(_hints(path, error.choices), None)
+        kind = next(_hints(path, error.choices, depth), None)
         if kind is None:
             raise AmbiguousError(str(error).replace("This file", path.name, 1), error.choices) from None
     if kind == INSTANT_ID:
@@ -61,9 +84,9 @@ def identified(shapes: Shapes, path: Path, choice: Kind | None = None) -> Varian
     return detect(shapes, Kind(kind))
 
 
-def _hints(path: Path, choices: tuple[str, ...]) -> Iterator[str]:
+def _hints(path: Path, choices: tuple[str, ...], depth: Depth) -> Iterator[str]:
     """Kinds that the file may be, the most trustworthy source first; later ones are asked only when needed."""
-    for hint in HINTS:
+    for hint in HINTS[depth]:
         if (found := hint(path)) in (*choices, INSTANT_ID):
             yield found
 
@@ -73,11 +96,24 @@ def _by_metadata(path: Path) -> str:
 
 
 def _by_content(path: Path) -> str:
-    return KNOWN.get(sha256(path), "") if path.is_file() else ""
+    like = [known for known in KNOWN if known.size in (None, _size(path))] if path.is_file() else []
+    digest = sha256(path) if like else ""
+    return next((known.kind for known in like if known.sha256 == digest), "")
+
+
+def _by_size(path: Path) -> str:
+    return next((known.kind for known in KNOWN if known.size == _size(path)), "") if path.is_file() else ""
 
 
 def _by_name(path: Path) -> str:
     return next((kind for pattern, kind in NAMES.items() if re.search(pattern, path.name, re.IGNORECASE)), "")
 
 
-HINTS: tuple[Callable[[Path], str], ...] = (_by_metadata, _by_content, _by_name)
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+HINTS: dict[Depth, tuple[Callable[[Path], str], ...]] = {
+    Depth.CONTENT: (_by_metadata, _by_content, _by_name),
+    Depth.HEADER: (_by_metadata, _by_size, _by_name),
+}

@@ -74,8 +74,8 @@ class GivenFace:
 
 
 def face_folders(adapter_folders: Sequence[Path]) -> list[Path]:
-    """Where saved faces are searched; the first is where a user should put them."""
-    return [folder / FOLDER for folder in adapter_folders]
+    """Where saved faces are searched; the first is where a user should put them. Of an adapter's file: beside it."""
+    return [(folder.parent if folder.is_file() else folder) / FOLDER for folder in adapter_folders]
 
 
 def list_faces(folders: Sequence[Path]) -> list[ModelFile]:

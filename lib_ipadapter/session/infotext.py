@@ -63,7 +63,8 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     """The fields of unit `number`, 1 and up, as far as they can be understood; empty when it was not active.
 
     Infotext comes from strangers: unknown names are ignored, what has no meaning keeps its default, and nothing here
-    opens a file. Hashes of pictures come back as they were written, under the names of their fields.
+    opens a file. Hashes of pictures, faces and prompts come back as they were written, under the names of their fields,
+    those of what was given as numbers under ``face_hash``; whether they are such is for the caller to see.
     """
     text = parameters.get(f"{KEY} {number}")
     if not isinstance(text, str):
@@ -71,7 +72,8 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
     known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, *PICTURES)}
     values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
-    hashes = {f.name: found[f.name] for f in FIELDS if f.type in PICTURES and f.name in found}
+    hashed = [f.name if f.type in PICTURES else f"{f.name}_hash" for f in FIELDS]
+    hashes = {name: found[name] for name in hashed if name in found}
     return {"enabled": True, "image": "", **hashes, **{k: v for k, v in values.items() if v is not None}}
 
 

@@ -13,7 +13,7 @@ from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model import checkpoint, vision
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.identity import Depth, identify
 from lib_ipadapter.model.prompt_file import SavedPrompt, thumbnail_of
 from lib_ipadapter.model.variant import Kind, Variant
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
@@ -60,10 +60,15 @@ class Library:
         """The adapter in a file; read again when the file has changed. `choice`: what the user says that it is."""
         return self.adapters.get((stamp(path), choice), lambda: IPAdapter.read(path, choice))
 
-    def variant(self, path: Path, choice: Kind | None = None) -> Variant:
-        """What an adapter file is, from its header. Raises `CheckpointError`, and `AmbiguousError` without `choice`."""
+    def variant(self, path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
+        """What an adapter file is. Raises `CheckpointError`, and `AmbiguousError` without `choice`.
+
+        `depth`: a list reads no file beyond its header, unless what its content says is known already.
+        """
+        if depth is Depth.HEADER and self._headers.knows(_as_adapter(choice, Depth.CONTENT), path):
+            depth = Depth.CONTENT
         try:
-            return self._headers.get(f"adapter {choice}", path, lambda: identify(path, choice))
+            return self._headers.get(_as_adapter(choice, depth), path, lambda: identify(path, choice, depth))
         except AmbiguousError as error:
             sentence = f"{str(error).rstrip('.')}; or set the field kind to {' or '.join(error.choices)}."
             raise AmbiguousError(sentence, error.choices) from None
@@ -79,7 +84,7 @@ class Library:
     def why_not(self, path: Path, layers: Sequence[CrossAttention] = ()) -> str:
         """Why the file at `path` is no adapter for these layers, in a few words; empty when it is one."""
         try:
-            variant = self.variant(path)
+            variant = self.variant(path, depth=Depth.HEADER)
         except CheckpointError as error:
             return in_short(error, path)
         return why_not(variant, layers) if layers else ""
@@ -147,6 +152,11 @@ class Library:
         """Of the files of saved faces and saved prompts."""
         saved = unit.embeds.identity(prompt_folders(host.adapter_folders())) if unit.embeds else None
         return (self.faces.identity(unit, host), saved)
+
+
+def _as_adapter(choice: Kind | None, depth: Depth) -> str:
+    """What a file is looked at as."""
+    return f"adapter {choice} {depth}"
 
 
 LIBRARY = Library()

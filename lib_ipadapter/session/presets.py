@@ -18,7 +18,7 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.files import some
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.field import PICTURES
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -36,7 +36,7 @@ MOST_BYTES = 1 << 20
 PLAIN = (str, int, float, bool, list, type(None))
 """What JSON gives back as it was."""
 
-SAVED = tuple(field for field in FIELDS if field.type is not Type.PICTURE and field.name != "enabled")
+SAVED = tuple(field for field in FIELDS if field.type not in PICTURES and field.name != "enabled")
 """Fields that a preset has. Pictures are of one job, and a preset that enables a unit would do so unasked."""
 
 Values = dict[str, Any]

@@ -64,6 +64,11 @@ class Headers:
             raise type(found)(*found.args)
         return found
 
+    def knows(self, what: str, path: Path) -> bool:
+        """Whether `get` would not have to look."""
+        known, _ = self._known.get((what, path), (None, None))
+        return known is not None and known == stamp(path)
+
     def clear(self) -> None:
         """Forgets everything."""
         self._known.clear()

@@ -10,6 +10,7 @@ from torch import nn
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError, HostError, NotAnAdapterError, UnitError
 from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.identity import Depth
 from lib_ipadapter.model.variant import ENCODERS, Feature
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
 from lib_ipadapter.session.disk import DiskCache
@@ -61,7 +62,7 @@ def adapters(folders: Sequence[Path], unet: nn.Module | None) -> list[dict[str, 
     for file in list_files(folders):
         why = LIBRARY.why_not(file.path, layers)
         try:
-            about = LIBRARY.variant(file.path)
+            about = LIBRARY.variant(file.path, depth=Depth.HEADER)
         except NotAnAdapterError:
             continue
         except CheckpointError:
@@ -122,7 +123,7 @@ def _layers(unet: nn.Module | None) -> tuple[CrossAttention, ...]:
 def _entry(file: ModelFile, layers: tuple[CrossAttention, ...]) -> str:
     """Empty for a model of another kind, as ControlNet's folder is full of."""
     try:
-        variant = LIBRARY.variant(file.path)
+        variant = LIBRARY.variant(file.path, depth=Depth.HEADER)
     except NotAnAdapterError:
         return ""
     except AmbiguousError:

@@ -69,13 +69,19 @@ def _saved(what: str, wanted: str, there: Sequence[str]) -> str:
 
 
 def _note(found: dict[str, Any]) -> str:
-    """Which pictures are wanted. Their hashes are a stranger's words, so nothing but what is one is shown."""
+    """What the infotext has only the hash of. Such are a stranger's words, so nothing but what is one is shown."""
     given = [field for field in FIELDS if field.type in PICTURES]
     if found.get("reference", Source.PICTURE) != Source.PICTURE:
         given = [field for field in given if field.name != "image"]
+    lacking = {field.name: field.label.lower() for field in given}
+    lacking |= {f"{field.name}_hash": f"{field.label.lower()} given as such" for field in FIELDS if field.type in GIVEN}
     wanted = [
-        f"{field.label.lower()} {hashes}"
-        for field in given
-        if (hashes := found.get(field.name, "")).replace(" ", "").isalnum()
+        f"{what} {hashes}"
+        for name, what in lacking.items()
+        if (hashes := found.get(name, "")).replace(" ", "").isalnum()
     ]
     return f"Made with {', '.join(wanted)}: add what is missing" if wanted else ""
+
+
+GIVEN = (Type.FACE, Type.EMBEDS)
+"""Types of which the API takes the content as well as a name."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline
-from lib_ipadapter.model.variant import PICTURE_KINDS
+from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from tests.hosts.conftest import folder, single_file
 from tests.models import save_adapter, tiny_adapter, tiny_encoder
 
@@ -19,7 +19,7 @@ __all__ = ["folder", "single_file"]
 def adapters(single_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("adapters")
     unet = read_pipeline(single_file, torch.device("cpu"), torch.float32).unet
-    for kind in PICTURE_KINDS:
+    for kind in (*PICTURE_KINDS, Kind.FACEID, Kind.FACEID_PLUS_V2):
         save_adapter(tiny_adapter(kind, unet=unet), home / f"{kind.value}.safetensors")
     return home
 

@@ -40,7 +40,8 @@ class Bench:
         named = {"adapter": self.adapter, "encoder": self.encoder, "image": self.image, "output": self.output}
         given = {**usual, **named, **options}
         checkpoint = given.pop("checkpoint", self.checkpoint)
-        words = [str(word) for name, value in given.items() if value is not None for word in (f"--{name}", value)]
+        each = [(name, v) for name, value in given.items() for v in (value if isinstance(value, list) else [value])]
+        words = [str(word) for name, value in each if value is not None for word in (f"--{name}", value)]
         result = CliRunner().invoke(app, ["generate", str(checkpoint), *words])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception

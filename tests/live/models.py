@@ -55,7 +55,7 @@ BASE, PLUS, WRONG_WIDTH, WRONG_FAMILY, NO_ENCODER = (
     "ip-adapter_sd15_odd",
 )
 FULL = "ip-adapter-full-face_sd15_live"
-FACEID = "ip-adapter-faceid_sd15_live"
+FACEID, SDXL_FACEID = "ip-adapter-faceid_sd15_live", "ip-adapter-faceid_sdxl_live"
 SDXL_BASE, SDXL_PLUS, COUNTING = "ip-adapter_sdxl_vit-h", "ip-adapter-plus_sdxl_vit-h", "ip-adapter_sdxl_counting"
 
 FULL_CLIP = os.environ.get("LIVE_FULL_CLIP") == "1"
@@ -133,16 +133,16 @@ def full_adapter() -> dict[str, Tensor]:
     return adapter(Variant(Kind.FULL, Base.SD15, None, TEXT, Feature.HIDDEN_STATES, 1280, WIDTHS))
 
 
-def faceid_adapter() -> dict[str, Tensor]:
+def faceid_adapter(*, width: int = TEXT, layers: tuple[int, ...] = WIDTHS) -> dict[str, Tensor]:
     """With a LoRA of rank 4 for every attention layer."""
     variant = Variant(
         kind=Kind.FACEID,
-        base=Base.SD15,
+        base=Base.SD15 if len(layers) == 16 else Base.SDXL,
         tokens=4,
-        width=TEXT,
+        width=width,
         feature=None,
         features=0,
-        layers=WIDTHS,
+        layers=layers,
         face=FaceFeature.NORMED,
         face_width=512,
         face_dim=1024,
@@ -181,6 +181,7 @@ ADAPTERS: dict[str, Callable[[], dict[str, Tensor]]] = {
     NO_ENCODER: lambda: base_adapter(features=999),
     FULL: full_adapter,
     FACEID: faceid_adapter,
+    SDXL_FACEID: lambda: faceid_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
     SDXL_BASE: lambda: base_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
     SDXL_PLUS: lambda: plus_adapter(width=SDXL_TEXT, layers=SDXL_WIDTHS),
     COUNTING: counting_adapter,

@@ -45,28 +45,29 @@ def webui(installed: Installed, make_setup: Callable[..., Setup], hub: Hub) -> I
         yield webui
 
 
-@pytest.fixture
-def page(browser: Any, webui: WebUI) -> Iterator[Page]:
+@pytest.fixture(params=["txt2img", "img2img"])
+def page(request: pytest.FixtureRequest, browser: Any, webui: WebUI, hub: Hub) -> Iterator[Page]:
+    hub.asked.clear()
     for path in FOLDER.glob("*"):
         path.unlink()
     context = browser.new_context(viewport=DESKTOP)
     context.set_default_timeout(PATIENCE)
     context.route(lambda url: not url.startswith((webui.url, "data:", "blob:")), lambda route: route.abort())
-    page = Page(context.new_page()).open(f"{webui.url}/?__theme=dark")
-    page.at("ip_adapter_txt2img_get").locator(".label-wrap").click()
+    page = Page(context.new_page(), request.param).open(f"{webui.url}/?__theme=dark")
+    page.at(f"ip_adapter_{page.tab}_get").locator(".label-wrap").click()
     choose(page, f"{NAME}.safetensors")
     yield page
     context.close()
 
 
 def choose(page: Page, name: str) -> None:
-    page.at("ip_adapter_txt2img_get_file").locator("input").click()
-    page.at("ip_adapter_txt2img_get_file").locator(f'ul.options li[aria-label="{name}"]').click()
+    part(page, "file").locator("input").click()
+    part(page, "file").locator(f'ul.options li[aria-label="{name}"]').click()
     expect(said(page, "facts")).to_contain_text("ostris/ip-composition-adapter", timeout=PATIENCE)
 
 
 def part(page: Page, name: str) -> Any:
-    return page.at(f"ip_adapter_txt2img_get_{name}")
+    return page.at(f"ip_adapter_{page.tab}_get_{name}")
 
 
 def said(page: Page, name: str) -> Any:

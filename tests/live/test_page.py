@@ -228,6 +228,15 @@ def test_every_control_says_what_it_is_for(open_page: OpenPage) -> None:
         expect(page.field(field.name)).to_have_attribute("title", field.about)
 
 
+@pytest.mark.parametrize("tab", ["txt2img", "img2img"])
+def test_each_tab_unloads_the_models_and_says_so(tab: str, client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    client.txt2img([unit()])
+    page = open_page(tab)
+    page.at(f"ip_adapter_{tab}_unload").click()
+    expect(page.browser.get_by_text("of memory are free again")).to_be_visible(timeout=PATIENCE)
+    assert client.post("/ip-adapter/unload")["freed"] == 0
+
+
 FAILURES = {
     "no picture": (models.BASE, False, "without a reference picture"),
     "no model": (None, True, "without a model"),

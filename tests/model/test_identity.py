@@ -11,7 +11,7 @@ from lib_ipadapter.model import identity
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import sha256
 from lib_ipadapter.model.convert import convert_file
-from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.identity import INSTANT_ID, Depth, Known, identify
 from lib_ipadapter.model.variant import Kind
 from tests.models import save_adapter, tiny_adapter
 from tests.recorded import recorded, sparse
@@ -25,6 +25,11 @@ def saved(folder: Path, name: str, kind: Kind = Kind.FACEID_PLUS) -> Path:
 
 def tiny() -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in tiny_adapter(Kind.FACEID_PLUS).tensors().items()}
+
+
+def publish(path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, size: int | None = None) -> None:
+    """As though `path`, as it is now, had been published."""
+    monkeypatch.setattr(identity, "KNOWN", (Known(kind, size or path.stat().st_size, sha256(path)),))
 
 
 @pytest.mark.parametrize(
@@ -81,11 +86,11 @@ def test_metadata_outweighs_the_content_and_the_content_the_name(
     shapes = tiny()
     path = sparse(tmp_path / "ip-adapter-faceid-plus_sd15.safetensors", shapes)
     assert identify(path).kind is Kind.FACEID_PLUS
-    monkeypatch.setattr(identity, "KNOWN", {sha256(path): Kind.FACEID_PLUS_V2})
-    assert identify(path).kind is Kind.FACEID_PLUS_V2
+    publish(path, Kind.FACEID_PLUS_V2, monkeypatch)
+    assert identify(path).kind is identify(path, depth=Depth.HEADER).kind is Kind.FACEID_PLUS_V2
     path = sparse(path, shapes, {"variant": "faceid-plus"})
-    monkeypatch.setattr(identity, "KNOWN", {sha256(path): Kind.FACEID_PLUS_V2})
-    assert identify(path).kind is Kind.FACEID_PLUS
+    publish(path, Kind.FACEID_PLUS_V2, monkeypatch)
+    assert identify(path).kind is identify(path, depth=Depth.HEADER).kind is Kind.FACEID_PLUS
 
 
 def test_metadata_of_another_kind_tells_nothing(tmp_path: Path) -> None:
@@ -102,6 +107,41 @@ def test_the_content_is_read_only_where_shapes_and_metadata_do_not_tell(
     shapes = tiny()
     sure = sparse(tmp_path / "b.safetensors", shapes, {"variant": "faceid-plusv2"})
     assert identify(sure).kind is Kind.FACEID_PLUS_V2
+
+
+def test_a_list_takes_the_size_for_the_content_and_opening_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, "mine.safetensors")
+    publish(path, Kind.FACEID_PLUS_V2, monkeypatch)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert identify(path, depth=Depth.HEADER).kind is Kind.FACEID_PLUS_V2
+    with pytest.raises(AmbiguousError):
+        identify(path)
+
+
+def test_only_a_file_of_a_published_size_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, "ip-adapter-faceid-plusv2_sd15.safetensors")
+    publish(path, Kind.FACEID_PLUS, monkeypatch, size=path.stat().st_size + 1)
+    monkeypatch.setattr(identity, "sha256", lambda _: pytest.fail("the whole file was read"))
+    assert identify(path).kind is Kind.FACEID_PLUS_V2
+
+
+def test_a_published_file_whose_size_is_not_known_is_known_by_its_content_when_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, "mine.safetensors")
+    monkeypatch.setattr(identity, "KNOWN", (Known(Kind.FACEID_PLUS, None, sha256(path)),))
+    assert identify(path).kind is Kind.FACEID_PLUS
+    with pytest.raises(AmbiguousError):
+        identify(path, depth=Depth.HEADER)
+
+
+def test_instantid_is_refused_in_a_list_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sparse(tmp_path / "ip-adapter.bin", recorded("instantid"))
+    monkeypatch.setattr(identity, "KNOWN", (Known(INSTANT_ID, path.stat().st_size, ""),))
+    with pytest.raises(CheckpointError, match="is InstantID"):
+        identify(path, depth=Depth.HEADER)
 
 
 def test_a_resampler_over_512_may_be_instantid_and_only_the_name_or_content_refuses_it(

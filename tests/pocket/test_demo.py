@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lib_ipadapter.cli.quiet import QUIET
 from pocket import demo, facts
 from pocket.draw import draw
 from pocket.facts import FACTS, Evidence, Fact
@@ -113,3 +116,27 @@ def test_a_claim_that_fails_is_said_and_the_status_is_not_0(
     assert stopped.value.code == 1
     assert "NO" in said.out
     assert "the moon is cheese" in said.err
+
+
+QUIETLY = """
+from pathlib import Path
+from PIL import Image
+from pocket import demo
+
+def exhibit():
+    from pocket.studio import Studio
+    Studio()
+    return Image.new("RGB", (8, 8)), []
+
+demo.exhibit = exhibit
+demo.main(Path({path!r}))
+"""
+
+
+def test_no_library_speaks_between_the_demo_and_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in QUIET:
+        monkeypatch.delenv(name, raising=False)
+    program = QUIETLY.format(path=str(tmp_path / "demo.png"))
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == f"Look at {tmp_path / 'demo.png'}."

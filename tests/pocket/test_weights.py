@@ -20,7 +20,7 @@ from pocket.diffusion import close_up
 from pocket.draw import draw
 from pocket.evaluate import tasks
 from pocket.judge import judge
-from pocket.make import HALF, SCENES, WHOLE
+from pocket.make import CLOSE_UPS, SCENES, WHOLE
 from pocket.scenes import COLOURS, SHAPES, TEXTURES, sample_scene
 from pocket.studio import KINDS, Studio
 from pocket.webui import install
@@ -71,8 +71,8 @@ def test_nothing_in_the_extension_knows_the_pocket_model() -> None:
 
 def test_no_scene_that_is_measured_was_trained_on() -> None:
     measured = {task.scene for task in tasks(200)}
-    trained = {scene for half in (True, False) for entry in entries(half) for scene in (entry.scene, entry.reference)}
-    for plan, draw_one in ((HALF, close_up), (WHOLE, sample_scene)):
+    trained = {scene for close in (True, False) for entry in entries(close) for scene in (entry.scene, entry.reference)}
+    for plan, draw_one in ((CLOSE_UPS, close_up), (WHOLE, sample_scene)):
         lot = random.Random(plan.seed)
         trained |= {draw_one(lot) for _ in range(SCENES)}
     assert len(trained) > 20_000
@@ -102,9 +102,9 @@ def test_a_webui_gets_everything_where_it_looks(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("half", [True, False])
-def test_an_adapters_caption_is_empty_only_where_the_reference_is_the_picture(half: bool) -> None:
-    found = list(entries(half))
+@pytest.mark.parametrize("close_ups", [True, False])
+def test_an_adapters_caption_is_empty_only_where_the_reference_is_the_picture(close_ups: bool) -> None:
+    found = list(entries(close_ups))
     silent = [entry for entry in found if not entry.text]
     assert all(entry.reference is None for entry in silent)
     other = [entry for entry in found if entry.reference]

@@ -14,6 +14,7 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.files import find, list_encoders, list_files
 from lib_ipadapter.session.library import Library
 from tests.models import save_adapter, tiny_adapter
+from tests.recorded import recorded, sparse
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -165,3 +166,27 @@ def test_five_hundred_adapters_are_listed_within_two_seconds_and_again_in_a_quar
     assert len(names(tmp_path)) == 500
     assert first < 2
     assert second < first / 4
+
+
+def bytes_read() -> int:
+    """By this process until now, as Linux counts them."""
+    about = Path("/proc/self/io")
+    if not about.is_file():
+        pytest.skip("this system does not count what a process reads")
+    return int(about.read_text().split("rchar: ")[1].split()[0])
+
+
+def test_five_hundred_adapters_with_many_twins_are_listed_within_two_seconds_from_their_headers(tmp_path: Path) -> None:
+    """FaceID-plus as large as it is published (313 MB here, of which nothing is on the disk), and under any name."""
+    shapes = recorded("ip-adapter-faceid-plusv2_sd15")
+    base = save_adapter(tiny_adapter(Kind.BASE), tmp_path / "base 0.safetensors").read_bytes()
+    for i in range(250):
+        (tmp_path / f"base {i}.safetensors").write_bytes(base)
+        sparse(tmp_path / f"mine {i}.safetensors", shapes)
+    library, before, begun = Library(), bytes_read(), time.process_time()
+    reasons = {library.why_not(file.path) for file in list_files([tmp_path])}
+    assert time.process_time() - begun < 2
+    assert bytes_read() - before < 500 * 100_000
+    assert len(names(tmp_path)) == 500
+    assert sorted(reasons)[0] == ""
+    assert all("may be faceid-plus or faceid-plusv2" in reason for reason in sorted(reasons)[1:])

@@ -208,9 +208,23 @@ def test_nobody_is_asked_for_a_picture_that_comes_from_the_job(controls: list[Un
     assert functions[controls[0].note](infotext.write([unit], lambda name: name)) == ""
 
 
-def test_a_hostile_picture_hash_reaches_no_page(controls: list[UnitControls]) -> None:
+def test_the_note_says_that_a_face_was_given_as_numbers(controls: list[UnitControls]) -> None:
     functions = dict(paste.paste_fields(controls, LISTS))
-    assert functions[controls[0].note]({"IP-Adapter 1": 'image: "<img src=x onerror=alert(1)>"'}) == ""
+    unit = Unit.parse({"model": "m", "face": [1.0] * 512})
+    assert unit.face is not None
+    said = functions[controls[0].note](infotext.write([unit], lambda name: name))
+    assert said == f"Made with saved face given as such {unit.face.label}: add what is missing"
+    both = Unit.parse({"model": "m", "face": [1.0] * 512, "image": Image.new("RGB", (8, 8))})
+    said = functions[controls[0].note](infotext.write([both], lambda name: name))
+    assert [both.image_hash[:12] in said, unit.face.label in said] == [True, True]
+    saved = Unit.parse({"model": "m", "face": "ada"})
+    assert functions[controls[0].note](infotext.write([saved], lambda name: name)) == ""
+
+
+@pytest.mark.parametrize("entry", ["image", "face_hash"])
+def test_a_hostile_hash_reaches_no_page(entry: str, controls: list[UnitControls]) -> None:
+    functions = dict(paste.paste_fields(controls, LISTS))
+    assert functions[controls[0].note]({"IP-Adapter 1": f'{entry}: "<img src=x onerror=alert(1)>"'}) == ""
 
 
 def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() -> None:

@@ -1,0 +1,61 @@
+"""What the command line says of a unit: by options, and by ``--set FIELD=VALUE`` what has no option of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.face_file import read_face
+from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import Type
+
+
+def read_unit(options: Mapping[str, Any], settings: Sequence[str]) -> Unit:
+    """A unit from options, None being none, and from ``FIELD=VALUE``, which win. Raises `IPAdapterError`."""
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    given |= dict(_divided(setting) for setting in settings)
+    types = {field.name: field.type for field in FIELDS}
+    unit = Unit.parse({name: READERS.get(types.get(name), str)(value) for name, value in given.items()})
+    if unit.active:
+        unit.check()
+    return unit
+
+
+def read_picture(path: Path) -> Image.Image:
+    """The picture at `path`. Raises `UnitError`."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise UnitError(f"There is no picture {path}.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnitError(f"{path} is not a picture that can be read; give a PNG, JPEG or WebP.") from error
+
+
+def _divided(setting: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not equals:
+        names = ", ".join(field.name for field in FIELDS)
+        raise UnitError(f"--set takes FIELD=VALUE, got {setting!r}; the fields are {names}.")
+    return name.strip(), value.strip()
+
+
+def _face(value: str) -> Any:
+    """The numbers in a file; what is no file is a name, or the numbers themselves."""
+    try:
+        there = Path(value).is_file()
+    except OSError:  # a name that is too long for a path is base64
+        there = False
+    return read_face(Path(value)).tolist() if there else value
+
+
+READERS: dict[Type | None, Callable[[str], Any]] = {
+    Type.PICTURE: lambda value: read_picture(Path(value)) if value else None,
+    Type.FACE: _face,
+}
+"""Fields that are given by a file; all others are written out."""
