@@ -64,6 +64,8 @@ BAD = [
     *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5", 16]),
     *itertools.product(CHOICES, ["x", "", None, 3, [], {}, True]),
     *itertools.product(["face"], [3, [], {}, True, [0.0] * 512, [1.0] * 511, [["a"] * 512], "x" * 300, "AAAA" * 800]),
+    *itertools.product(["curve", "layers", "grid"], ["x", True, object(), [None], {"0": None}, "0:", "[1", "9", ";"]),
+    *itertools.product(["composition_image"], ["path.png", 3]),
     *itertools.product(["enabled"], ["maybe", 2, [], {}]),
     *itertools.product(["model"], [3, [], {}, True]),
     *itertools.product(["image"], ["path.png", b"bytes", 3, [], {}]),
@@ -76,7 +78,8 @@ def test_a_wrong_value_is_one_short_sentence_that_names_the_field(name: str, val
     with pytest.raises(UnitError, match=rf"^IP-Adapter: (the )?({name}|{label}) ") as refusal:
         Unit.parse({name: value})
     assert "\n" not in str(refusal.value)
-    assert len(str(refusal.value)) < 200
+    words = next(field.choices for field in FIELDS if field.name == name)
+    assert len(str(refusal.value)) < 200 + len(", ".join(words))
 
 
 @pytest.mark.parametrize("value", [2, 2.0, "2", " 2.0 "])
@@ -89,12 +92,14 @@ def test_a_choice_may_be_written_in_any_case() -> None:
     assert Unit.parse({"face_combine": " Concat "}).face_combine == "concat"
     assert Unit.parse({"kind": "FaceID-PlusV2"}).choice is Kind.FACEID_PLUS_V2
     assert Unit().choice is None
+    assert Unit.parse({"embeds_scaling": "k+mean(v) W/ c PENALTY"}).embeds_scaling == "K+mean(V) w/ C penalty"
 
 
 def test_each_field_that_acts_has_a_say_in_the_order() -> None:
     changed = {"scale": 0.5, "start": 0.1, "end": 0.9, "face": "ada", "face_index": 1, "face_combine": "concat"}
     changed |= {"shortcut_scale": 0.5, "lora_scale": 0.5, "kind": "plus", "model": "m", "image": PICTURE}
-    changed |= {"encoder": "vit-h"}
+    changed |= {"encoder": "vit-h", "weight_type": "composition", "composition_scale": 0.5, "curve": "0:1, 1:0"}
+    changed |= {"composition_image": PICTURE, "layers": "0:1", "grid": "1, 0", "embeds_scaling": "K+V"}
     assert set(changed) == {field.name for field in FIELDS} - {"enabled"}
     assert all(Unit.parse({name: value}).order != Unit().order for name, value in changed.items())
 
@@ -130,7 +135,7 @@ def test_whatever_comes_is_a_unit_or_a_sentence(values: dict[str, Any]) -> None:
         assert str(refusal).endswith(".")  # noqa: PT017 - either outcome is right
     else:
         assert 0 <= unit.scale <= 2
-        assert unit.schedule.empty == (unit.start >= unit.end)
+        assert unit.schedule.empty == (unit.start >= unit.end) or unit.curve
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
-REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto"]
-"""Encoder, and what only FaceID files know."""
+REST = ["Automatic", "None", 0.0, "average", 1.0, 1.0, "auto", "linear", 0.0, None, "", "", "", "V only"]
+"""Encoder, what only FaceID files know, and layers and steps."""
 PAGE_UNIT = [True, PICTURE, "ip-adapter_sd15", 0.5, 0.0, 0.8, *REST]
 DISABLED = [False, None, "None", 0.6, 0.0, 1.0, *REST]
 
@@ -112,6 +112,11 @@ def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
         ({"face_index": 1.5}, "face_index must be a whole number from 0 to 15, got 1.5"),
         ({"face_combine": "mean"}, "face_combine must be one of average, concat; got 'mean'"),
         ({"kind": "v2"}, "kind must be one of auto, faceid-plus, faceid-plusv2, portrait-unnorm, plus; got 'v2'"),
+        ({"weight_type": "loud"}, "weight_type must be one of linear, ease in, "),
+        ({"layers": "16:1"}, "layers must be numbers by layer"),
+        ({"curve": [[0, 1], [2, 0]]}, "curve must be numbers over the steps"),
+        ({"grid": [[1], []]}, "grid must be rows of numbers"),
+        ({"composition_scale": 3}, "composition_scale must be a number from 0 to 2, got 3"),
         ({"face": [0.5] * 511}, "got torch.float32 of shape [511]"),
         ({"face": "AAAA" * 800}, "got 2400 bytes, not a multiple of 2048"),
     ],
@@ -120,6 +125,15 @@ def test_a_wrong_value_names_the_field_and_what_is_expected(wrong: dict[str, obj
     with pytest.raises(UnitError) as caught:
         api.parse_units([unit(**wrong)])
     assert said in str(caught.value)
+
+
+def test_weights_may_be_sent_as_objects_lists_or_text_and_a_second_picture_as_base64() -> None:
+    sent = {"layers": {"4": 0.25, "5": 1}, "curve": [[0, 1], [1, 0.5]], "grid": [[1, 0], [0.5, 1]]}
+    (parsed,) = api.parse_units([unit(**sent, weight_type="Style and Composition", composition_image=encoded())])
+    assert (parsed.layers, parsed.curve, parsed.grid) == ("4:0.25, 5:1", "0:1, 1:0.5", "1, 0; 0.5, 1")
+    assert parsed.weight_type == "style and composition"
+    assert parsed.composition_image is not None
+    assert np.array_equal(np.asarray(parsed.composition_image), np.asarray(PICTURE))
 
 
 def test_a_number_may_come_as_text() -> None:

@@ -24,6 +24,16 @@ RARE = {
 }
 """What only FaceID files know, at its defaults."""
 
+LAYERED = {
+    "weight_type": "linear",
+    "composition_scale": 0.0,
+    "layers": "",
+    "curve": "",
+    "grid": "",
+    "embeds_scaling": "V only",
+}
+"""Layers and steps, at their defaults; beside them is a picture, which no parameters hold."""
+
 LIST = ["None", "ip-adapter_sd15", "ip-adapter_sdxl [does not fit: it is for SDXL, the checkpoint is SD1.5]"]
 
 
@@ -62,18 +72,19 @@ def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: l
 def test_every_default_is_the_fields_default_but_units_start_disabled(controls: list[UnitControls]) -> None:
     values = {name: component.value for name, component in controls[0].fields.items()}
     plain = {"enabled": False, "image": None, "model": "None", "scale": 0.6, "start": 0.0, "end": 1.0}
-    assert values == plain | {"encoder": "Automatic"} | RARE
+    assert values == plain | {"encoder": "Automatic", "composition_image": None} | RARE | LAYERED
 
 
 def test_slider_defaults_are_floats_because_the_api_casts_to_their_type(controls: list[UnitControls]) -> None:
     sliders = [c for c in panel.components(controls) if isinstance(c, gr.Slider)]
-    assert len(sliders) == 3 * 6
+    assert len(sliders) == 3 * 7
     assert all(type(slider.value) is float for slider in sliders)
 
 
 def test_what_units_share_by_label_is_not_saved_as_a_default(controls: list[UnitControls]) -> None:
     saved = [c.elem_id for c in panel.components(controls) if not c.do_not_save_to_config]
-    names = ("image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale")
+    names = ["image", "scale", "start", "end", "face_index", "face_combine", "shortcut_scale", "lora_scale"]
+    names += ["weight_type", "composition_scale", "composition_image", "layers", "curve", "grid", "embeds_scaling"]
     assert saved == [f"ip_adapter_txt2img_unit_1_{name}" for name in names]
 
 
@@ -94,8 +105,9 @@ def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: 
         "end": 0.9,
         "encoder": "Automatic",
         **RARE,
+        **LAYERED,
     }
-    others = ("model", "scale", "start", "end", "encoder", *RARE)
+    others = ("model", "scale", "start", "end", "encoder", *RARE, *LAYERED)
     assert restored(controls, parameters, 0) == dict.fromkeys(others) | {"enabled": False}
 
 
@@ -111,6 +123,15 @@ def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
     gone = restored(controls, {"IP-Adapter 1": "model: m, face: somebody"}, 0)
     assert gone["face"] == "None"
     assert ["somebody" in sentence for sentence in warned if "saved face" in sentence] == [True]
+
+
+def test_pasted_weights_are_what_they_were_and_what_is_not_mentioned_is_reset(controls: list[UnitControls]) -> None:
+    wanted = {"weight_type": "composition precise", "composition_scale": 0.35, "layers": "0:0.1, 5:-1"}
+    wanted |= {"curve": "[0.3:0.9:0.5]", "embeds_scaling": "K+V"}
+    unit = Unit.parse({"image": Image.new("RGB", (8, 8)), "model": "ip-adapter_sd15"} | wanted)
+    found = restored(controls, infotext.write([unit], lambda name: name), 0)
+    assert {name: found[name] for name in LAYERED} == LAYERED | wanted
+    assert Unit.parse({name: found[name] for name in LAYERED}) == Unit.parse(wanted)
 
 
 def test_the_face_fields_are_folded_away_together(controls: list[UnitControls]) -> None:
