@@ -37,6 +37,8 @@ from pocket.memory import Memory
 from pocket.scenes import Scene, sample_scene
 from pocket.studio import GUIDANCE, SAMPLER, Studio, unit
 
+SWEEP = Path(__file__).parent / "sweep.json"
+"""What was measured, beside the weights that it was measured with."""
 STEPS = 8
 """Half of what the evaluation takes: there are a thousand pictures."""
 SCALE = 1.0

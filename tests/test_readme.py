@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
 from lib_ipadapter.webui.api import parse_units
@@ -100,3 +100,17 @@ def test_what_the_readme_links_to_is_there(path: str) -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE))))
 def test_every_make_target_of_the_readme_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+LAYERS = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("payload", re.findall(r"```json\n(.*?)```", LAYERS, re.DOTALL))
+def test_the_payloads_about_layers_are_accepted_as_they_stand(payload: str) -> None:
+    (unit,) = parse_units([json.loads(payload.replace("base64,...", f"base64,{encoded()}"))])
+    assert unit.active
+    assert unit != Unit.parse({"image": unit.image, "model": unit.model})
+
+
+def test_there_are_payloads_about_layers() -> None:
+    assert len(re.findall("```json", LAYERS)) == 5

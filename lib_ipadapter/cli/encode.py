@@ -25,7 +25,8 @@ def encode(
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
 ) -> None:
     """Save pictures as an image prompt, into models/ip-adapter/prompts: it needs no encoder any more."""
-    from lib_ipadapter.cli.picture import best_device, open_device, read_picture  # noqa: PLC0415 - takes seconds
+    from lib_ipadapter.cli.picture import best_device, open_device  # noqa: PLC0415 - takes seconds
+    from lib_ipadapter.cli.unit import read_picture  # noqa: PLC0415
     from lib_ipadapter.hosts.without import NoHost  # noqa: PLC0415
     from lib_ipadapter.session.library import LIBRARY  # noqa: PLC0415
     from lib_ipadapter.session.prompts import write_prompt  # noqa: PLC0415

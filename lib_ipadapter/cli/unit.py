@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,25 @@ def _face(value: str) -> Any:
     return read_face(Path(value)).tolist() if there else value
 
 
+def _pictures(value: str) -> list[Image.Image]:
+    return [read_picture(Path(path)) for path in value.split(os.pathsep) if path]
+
+
+def _picture(value: str) -> Image.Image | None:
+    return next(iter(_pictures(value)), None)
+
+
+def _prompt(value: str) -> str:
+    """The content of a file, as the API takes it; what is no file is a name."""
+    path = Path(value)
+    return base64.b64encode(path.read_bytes()).decode() if path.suffix and path.is_file() else value
+
+
 READERS: dict[Type | None, Callable[[str], Any]] = {
-    Type.PICTURE: lambda value: read_picture(Path(value)) if value else None,
+    Type.PICTURE: _picture,
+    Type.PICTURES: _pictures,
+    Type.MASK: _picture,
+    Type.EMBEDS: _prompt,
     Type.FACE: _face,
 }
 """Fields that are given by a file; all others are written out."""

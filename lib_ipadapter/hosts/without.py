@@ -13,7 +13,7 @@ from torch import nn
 from lib_ipadapter.errors import HostError, IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.session.disk import DiskCache
-from lib_ipadapter.session.host import BeginStep
+from lib_ipadapter.session.host import BeginStep, Canvas
 
 LOG = logging.getLogger(__name__)
 
@@ -44,6 +44,10 @@ class NoHost:
     def encoder_folders(self) -> Sequence[Path]:
         """As given."""
         return self._encoder_folders
+
+    def canvas(self) -> Canvas:
+        """Nothing is made that could be looked at in part."""
+        return Canvas()
 
     def feature_cache(self) -> DiskCache | None:
         """Nothing is kept."""

@@ -35,8 +35,11 @@ class KeyValue:
 
         cubiq/ComfyUI_IPAdapter_plus@9d076a3 IPAdapterPlus.py:878-928, for layers that a precise weight type inverts.
         """
-        picture = KeyValue(self.key[1], self.value[1])
-        return KeyValue(*(torch.stack([part, torch.zeros_like(part)]) for part in (picture.key, picture.value)))
+
+        def turned(part: Tensor) -> Tensor:
+            return torch.stack([part[1], torch.zeros_like(part[1])])
+
+        return KeyValue(turned(self.key), turned(self.value))
 
     def cpu(self) -> KeyValue:
         """On the CPU."""

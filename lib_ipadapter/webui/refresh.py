@@ -64,7 +64,7 @@ def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
     return refresh
 
 
-def _marked(chosen: str, lists: Lists) -> dict[str, str]:
+def _marked(chosen: str, lists: Lists) -> dict[str, Any]:
     entry = lists.resolve(chosen)
     return {"value": entry} if entry and entry != chosen else {}
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 
+from lib_ipadapter.maths.scales import LayerScales
+from lib_ipadapter.maths.structure import SD15
 from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.moment import Moment, Role
+from lib_ipadapter.session.unit import Unit
 from tests.models import EMBED, HIDDEN, TEXT_WIDTH, tiny_adapter, tiny_unet
 
 ROLES = [Role.CONDITIONAL, Role.UNCONDITIONAL]
@@ -32,22 +39,20 @@ def features(kind: Kind) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(1, 17, HIDDEN), torch.randn(1, 17, HIDDEN)
 
 
-def ours(kind: Kind, scale: float) -> torch.Tensor:
+def ours(kind: Kind, scale: float, layers: LayerScales | None = None) -> torch.Tensor:
     adapter, moment = tiny_adapter(kind), Moment()
-    branch = ImageBranch(adapter.key_values(adapter.image_prompt(*features(kind)).stacked()), scale)
+    branch = ImageBranch(adapter.key_values(adapter.image_prompt(*features(kind)).stacked()), scale, layers=layers)
     unet = tiny_unet()
     with torch.no_grad(), attach(unet, [branch], moment):
         moment.begin_step(0.0, ROLES)
         return unet(**unet_input()).sample
 
 
-def theirs(kind: Kind, scale: float) -> torch.Tensor:
+def theirs(kind: Kind, scale: float | dict[str, Any]) -> torch.Tensor:
     adapter, unet = tiny_adapter(kind), tiny_unet()
     state = {"image_proj": adapter.image_proj.state_dict(), "ip_adapter": adapter.ip_adapter.state_dict()}
     unet._load_ip_adapter_weights([state], low_cpu_mem_usage=False)
-    for processor in unet.attn_processors.values():
-        if hasattr(processor, "scale"):
-            processor.scale = [scale]
+    StableDiffusionPipeline.set_ip_adapter_scale(SimpleNamespace(unet=unet), scale)  # pyright: ignore[reportArgumentType]
     rows = torch.cat(features(kind))[:, None]
     with torch.no_grad():
         return unet(**unet_input(), added_cond_kwargs={"image_embeds": [rows]}).sample
@@ -57,6 +62,35 @@ def theirs(kind: Kind, scale: float) -> torch.Tensor:
 @pytest.mark.parametrize("scale", [0.35, 1.0])
 def test_unet_output_agrees_with_diffusers_to_float32_rounding(kind: Kind, scale: float) -> None:
     torch.testing.assert_close(ours(kind, scale), theirs(kind, scale), rtol=1e-4, atol=2e-5)
+
+
+BLOCKS = {
+    "composition": {"down": {"block_2": [0.25, 1.0]}},
+    "style transfer": {
+        "down": {"block_0": 1.0, "block_1": 1.0},
+        "up": {"block_1": [0.0, 0.0, 1.0], "block_2": 1.0, "block_3": 1.0},
+    },
+    "strong middle": {
+        "down": {"block_0": 0.2, "block_1": 0.2, "block_2": 0.2},
+        "mid": 1.0,
+        "up": {"block_1": 0.2, "block_2": 0.2, "block_3": 0.2},
+    },
+}
+"""A weight type -> the same as diffusers' scales by block."""
+
+
+@pytest.mark.parametrize("weights", BLOCKS)
+def test_weight_types_agree_with_diffusers_scales_by_block(weights: str) -> None:
+    layers = Unit(weight_type=weights).layer_scales(0.8, SD15)
+    scales = {part: _times(0.8, found) for part, found in BLOCKS[weights].items()}
+    torch.testing.assert_close(ours(Kind.BASE, 1.0, layers), theirs(Kind.BASE, scales), rtol=1e-4, atol=2e-5)
+
+
+def _times(factor: float, found: Any) -> Any:
+    """Every number in nested dicts and lists."""
+    if isinstance(found, dict):
+        return {name: _times(factor, one) for name, one in found.items()}
+    return [factor * one for one in found] if isinstance(found, list) else factor * found
 
 
 @pytest.mark.parametrize("kind", PICTURE_KINDS)

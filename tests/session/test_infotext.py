@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lib_ipadapter.maths.structure import SD15
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS, Unit
@@ -64,6 +65,15 @@ RARE = [
     ({"combine": "norm average", "weights": "1 0.5"}, "combine: norm average, weights: 1 0.5"),
     ({"noise": 0.5, "noise_kind": "shuffle"}, "noise: 0.5, noise_kind: shuffle"),
     ({"embeds": 'dusk: "red"'}, 'embeds: "dusk: \\"red\\""'),
+    ({"weight_type": "ease in-out"}, "weight_type: ease in-out"),
+    (
+        {"weight_type": "style and composition", "composition_scale": 0.35},
+        "weight_type: style and composition, composition_scale: 0.35",
+    ),
+    ({"layers": "0:1, 4:0.25, 5:-1"}, 'layers: "0:1, 4:0.25, 5:-1"'),
+    ({"curve": "[0.3:0.9:0.5]"}, 'curve: "[0.3:0.9:0.5]"'),
+    ({"grid": "1, 0; 0.1, 1"}, 'grid: "1, 0; 0.1, 1"'),
+    ({"embeds_scaling": "K+mean(V) w/ C penalty"}, "embeds_scaling: K+mean(V) w/ C penalty"),
 ]
 
 
@@ -74,6 +84,32 @@ def test_what_few_adapters_know_is_written_where_it_is_set_and_comes_back(values
     assert written(unit) == {"IP-Adapter 1": f"{plain}, {text}"}
     found = infotext.read(written(unit), 1)
     assert {name: found[name] for name in values} == values
+
+
+FACTOR = st.floats(-5, 5)
+
+
+@given(
+    layers=st.dictionaries(st.integers(0, 15), FACTOR.filter(bool), min_size=1),
+    curve=st.lists(st.tuples(FRACTION, st.floats(0.1, 5)), min_size=1).map(sorted),
+    grid=st.lists(st.lists(st.floats(0.1, 5), min_size=1, max_size=3), min_size=1, max_size=3),
+)
+def test_weights_by_layer_and_step_come_back_to_the_last_bit(
+    layers: dict[int, float], curve: list[tuple[float, float]], grid: list[list[float]]
+) -> None:
+    values = {"image": PICTURE, "model": "m", "layers": layers, "curve": curve, "grid": grid}
+    unit = Unit.parse(values)
+    again = Unit.parse(infotext.read(written(unit), 1) | {"image": PICTURE})
+    assert again == unit
+    assert again.layer_scales(again.scale, SD15) == unit.layer_scales(unit.scale, SD15)
+    assert again.schedule == unit.schedule
+
+
+def test_of_a_second_picture_only_the_hash_is_written() -> None:
+    second = Image.new("RGB", (8, 8), "blue")
+    (text,) = written(Unit(image=PICTURE, model="m", composition_image=second)).values()
+    assert text.endswith(f", composition_image: {Unit(image=second).image_hash[:12]}")
+    assert "composition_image" not in infotext.read({"IP-Adapter 1": text}, 1)
 
 
 def test_an_embedding_is_never_written_only_its_hash() -> None:
@@ -132,6 +168,8 @@ def test_no_text_is_too_strange_to_be_read(text: str) -> None:
         ("scale: __import__('os')", {}),
         ("background: url(x), crop: everything, sharpening: 9, image_mask: /etc/passwd", {"sharpening": 1.0}),
         ("background: Navy, crop: PAD", {"background": "#000080", "crop": "pad"}),
+        ('layers: "0:99", curve: "[[[[", grid: "' + "1;" * 9999 + '", weight_type: loud, embeds_scaling: ?', {}),
+        ("composition_scale: 99", {"composition_scale": 2.0}),
         ("enabled: false, weight: 3, module: x", {}),
         ('model: "a, b: \\"c\\" \\ud83d\\ude00"', {"model": 'a, b: "c" 😀'}),
     ],

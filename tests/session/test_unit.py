@@ -69,6 +69,8 @@ BAD = [
     *itertools.product(["images"], ["path.png", b"bytes", 3, {}, ["path.png"], [3], [PICTURE] * 65]),
     *itertools.product(["weights"], ["a", "1 b", "4", "-2", "1 nan", [True], 3, {}, [1] * 66]),
     *itertools.product(["embeds"], [3, [], {}, True, "x!" * 200]),
+    *itertools.product(["curve", "layers", "grid"], ["x", True, object(), [None], {"0": None}, "0:", "[1", "9", ";"]),
+    *itertools.product(["composition_image"], ["path.png", 3]),
     *itertools.product(["enabled"], ["maybe", 2, [], {}]),
     *itertools.product(["model"], [3, [], {}, True]),
     *itertools.product(["image", "negative_image"], ["path.png", b"bytes", 3, [], {}]),
@@ -81,7 +83,8 @@ def test_a_wrong_value_is_one_short_sentence_that_names_the_field(name: str, val
     with pytest.raises(UnitError, match=rf"^IP-Adapter: (the )?({name}|{label}) ") as refusal:
         Unit.parse({name: value})
     assert "\n" not in str(refusal.value)
-    assert len(str(refusal.value)) < 200
+    words = next(field.choices for field in FIELDS if field.name == name)
+    assert len(str(refusal.value)) < 200 + len(", ".join(words))
 
 
 @pytest.mark.parametrize("value", [2, 2.0, "2", " 2.0 "])
@@ -94,6 +97,7 @@ def test_a_choice_may_be_written_in_any_case() -> None:
     assert Unit.parse({"face_combine": " Concat "}).face_combine == "concat"
     assert Unit.parse({"kind": "FaceID-PlusV2"}).choice is Kind.FACEID_PLUS_V2
     assert Unit().choice is None
+    assert Unit.parse({"embeds_scaling": "k+mean(v) W/ c PENALTY"}).embeds_scaling == "K+mean(V) w/ C penalty"
 
 
 CHANGED = {
@@ -179,7 +183,7 @@ def test_whatever_comes_is_a_unit_or_a_sentence(values: dict[str, Any]) -> None:
         assert str(refusal).endswith(".")  # noqa: PT017 - either outcome is right
     else:
         assert 0 <= unit.scale <= 2
-        assert unit.schedule.empty == (unit.start >= unit.end)
+        assert unit.schedule.empty == (unit.start >= unit.end) or unit.curve
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,11 @@ def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
         ({"reference_folder": "../up"}, "reference_folder must be the name of a folder, not a path; got '../up'"),
         ({"reference_folder": "C:"}, "reference_folder must be the name of a folder, not a path"),
         ({"reference_folder": ["a"]}, "reference_folder must be the name of a folder, got ['a']"),
+        ({"weight_type": "loud"}, "weight_type must be one of linear, ease in, "),
+        ({"layers": "16:1"}, "layers must be numbers by layer"),
+        ({"curve": [[0, 1], [2, 0]]}, "curve must be numbers over the steps"),
+        ({"grid": [[1], []]}, "grid must be rows of numbers"),
+        ({"composition_scale": 3}, "composition_scale must be a number from 0 to 2, got 3"),
         ({"face": [0.5] * 511}, "got torch.float32 of shape [511]"),
         ({"face": "AAAA" * 800}, "got 2400 bytes, not a multiple of 2048"),
     ],
@@ -127,6 +132,15 @@ def test_a_wrong_value_names_the_field_and_what_is_expected(wrong: dict[str, obj
     with pytest.raises(UnitError) as caught:
         api.parse_units([unit(**wrong)])
     assert said in str(caught.value)
+
+
+def test_weights_may_be_sent_as_objects_lists_or_text_and_a_second_picture_as_base64() -> None:
+    sent = {"layers": {"4": 0.25, "5": 1}, "curve": [[0, 1], [1, 0.5]], "grid": [[1, 0], [0.5, 1]]}
+    (parsed,) = api.parse_units([unit(**sent, weight_type="Style and Composition", composition_image=encoded())])
+    assert (parsed.layers, parsed.curve, parsed.grid) == ("4:0.25, 5:1", "0:1, 1:0.5", "1, 0; 0.5, 1")
+    assert parsed.weight_type == "style and composition"
+    assert parsed.composition_image is not None
+    assert np.array_equal(np.asarray(parsed.composition_image), np.asarray(PICTURE))
 
 
 def test_a_number_may_come_as_text() -> None:

@@ -120,6 +120,14 @@ def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
     assert ["somebody" in sentence for sentence in warned if "saved face" in sentence] == [True]
 
 
+def test_pasted_weights_are_what_they_were_and_what_is_not_mentioned_is_reset(controls: list[UnitControls]) -> None:
+    wanted = {"weight_type": "composition precise", "composition_scale": 0.35, "layers": "0:0.1, 5:-1"}
+    wanted |= {"curve": "[0.3:0.9:0.5]", "embeds_scaling": "K+V"}
+    unit = Unit.parse({"image": Image.new("RGB", (8, 8)), "model": "ip-adapter_sd15"} | wanted)
+    found = restored(controls, infotext.write([unit], lambda name: name), 0)
+    assert {name: found[name] for name in RARE} == RARE | wanted
+
+
 def test_the_face_fields_are_folded_away_together(controls: list[UnitControls]) -> None:
     for number, unit in enumerate(controls, 1):
         for name in (field.name for field in fields_of(Face)):
