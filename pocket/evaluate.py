@@ -21,7 +21,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from lib_ipadapter.model.variant import Kind
-from pocket import ship
+from pocket import halves, ship
 from pocket.draw import draw
 from pocket.judge import accuracy, judge
 from pocket.memory import Memory
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 MEMORY = ROOT / "outputs" / "pocket" / "judged.jsonl"
 CODE = (
     *sorted((ROOT / "lib_ipadapter").rglob("*.py")),
-    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "judge", "scenes", "studio")),
+    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "halves", "judge", "scenes", "studio")),
     ship.CHECKPOINT.with_suffix(".yaml"),
     ship.ENCODER / "config.json",
 )
@@ -66,6 +66,8 @@ class Task:
     asked: tuple[str, ...] = READ
     start: float = 0.0
     end: float = 1.0
+    beside: Scene | None = None
+    """What the right half should show; then `scene` is for the left one."""
 
 
 def tasks(count: int) -> list[Task]:
@@ -82,6 +84,11 @@ def tasks(count: int) -> list[Task]:
         found.append(Task("text alone", scene, text, number, asked=SAID))
         found += [replace(both, kind=kind, scale=scale) for kind in KINDS for scale in SCALES]
         found += [replace(both, group=group, kind=Kind.PLUS, scale=1.0, **when) for group, when in WHEN.items()]
+    for right in halves.Right:
+        pairs = zip(scenes[::2], scenes[1::2] or scenes, strict=False)
+        found += [
+            Task(right.value, *(one, "", number), halves.KIND, beside=two) for number, (one, two) in enumerate(pairs)
+        ]
     return found
 
 
@@ -99,6 +106,8 @@ def _studio() -> Studio:
 
 def perform(task: Task) -> dict[str, bool]:
     """Draws and judges; runs in a process of its own."""
+    if task.beside:
+        return halves.perform(_studio(), halves.Right(task.group), (task.scene, task.beside), task.seed)
     units = []
     if task.kind and task.reference:
         own = unit(task.kind, draw(task.reference), task.scale)
@@ -139,6 +148,7 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         "image alone": {kind.value: _shares(rows, "image alone", kind, 1.0) for kind in KINDS},
         "text and image": both,
         "when": {group: _shares(rows, group, Kind.PLUS, 1.0) for group in WHEN},
+        "halves": {right.value: _half_shares(rows, right) for right in halves.Right},
     }
 
 
@@ -152,6 +162,19 @@ def _shares(
     return shares | {"together": float(np.mean(together))}
 
 
+def _half_shares(rows: Iterable[tuple[Task, Mapping[str, bool]]], right: halves.Right) -> dict[str, dict[str, float]]:
+    """Of each half, as `_shares`; and how often both have the look that they should have."""
+    own = [found for task, found in rows if task.beside and task.group == right.value]
+    by_half = {half: [{name: found[f"{half} {name}"] for name in SAID} for found in own] for half in ("left", "right")}
+    shares = {
+        half: {name: float(np.mean([one[name] for one in found])) for name in SAID}
+        | {"together": float(np.mean([all(one.values()) for one in found]))}
+        for half, found in by_half.items()
+    }
+    looks = [all(found[f"{half} {name}"] for half in by_half for name in LOOK) for found in own]
+    return shares | {"both": {"look": float(np.mean(looks))}}
+
+
 def tables(numbers: Mapping[str, Any]) -> list[Table]:
     """For people."""
     alone = {"no adapter": numbers["no picture"], **numbers["image alone"]}
@@ -162,9 +185,15 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
     }
     both |= {f"plus 1, {when}": found for when, found in numbers["when"].items()}
     count = numbers["references"]
+    parts = {
+        f"{half}; right by {right}": shares[half]
+        for right, shares in numbers["halves"].items()
+        for half in ("left", "right")
+    }
     return [
         _filled(f"Image alone, scale 1, {count} held-out references", "adapter", alone, (*READ, "together")),
         _filled("Shape from the text, colour and texture from the image", "adapter, scale", both, (*SAID, "together")),
+        _filled(f"Left half by a picture, base {halves.SCALE}", "half", parts, (*SAID, "together")),
         _filled("Text alone", "", {"no adapter": numbers["text alone"]}, (*SAID, "together")),
     ]
 

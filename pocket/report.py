@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocket import plots
+from pocket import halves, plots
 from pocket.evaluate import SAID
 
 README = Path(__file__).parents[1] / "README.md"
@@ -45,7 +45,13 @@ def rows(numbers: Mapping[str, Any]) -> list[Row]:
         best = best_scale(scales)
         given = f"shape by a text, look by a picture, {kind}, scale {best}"
         found.append(Row(given, scales[best], "all three 85%"))
-    return found + [Row(f"the same, plus, scale 1, {when}", shares) for when, shares in numbers["when"].items()]
+    found += [Row(f"the same, plus, scale 1, {when}", shares) for when, shares in numbers["when"].items()]
+    return found + [
+        Row(f"the left half by a picture, the right by {right}, {halves.KIND.value}, scale {halves.SCALE}: {half}",
+            shares[half], "colour and texture 80%")
+        for right, shares in numbers.get("halves", {}).items()
+        for half in ("left", "right")
+    ]  # fmt: skip
 
 
 def table(numbers: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lib_ipadapter.errors import HostError
 from lib_ipadapter.maths.attention import KeyValue
-from lib_ipadapter.maths.masks import levels, token_mask
+from lib_ipadapter.maths.masks import Box, levels, token_mask
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions
@@ -112,7 +112,7 @@ def test_a_mask_is_resized_once_for_each_size_however_many_steps_there_are(
 ) -> None:
     sizes: list[tuple[tuple[int, int], int]] = []
 
-    def counted(mask: Tensor, latent_size: tuple[int, int], tokens: int, *more: object) -> Tensor:
+    def counted(mask: Tensor, latent_size: tuple[int, int], tokens: int, *more: Box) -> Tensor:
         sizes.append((latent_size, tokens))
         return token_mask(mask, latent_size, tokens, *more)
 
@@ -134,7 +134,7 @@ def test_a_unet_that_is_resized_inside_is_refused(unet: nn.Module) -> None:
     def shrink(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         return nn.functional.interpolate(out, size=(7, 7))
 
-    handle = unet.conv_in.register_forward_hook(shrink)
+    handle = unet.get_submodule("conv_in").register_forward_hook(shrink)
     try:
         with pytest.raises(HostError, match=r"size inside the UNet \(49 tokens arrived for 8 x 8"):
             run(unet, (8, 8), [branch(unet, Region(torch.ones(8, 8)))])
