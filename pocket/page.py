@@ -98,9 +98,9 @@ def _asked() -> list[Any]:
     negative = gr.Textbox("", label="Negative prompt", elem_id=f"{TAB}_neg_prompt")
     with gr.Row():
         seed = gr.Number(-1, label="Seed (-1: by lot)", precision=0, min_width=120, elem_id=f"{TAB}_seed")
-        steps = gr.Slider(*LIMITS["steps"], STEPS, step=1, label="Steps", min_width=120, elem_id=f"{TAB}_steps")
+        steps = gr.Slider(*LIMITS["steps"], value=STEPS, step=1, label="Steps", min_width=120, elem_id=f"{TAB}_steps")
         guidance = gr.Slider(
-            *LIMITS["guidance"], GUIDANCE, step=0.5, label="CFG scale", min_width=120, elem_id=f"{TAB}_cfg_scale"
+            *LIMITS["guidance"], value=GUIDANCE, step=0.5, label="CFG scale", min_width=120, elem_id=f"{TAB}_cfg_scale"
         )
     return [prompt, negative, seed, steps, guidance]
 

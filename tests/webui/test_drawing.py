@@ -58,7 +58,7 @@ def test_strokes_of_all_layers_count() -> None:
     assert white(page_unit(today(ABOVE, BELOW))) == (0, 0, 16, 16)
 
 
-@pytest.mark.parametrize("drawing", [gradio_3(NOTHING), today(NOTHING), today(), UPLOADED], ids=str)
+@pytest.mark.parametrize("drawing", [gradio_3(NOTHING), today(NOTHING), today(), UPLOADED], ids=range(4))
 def test_where_nothing_is_drawn_the_upload_is_the_mask(drawing: Any) -> None:
     assert white(page_unit(drawing)) == (0, 0, 8, 16)
 
