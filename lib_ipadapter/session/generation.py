@@ -99,7 +99,7 @@ class Generation:
                 unit.lora_scale,
                 layers=scales,
                 scaling=EmbedsScaling(unit.embeds_scaling),
-                region=region(unit, self.host.canvas()),
+                region=region(unit, self.host.canvas),
             )
         )
         self.variants.append(variant)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PIL import Image, ImageFilter
 
 from lib_ipadapter.errors import UnitError
@@ -12,12 +14,16 @@ from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.where import Side
 
 
-def region(unit: Unit, canvas: Canvas) -> Region | None:
-    """None where the unit acts everywhere. Raises `UnitError` when there is no mask and one was asked for."""
+def region(unit: Unit, shown: Callable[[], Canvas]) -> Region | None:
+    """None where the unit acts everywhere. Raises `UnitError` when there is no mask and one was asked for.
+
+    `shown`: gives what is made; it is asked only where there may be a mask.
+    """
+    if unit.mask is None and unit.side is Side.INSIDE:
+        return None
+    canvas = shown()
     drawn = canvas.inpaint_mask if unit.side.of_inpaint else unit.mask
     if drawn is None:
-        if unit.side is Side.INSIDE:
-            return None
         raise UnitError(_none(unit.side))
     values = mask_values(_soft(as_mask(drawn), unit.mask_blur))
     return Region(1 - values if unit.side.inverted else values, canvas.box, canvas.latent_size)

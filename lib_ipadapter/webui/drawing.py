@@ -14,7 +14,7 @@ def is_drawing(value: Any) -> bool:
     """A picture with what was drawn over it; whoever calls the API sends text in place of either."""
     if not isinstance(value, Mapping):
         return False
-    return "layers" in value or (
+    return {"background", "layers", "composite"} <= set(value) or (
         set(value) == {"image", "mask"} and all(isinstance(part, Image.Image) for part in value.values())
     )
 

@@ -123,7 +123,7 @@ def test_the_encoder_sees_the_aligned_face_and_not_the_picture(
     original = ImageEncoder.encode
 
     def encode(self: ImageEncoder, image, *where):
-        seen.append(image.tobytes())
+        seen.append(encoder_view(image, 56).tobytes())
         return original(self, image, *where)
 
     monkeypatch.setattr(ImageEncoder, "encode", encode)

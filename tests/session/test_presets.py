@@ -16,7 +16,7 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session import presets as module
 from lib_ipadapter.session.presets import LONGEST_NAME, SAVED, Presets, checked_name, file_name
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.field import Type
+from lib_ipadapter.session.unit.field import PICTURES
 
 SETTINGS = {
     "model": "my, model: 😀",
@@ -46,7 +46,7 @@ def presets(tmp_path: Path) -> Presets:
 
 def test_everything_but_pictures_and_being_enabled_is_saved() -> None:
     left_out = {field.name for field in FIELDS} - {field.name for field in SAVED}
-    assert left_out == {"enabled", *(field.name for field in FIELDS if field.type is Type.PICTURE)}
+    assert left_out == {"enabled", *(field.name for field in FIELDS if field.type in PICTURES)}
 
 
 def test_what_is_saved_is_loaded_and_parsed_again_is_the_same_unit(presets: Presets) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.masks import Box
-from lib_ipadapter.model.picture import as_mask
+from lib_ipadapter.model.picture import as_mask, encoder_view
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
@@ -45,7 +45,7 @@ def values(canvas: Canvas = Canvas(), **given: Any) -> Tensor:  # noqa: B008 - f
 
 
 def test_without_a_mask_a_unit_acts_everywhere() -> None:
-    assert region(unit(), Canvas()) is None
+    assert region(unit(), lambda: Canvas()) is None
 
 
 def test_a_white_mask_changes_no_bit_and_a_black_one_is_no_unit(host: FakeHost) -> None:
@@ -84,7 +84,7 @@ def test_the_inpaint_mask_is_the_hosts_whatever_the_units_own() -> None:
 @pytest.mark.parametrize("side", [side for side in Side if side is not Side.INSIDE])
 def test_a_side_of_no_mask_is_a_sentence_that_says_what_to_do(side: Side) -> None:
     with pytest.raises(UnitError, match=rf"acts {side.value}, and .*; .*, or choose 'inside the mask'"):
-        region(unit(region=side.value), Canvas())
+        region(unit(region=side.value), lambda: Canvas())
 
 
 def test_the_region_follows_what_the_host_shows_of_the_picture(host: FakeHost) -> None:
@@ -97,16 +97,20 @@ def test_the_region_follows_what_the_host_shows_of_the_picture(host: FakeHost) -
 
 
 def test_the_reference_is_seen_whole_whatever_the_canvas_shows(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[bytes] = []
+    seen: list[tuple[bytes, int]] = []
     encode = ImageEncoder.encode
-    monkeypatch.setattr(
-        ImageEncoder, "encode", lambda self, image, *more: seen.append(image.tobytes()) or encode(self, image, *more)
-    )
+
+    def watched(self: ImageEncoder, image: Image.Image, *more: Any) -> Any:
+        seen.append((image.tobytes(), self.image_size))
+        return encode(self, image, *more)
+
+    monkeypatch.setattr(ImageEncoder, "encode", watched)
     for number, box in enumerate((Box(), Box(0.4, 0.4, 0.6, 0.6), Box(-0.2, 0.0, 1.2, 1.0))):
         host.shown = Canvas(box, inpaint_mask=left())
         with Generation(host, [unit(mask=left(), region=list(Side)[number].value)], Library()):
             host.run()
-    assert seen == [picture().tobytes()] * 3
+    assert [view for view, _ in seen] == [encoder_view(picture(), size).tobytes() for _, size in seen]
+    assert len(seen) == 3
 
 
 MASKS = {
@@ -129,7 +133,7 @@ def test_brightness_counts_or_opacity_where_anything_is_transparent(name: str) -
 def test_the_infotext_has_a_masks_hash_and_restores_the_rest() -> None:
     asked = unit(mask=left(), region="outside the mask", mask_blur=6)
     (text,) = infotext.write([asked], lambda name: name).values()
-    assert text.endswith(f"region: outside the mask, mask_blur: 6.0, mask: {asked.hashes['mask'][0][:12]}")
+    assert text.endswith(f"mask: {asked.hashes['mask'][0][:12]}, region: outside the mask, mask_blur: 6.0")
     found = infotext.read({"IP-Adapter 1": text}, 1)
     assert (found["region"], found["mask_blur"], found["mask"]) == (
         "outside the mask",

@@ -134,7 +134,7 @@ def test_no_other_file_can_be_asked_for(grid: Grid, name: str) -> None:
     option, cell = grid["Unit 1 Reference file"], api_job()
     with pytest.raises(Exception, match="no reference picture called") as refused:
         option.confirm(cell, [wanted])
-    assert str(grid.folder) not in str(refused.value).replace(repr(wanted), "")
+    assert str(grid.folder) not in str(refused.value).replace(repr(wanted[:80]), "")
     with pytest.raises(Exception, match="no reference picture called"):
         option.apply(cell, wanted, [])
 

@@ -38,7 +38,7 @@ def test_what_was_saved_is_set_again(row: Row, said: list[str]) -> None:
     unit = Unit(model="ip-adapter_sd15", scale=0.8, end=0.5, crop="pad", background="#010203")
     assert row.save("mine", *on_page(unit).values())["choices"] == ["mine"]
     loaded = dict(zip([f.name for f in SAVED], row.load("mine"), strict=True))
-    wanted = on_page(unit) | {"encoder": "Automatic"}
+    wanted = on_page(unit) | {"encoder": "Automatic", "embeds": "None", "reference_folder": "None"}
     assert {name: update["value"] for name, update in loaded.items()} == wanted
     assert ["is saved" in sentence for sentence in said] == [True]
 
