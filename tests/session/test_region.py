@@ -39,13 +39,13 @@ def generate(host: FakeHost, *units: Unit) -> Tensor:
 
 
 def values(canvas: Canvas = Canvas(), **given: Any) -> Tensor:  # noqa: B008 - frozen
-    found = region(unit(**given), canvas)
+    found = region(unit(**given), lambda: canvas)
     assert found is not None
     return found.mask
 
 
 def test_without_a_mask_a_unit_acts_everywhere() -> None:
-    assert region(unit(), lambda: Canvas()) is None
+    assert region(unit(), Canvas) is None
 
 
 def test_a_white_mask_changes_no_bit_and_a_black_one_is_no_unit(host: FakeHost) -> None:
@@ -84,7 +84,7 @@ def test_the_inpaint_mask_is_the_hosts_whatever_the_units_own() -> None:
 @pytest.mark.parametrize("side", [side for side in Side if side is not Side.INSIDE])
 def test_a_side_of_no_mask_is_a_sentence_that_says_what_to_do(side: Side) -> None:
     with pytest.raises(UnitError, match=rf"acts {side.value}, and .*; .*, or choose 'inside the mask'"):
-        region(unit(region=side.value), lambda: Canvas())
+        region(unit(region=side.value), Canvas)
 
 
 def test_the_region_follows_what_the_host_shows_of_the_picture(host: FakeHost) -> None:
