@@ -14,6 +14,8 @@ from pocket.scenes import BACKGROUNDS, COLOURS, COLUMN, RADIUS, SIZE, Scene, Thi
 
 Plane = NDArray[np.floating[Any]]
 """``[SIZE, SIZE]``"""
+Pixels = NDArray[np.floating[Any]]
+"""``[SIZE, SIZE, 3]``"""
 
 SHADE = 0.42
 """What a texture's dark parts keep of the colour."""
@@ -35,14 +37,14 @@ def close_up_of(scene: Scene) -> Image.Image:
 
 def draw_array(scene: Scene) -> NDArray[np.uint8]:
     """``[SIZE, SIZE, 3]``"""
-    picture = np.tile(np.array(BACKGROUNDS[scene.background], np.float32), (SIZE, SIZE, 1))
+    picture: Pixels = np.tile(np.array(BACKGROUNDS[scene.background], np.float32), (SIZE, SIZE, 1))
     grain = _grain(scene.grain) if scene.style == "watercolour" else None
     for thing in scene.things:
         picture = _paint(picture, thing, scene.style, grain)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _paint(picture: NDArray[np.float32], thing: Thing, style: str, grain: Plane | None) -> NDArray[np.float32]:
+def _paint(picture: Pixels, thing: Thing, style: str, grain: Plane | None) -> Pixels:
     radius = RADIUS[thing.size]
     x, y = _grid(COLUMN[thing.place] * SIZE + thing.offset[0], SIZE / 2 + thing.offset[1])
     distance = _distance(thing.shape, x, y, radius)

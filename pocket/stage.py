@@ -89,8 +89,8 @@ def _step(
 
 @torch.no_grad()
 def _follow(average: nn.Module, module: nn.Module, decay: float) -> None:
-    mine: list[torch.Tensor] = [*average.parameters()]
-    theirs: list[torch.Tensor] = [*module.parameters()]
+    mine: list[Tensor] = [*average.parameters()]
+    theirs: list[Tensor] = [*module.parameters()]
     torch._foreach_lerp_(mine, theirs, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 

@@ -273,3 +273,15 @@ def test_without_a_picture_the_preview_is_hidden() -> None:
     update, note = show_view(None)
     assert update["visible"] is False
     assert note == ""
+
+
+def test_both_tabs_have_every_component_under_a_name_of_their_own() -> None:
+    """The WebUI makes both in one page, where a name that stands twice would move the other tab's."""
+    with gr.Blocks() as blocks:
+        for tab in ("txt2img", "img2img"):
+            panel.build(tab, 3, LISTS, nowhere)
+    ids = [block.elem_id for block in blocks.blocks.values() if getattr(block, "elem_id", None)]
+    assert len(ids) == len(set(ids))
+    one, other = ({i.replace(tab, "") for i in ids if tab in i} for tab in ("txt2img", "img2img"))
+    assert one == other
+    assert {"ip_adapter__get_start", "ip_adapter__get_cancel", "ip_adapter__unload"} <= one
