@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from tqdm import tqdm
 
+from lib_ipadapter.session.unit import TOPICS
+from lib_ipadapter.session.unit.field import Field, Type, fields_of
 from pocket.examples import EXAMPLES
 from pocket.examples.example import Example, parsed
 from pocket.examples.pictures import PICTURES
@@ -21,12 +23,17 @@ DOCS = Path(__file__).parents[1] / "docs"
 TEXT, SHEETS = DOCS / "features.md", DOCS / "features"
 HEAD = """# What a unit can do
 
+Every field of a unit by topic, as the panel folds them; in the API fields go by name, and what is left out takes its
+default. A picture is base64, bare or as a data URI; a path or an address is refused.
+
 Each picture below was drawn by the pocket model, and each payload is run by a test: send it to `/sdapi/v1/txt2img`,
 with pictures in base64 where their names stand ([these](features/pictures)) and a model of your own.
 Left of the line is what goes in, right of it what comes out, always with the same noise. A small world is not the large
 one: what the published adapters make of a setting differs in strength. `python -m pocket.features` makes this page.
 """
-TILE, MARGIN, CAPTION, ROW = 160, 24, 34, 6
+EVERYDAY = "Picture, adapter, scale"
+"""Heading of the topic that has no title in the page."""
+TILE, MARGIN, CAPTION, ROW = 160, 24, 34, 5
 """Pixels; pictures in a row."""
 
 
@@ -67,34 +74,54 @@ def _tile(
     sheet: Image.Image, pen: ImageDraw.ImageDraw, one: tuple[Image.Image, str], at: tuple[int, int], ink: str = FAINT
 ) -> None:
     image, caption = one
-    sheet.paste(rounded(image, TILE), at)
+    sheet.paste(rounded(ImageOps.pad(image.convert("RGB"), (TILE, TILE), color=PAPER), TILE), at)
     pen.text((at[0] + TILE / 2, at[1] + TILE + CAPTION / 2), caption, ink, font(15), anchor="mm")
 
 
-def page(examples: Iterable[Example] = EXAMPLES) -> str:
+def page() -> str:
     """The whole text."""
-    return "\n".join([HEAD, *map(section, examples)])
+    return "\n".join([HEAD, *(part(title) for title in TOPICS)])
+
+
+def part(title: str) -> str:
+    """One topic: its fields, and what they do."""
+    fields = fields_of(TOPICS[title])
+    rows = [f"| `{f.name}` | {shown(f.default)} | {within(f)} | {f.about} |" for f in fields]
+    table = "\n".join(["| field | default | values | meaning |", "|---|---|---|---|", *rows])
+    return "\n".join([f"## {title or EVERYDAY}\n\n{table}\n", *map(section, EXAMPLES[title])])
+
+
+def shown(value: Any) -> str:
+    """A default, as JSON has it."""
+    return "" if value in (None, ()) else f"`{json.dumps(value)}`"
+
+
+def within(field: Field) -> str:
+    """What a field may hold."""
+    if field.type in (Type.NUMBER, Type.INTEGER):
+        return f"{field.minimum:g} to {field.maximum:g}"
+    return ", ".join(f"`{choice}`" for choice in field.choices) or field.type.value
 
 
 def section(example: Example) -> str:
     """One feature's part of it."""
-    said = f"{example.about} Prompt: *{example.prompt or 'none'}*."
+    said = f"{example.about}" + (f" Prompt: *{example.prompt or 'none'}*." if example.drawn else "")
     payload = json.dumps(example.payload, indent=2, ensure_ascii=False)
-    return (
-        f"## {example.title}\n\n{said}\n\n![{example.title}](features/{example.name}.png)\n\n```json\n{payload}\n```\n"
-    )
+    picture = [f"![{example.title}](features/{example.name}.png)"] if example.drawn else []
+    return "\n\n".join([f"### {example.title}", said, *picture, f"```json\n{payload}\n```"]) + "\n"
 
 
 def main(
     only: Annotated[list[str] | None, typer.Argument(help="Names of examples; all, if not given.")] = None,
 ) -> None:
     """Draw the examples and write the page."""
-    wanted = [example for example in EXAMPLES if not only or example.name in only]
+    known = [example for examples in EXAMPLES.values() for example in examples]
+    wanted = [example for example in known if not only or example.name in only]
     (SHEETS / "pictures").mkdir(parents=True, exist_ok=True)
     for name in {name for example in wanted for name in example.pictures}:
         PICTURES[name.removesuffix(".png")]().save(SHEETS / "pictures" / name)
     studio = Studio()
-    for example in tqdm(wanted, "drawing", unit="sheet"):
+    for example in tqdm([example for example in wanted if example.drawn], "drawing", unit="sheet"):
         draw_sheet(studio, example).save(SHEETS / f"{example.name}.png", optimize=True)
     TEXT.write_text(page(), encoding="utf-8")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
 from lib_ipadapter.webui.api import parse_units
@@ -53,8 +54,8 @@ def test_the_page_on_faces_shows_every_field_that_faces_have() -> None:
     assert shown >= {field.name for field in fields_of(Face)}
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_the_table_of_fields_is_that_of_the_code(field) -> None:
+@pytest.mark.parametrize("field", fields_of(Everyday), ids=lambda field: field.name)
+def test_the_table_of_everyday_fields_is_that_of_the_code(field) -> None:
     shown = "" if field.default is None else f"`{json.dumps(field.default)}`"
     assert re.search(
         rf"^\| `{field.name}` \| *{re.escape(shown)} *\| {re.escape(field.about)} \|$", README, re.MULTILINE

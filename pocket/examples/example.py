@@ -43,6 +43,7 @@ class Example:
     about: str
     """What there is to see, and what the feature is for."""
     cells: tuple[Cell, ...]
+    """With only one there is nothing to see, and no picture."""
     shown: int = -1
     """The cell whose payload is given."""
     prompt: str = ""
@@ -54,6 +55,11 @@ class Example:
         cell = self.cells[self.shown]
         prompt = self.prompt if cell.prompt is None else cell.prompt
         return {"prompt": prompt, "alwayson_scripts": {"IP-Adapter": {"args": list(cell.units)}}}
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a picture of it."""
+        return len(self.cells) > 1
 
     @property
     def pictures(self) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from pocket.draw import draw
-from pocket.scenes import Scene, Thing
+from pocket.scenes import BACKGROUNDS, SIZE, Scene, Thing
 
 
 def scene(shape: str, colour: str, texture: str, background: str) -> Image.Image:
@@ -16,9 +16,37 @@ def scene(shape: str, colour: str, texture: str, background: str) -> Image.Image
     return draw(Scene((Thing(shape, colour, texture, "big", "centre"),), background, "flat"))
 
 
+def side_by_side(*names: str) -> Image.Image:
+    """Pictures in a row: a wide one."""
+    row = [PICTURES[name]() for name in names]
+    wide = Image.new("RGB", (sum(image.width for image in row), row[0].height))
+    for number, image in enumerate(row):
+        wide.paste(image, (number * image.width, 0))
+    return wide
+
+
+def half(left: bool) -> Image.Image:
+    """A mask of one half."""
+    mask = Image.new("L", (SIZE, SIZE), 0 if left else 255)
+    mask.paste(255 if left else 0, (0, 0, SIZE // 2, SIZE))
+    return mask
+
+
+def cut_out() -> Image.Image:
+    """A thing without its background."""
+    image = scene("star", "red", "checked", "white").convert("RGBA")
+    white = ImageChops.difference(image.convert("RGB"), Image.new("RGB", image.size, BACKGROUNDS["white"]))
+    image.putalpha(white.convert("L").point(lambda value: 255 if value > 12 else 0))
+    return image
+
+
 PICTURES: Mapping[str, Callable[[], Image.Image]] = {
     "purple-stripes": partial(scene, "circle", "purple", "striped", "cream"),
     "red-checks": partial(scene, "star", "red", "checked", "sky"),
     "teal-spots": partial(scene, "ring", "teal", "spotted", "rose"),
+    "wide": partial(side_by_side, "purple-stripes", "teal-spots"),
+    "cut-out": cut_out,
+    "left-half": partial(half, left=True),
+    "right-half": partial(half, left=False),
 }
 """Name -> what draws it."""

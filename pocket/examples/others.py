@@ -1,0 +1,60 @@
+"""Passes, what to lead away from, and what was saved before."""
+
+from __future__ import annotations
+
+from pocket.examples.example import Cell, Example, picture, unit
+
+PASSES = (
+    Example(
+        "passes",
+        "Hires fix, detailers",
+        "`passes` chooses hires fix's first or second pass. `detailer` chooses the passes that ADetailer and its like"
+        " make inside a job: `only` gives the faces a reference of their own. (Add `ip_adapter` to ADetailer's script"
+        " names in its settings.)",
+        (Cell("", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),),
+    ),
+    Example(
+        "reference",
+        "The job's own picture",
+        "`input` takes img2img's input picture: in the Batch tab each file is its own reference, in Loopback each"
+        " loop's input. `folder` takes the picture of the same name from the folder in *Settings → IP-Adapter*.",
+        (Cell("", (unit(reference="input"),)),),
+    ),
+)
+
+NEGATIVE = (
+    Example(
+        "negative",
+        "A negative picture, and noise",
+        "A picture to lead away from. Noise without one spoils the reference itself, and leads away from the rubble:"
+        " what is clear in the reference becomes clearer.",
+        (
+            Cell("none", (unit("purple-stripes", scale=0.5),)),
+            Cell("negative", (unit("purple-stripes", scale=0.5, negative_image=picture("teal-spots")),)),
+            Cell("noise", (unit("purple-stripes", scale=0.5, noise=0.5),)),
+            Cell("noise, shuffle", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind="shuffle"),)),
+        ),
+        shown=1,
+        prompt="a star",
+    ),
+)
+
+SAVED = (
+    Example(
+        "embeds",
+        "A prompt without its picture",
+        "*Save as image prompt* in the page, `POST /ip-adapter/encode`, or `python -m lib_ipadapter encode` writes what"
+        " the adapter made of the pictures, a few kB; it is chosen by name, and needs neither picture nor encoder.",
+        (Cell("", (unit(embeds="dusk"),)),),
+    ),
+)
+
+FACES = (
+    Example(
+        "face",
+        "Faces",
+        "A face in the picture, found by `insightface` where it is installed, or one that was saved:"
+        " see [faces](faceid.md).",
+        (Cell("", ({"model": "ip-adapter-faceid_sd15", "face": "ada", "lora_scale": 0.8},)),),
+    ),
+)

@@ -1,0 +1,34 @@
+"""Several pictures in one unit."""
+
+from __future__ import annotations
+
+from pocket.examples.example import Cell, Example, picture, unit
+
+BOTH = {"images": [picture("teal-spots")], "scale": 0.8}
+
+REFERENCES = (
+    Example(
+        "several",
+        "Several pictures as one prompt",
+        "Side by side (`concat`) each keeps its own tokens and the sampler chooses between them; an `average` is one"
+        " picture between them; `subtract` takes away from the first what the second has. `weights` says how much each"
+        " counts.",
+        (
+            Cell("the first alone", (unit("purple-stripes", scale=0.8),)),
+            Cell("concat", (unit("purple-stripes", **BOTH),)),
+            Cell("average", (unit("purple-stripes", combine="average", **BOTH),)),
+            Cell("average, 1 to 3", (unit("purple-stripes", combine="average", weights=[1, 3], **BOTH),)),
+            Cell("subtract", (unit("purple-stripes", combine="subtract", **BOTH),)),
+        ),
+        shown=3,
+        prompt="a triangle",
+    ),
+    Example(
+        "batch",
+        "Each picture for its own picture of the batch",
+        "With `batch` the first picture of a batch gets the first reference, the second the second, and so on from the"
+        " start again; counting goes on over the batches of a job.",
+        (Cell("", (unit(images=[picture("purple-stripes"), picture("red-checks")], combine="batch"),)),),
+        prompt="a cross",
+    ),
+)

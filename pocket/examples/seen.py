@@ -1,0 +1,37 @@
+"""How the image encoder is shown the picture."""
+
+from __future__ import annotations
+
+from pocket.examples.example import Cell, Example, picture, unit
+
+SEEN = (
+    Example(
+        "crop",
+        "What becomes of the edges",
+        "The encoder sees a square. `center` leaves the ends of a wide picture out, `squash` and `pad` keep all of it"
+        " smaller, `tiles` looks at one square after another and puts their tokens side by side.",
+        tuple(Cell(crop, (unit("wide", crop=crop, scale=0.8),)) for crop in ("center", "squash", "pad", "tiles")),
+        prompt="a square",
+    ),
+    Example(
+        "image-mask",
+        "Look only here",
+        "A mask on the reference: what is black is hidden behind the background's colour before the encoder looks.",
+        (
+            Cell("all of it", (unit("wide", crop="squash"),)),
+            Cell("the left half", (unit("wide", crop="squash", image_mask=picture("left-half")),)),
+            Cell("the right half", (unit("wide", crop="squash", image_mask=picture("right-half")),)),
+        ),
+        prompt="a square",
+    ),
+    Example(
+        "background",
+        "Behind what is transparent",
+        "White, unless another colour is chosen; here it is seen in the picture that is made.",
+        tuple(
+            Cell(colour, (unit("cut-out", background=colour, scale=0.9),))
+            for colour in ("#f8f8f8", "#c6f0d2", "#c4e2fc")
+        ),
+        prompt="a circle",
+    ),
+)
