@@ -12,14 +12,16 @@ import gradio as gr
 import typer
 
 from lib_ipadapter.errors import IPAdapterError
-from lib_ipadapter.webui import models, panel, paste
+from lib_ipadapter.webui import models, panel, paste, saved_prompts
 from lib_ipadapter.webui.api import parse_units
 from lib_ipadapter.webui.controls import Lists
-from pocket import parameters, ship
+from pocket import parameters
 from pocket.parameters import LIMITS, Settings
 from pocket.studio import GUIDANCE, SAMPLER, STEPS, Studio
 
 ROOT = Path(__file__).resolve().parents[1]
+SAVED = ROOT / "outputs" / "page"
+"""Where presets and image prompts are put."""
 TAB, UNITS = "txt2img", 3
 ABOUT = """# IP-Adapter
 
@@ -73,13 +75,17 @@ def drawer(studio: Studio) -> Callable[..., tuple[Any, str]]:
 
 
 def lists_of(studio: Studio) -> Lists:
-    """What there is to choose from: the files that ship with the project."""
-    folders, unet = [ship.WEIGHTS], studio.pipeline.unet
+    """What there is to choose from: the files that ship with the project, and what was saved in the page."""
+    host, unet = studio.host, studio.pipeline.unet
+    folders = host.adapter_folders()
     return Lists(
         models=lambda: models.choices(folders, unet),
         resolve=lambda name: models.choice(name, folders, unet),
-        encoders=lambda: models.encoder_names([ship.ENCODER]),
+        encoders=lambda: models.encoder_names(host.encoder_folders()),
         faces=lambda: models.faces(folders),
+        prompts=lambda: saved_prompts.choices(folders),
+        save_prompt=lambda name, values: saved_prompts.save(name, values, host),
+        presets=models.presets(folders[0] / "presets", host.adapter_folders),
     )
 
 
@@ -121,7 +127,7 @@ def main(
     browser: Annotated[bool, typer.Option(help="Open the page at once.")] = True,
 ) -> None:
     """Try the extension in a browser, without a WebUI and without a download."""
-    launch(build(Studio()), server_port=port, inbrowser=browser)
+    launch(build(Studio(SAVED)), server_port=port, inbrowser=browser)
 
 
 if __name__ == "__main__":

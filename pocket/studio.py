@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +25,14 @@ STEPS, GUIDANCE, SAMPLER = 16, 6.0, "dpm++2m"
 class Studio:
     """Nothing here knows that the model is a small one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *homes: Path) -> None:
+        """`homes`: folders for what a user saves, and for adapters beside those that ship."""
         cpu = torch.device("cpu")
         self.pipeline: Any = read_pipeline(ship.CHECKPOINT, cpu, torch.float32, Beside(tokenizer=ship.TOKENIZER))
         self.pipeline.set_progress_bar_config(disable=True)
         use_sampler(self.pipeline, SAMPLER)
-        self.host = DiffusersHost(self.pipeline, adapter_folders=[ship.WEIGHTS], encoder_folders=[ship.ENCODER])
+        folders = [*homes, ship.WEIGHTS]
+        self.host = DiffusersHost(self.pipeline, adapter_folders=folders, encoder_folders=[ship.ENCODER])
         self.library = Library()
 
     def draw(self, prompt: str, seed: int, *units: Unit, **more: Any) -> Image.Image:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page as Browser
 
 from tests.live.client import Pixels
 
-PATIENCE = 15_000
+PATIENCE = 30_000
 """Milliseconds for anything that the server computes."""
 
 

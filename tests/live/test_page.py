@@ -198,7 +198,7 @@ def test_a_picture_is_pasted_from_the_clipboard_into_the_open_unit(open_page: Op
     pictures.reference().save(file, "PNG")
     page.browser.locator("body").evaluate(PASTE, base64.b64encode(file.getvalue()).decode())
     expect(page.field("view", 2)).to_be_visible(timeout=PATIENCE)
-    expect(page.field("note", 2)).to_contain_text(content_hash(pictures.reference())[:12])
+    expect(page.field("note", 2).locator(".prose")).to_contain_text(content_hash(pictures.reference())[:12])
     expect(page.field("view", 1)).to_be_hidden()
 
 

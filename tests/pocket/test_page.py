@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit import Unit
 from pocket import page, parameters, ship
 from pocket.demo import REFERENCES
 from pocket.draw import draw
@@ -34,8 +34,8 @@ ASKED = Settings("a star", "red", seed=3, steps=4, guidance=5.0)
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    return Studio(tmp_path_factory.mktemp("saved"))
 
 
 @pytest.fixture
@@ -51,12 +51,11 @@ def client(blocks: gr.Blocks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clien
     blocks.close(verbose=False)
 
 
-def values(asked: Settings, *units: dict[str, Any]) -> list[Any]:
-    """What the components hold: `asked`, and units by field name."""
-    said = [asked.prompt, asked.negative, asked.seed, asked.steps, asked.guidance]
-    given = [*units, {}, {}, {}][: page.UNITS]
-    plain = {"enabled": False, "model": "None", "encoder": "Automatic", "face": "None"}
-    return [*said, *((plain | unit).get(f.name, f.default) for unit in given for f in FIELDS)]
+def values(blocks: gr.Blocks, asked: Settings, **chosen: Any) -> list[Any]:
+    """What the components hold when the page opens, but for `asked` and what is `chosen` in the first unit."""
+    said = {f"ip_adapter_txt2img_unit_1_{name}": value for name, value in chosen.items()}
+    components = next(f for f in blocks.fns.values() if f.api_name == "generate").inputs[5:]
+    return [*astuple(asked), *(said.get(component.elem_id, component.value) for component in components)]
 
 
 def expected(studio: Studio, asked: Settings, *units: Unit) -> np.ndarray:
@@ -64,10 +63,12 @@ def expected(studio: Studio, asked: Settings, *units: Unit) -> np.ndarray:
     return np.asarray(studio.draw(asked.prompt, asked.seed, *units, negative_prompt=asked.negative, **options))
 
 
-def test_a_browser_gets_the_models_picture_bit_for_bit(client: Client, studio: Studio, tmp_path: Path) -> None:
+def test_a_browser_gets_the_models_picture_bit_for_bit(
+    client: Client, blocks: gr.Blocks, studio: Studio, tmp_path: Path
+) -> None:
     draw(REFERENCES[0]).save(tmp_path / "reference.png")
     chosen = {"enabled": True, "image": handle_file(str(tmp_path / "reference.png")), "model": MODEL, "scale": 0.75}
-    gallery, infotext = client.predict(*values(ASKED, chosen), api_name="/generate")
+    gallery, infotext = client.predict(*values(blocks, ASKED, **chosen), api_name="/generate")
     made = np.asarray(Image.open(gallery["value"][0]["image"]))
     wanted = unit(Kind.BASE, draw(REFERENCES[0]), 0.75)
     assert np.array_equal(made, expected(studio, ASKED, wanted))
@@ -76,17 +77,17 @@ def test_a_browser_gets_the_models_picture_bit_for_bit(client: Client, studio: S
     assert f'IP-Adapter 1: "model: {MODEL}, scale: 0.75' in infotext
 
 
-def test_a_seed_by_lot_is_in_the_parameters_and_brings_the_picture_back(studio: Studio) -> None:
-    first, infotext = page.drawer(studio)(*values(replace(ASKED, seed=-1)))
+def test_a_seed_by_lot_is_in_the_parameters_and_brings_the_picture_back(blocks: gr.Blocks, studio: Studio) -> None:
+    first, infotext = page.drawer(studio)(*values(blocks, replace(ASKED, seed=-1)))
     asked, _ = parameters.read(infotext)
     assert asked.seed >= 0
-    again, _ = page.drawer(studio)(*values(asked))
+    again, _ = page.drawer(studio)(*values(blocks, asked))
     assert np.array_equal(*(np.asarray(Image.open(shown.value[0]["image"]["path"])) for shown in (first, again)))
 
 
-def test_what_a_user_must_do_is_said(studio: Studio) -> None:
+def test_what_a_user_must_do_is_said(blocks: gr.Blocks, studio: Studio) -> None:
     with pytest.raises(gr.Error, match="without a reference picture"):
-        page.drawer(studio)(*values(ASKED, {"enabled": True, "model": MODEL}))
+        page.drawer(studio)(*values(blocks, ASKED, enabled=True, model=MODEL))
 
 
 def test_pasted_parameters_are_put_into_the_components(blocks: gr.Blocks) -> None:
