@@ -175,7 +175,7 @@ def _read_safetensors(path: Path, *, shapes_only: bool, only: Collection[str] | 
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
-    """Of a file that `safe_open` has found to be sound; asked for one shape after another it takes three times as long."""
+    """Of a file that `safe_open` has found to be sound; asked for shapes one by one that takes three times as long."""
     with path.open("rb") as file:
         return json.loads(file.read(int.from_bytes(file.read(8), "little")))
 

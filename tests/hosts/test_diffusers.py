@@ -177,7 +177,7 @@ def test_progress_goes_from_nothing_to_less_than_one_with_every_sampler(models: 
     pipeline = tiny_pipeline()
     use_sampler(pipeline, name)
     seen: list[float] = []
-    with host_of(pipeline, models).follow(lambda progress, _: seen.append(progress)):
+    with host_of(pipeline, models).follow(lambda progress, *_: seen.append(progress)):
         sample(pipeline)
     assert seen[0] == 0.0
     assert seen == sorted(seen)
