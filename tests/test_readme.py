@@ -88,7 +88,9 @@ def test_there_are_messages_to_check() -> None:
 
 def test_every_route_is_in_the_readme() -> None:
     source = (ROOT / "lib_ipadapter" / "webui" / "routes.py").read_text(encoding="utf-8")  # importing it takes a WebUI
-    there = {f"{method} {path}" for method, path in re.findall(r'\("(GET|POST)", "(/ip-adapter/\w+)", ', source)}
+    there = {
+        f"{method} {path}" for method, path in re.findall(r'\("(GET|POST|PUT|DELETE)", "(/ip-adapter/\w+)", ', source)
+    }
     assert there
     assert set(re.findall(r"^\| `([A-Z]+ /ip-adapter/\w+)` \|", README, re.MULTILINE)) == there
 
