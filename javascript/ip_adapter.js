@@ -69,7 +69,7 @@ window.ipAdapter = {
             badge = here.make("span", {class: "ip-adapter-badge"});
             label.append(badge);
         }
-        badge.textContent = active === 0 ? "" : units.length === 1 ? "active" : `${active} active`;
+        badge.textContent = active === 0 ? "" : Math.max(units.length, tabs.length) === 1 ? "active" : `${active} active`;
         badge.hidden = active === 0;
     }
 

@@ -13,6 +13,13 @@ from lib_ipadapter.webui import compat
 OTHERS = {
     "refresh": "Looks for models, encoders and faces again.",
     "view": "What is left of the picture when the encoder has cut it to its square.",
+    "save_name": "What the image prompt that is saved shall be called.",
+    "save": "Writes what the encoder makes of this unit's pictures, to be used without them.",
+    "preset": "A unit's settings without its pictures, by a name.",
+    "preset_load": "Sets this unit as the preset says.",
+    "preset_save": "Keeps this unit's settings under the name that is chosen or typed.",
+    "preset_delete": "Forgets the preset that is chosen.",
+    "clear_cache": "Deletes encoded pictures from the disk; each is encoded anew when it is used again.",
     "unload": "Frees the memory of adapters and encoders; the next picture reads them again.",
 }
 """End of an elem_id -> what is to be said of a control that is no field."""
