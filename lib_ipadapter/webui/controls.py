@@ -36,6 +36,10 @@ WIDE = (
 """Types whose components have a row of their own; of others two share one."""
 
 
+SAVE = "save"
+"""Beside the components of fields: what saves an image prompt."""
+
+
 @dataclass(frozen=True)
 class Lists:
     """What there is to choose from."""
@@ -95,7 +99,8 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         if topic is not Everyday:
             found |= _folded(title, fields_of(topic), elem_id, lists, refreshes)
 
-    saved_prompts.build(elem_id, [found[field.name] for field in FIELDS], lists.save_prompt, found["embeds"])
+    components = [found[field.name] for field in FIELDS]
+    saved_prompts.connect(found[SAVE], components, lists.save_prompt, found["embeds"])
     preview.follow(found, view, note)
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
     return UnitControls({field.name: found[field.name] for field in FIELDS}, note, tuple(refreshes))
@@ -119,6 +124,8 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, ref
                         refreshes.append(compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh"))
                     if field.type is Type.PICTURES:
                         _gallery(found[field.name], field, elem_id)
+        if any(field.type is Type.EMBEDS for field in fields):
+            found[SAVE] = saved_prompts.build(elem_id)
     return found
 
 

@@ -53,8 +53,21 @@ def encode(values: Mapping[str, Any], host: Host) -> SavedPrompt:
     return LIBRARY.image_prompt(unit, file.path, host)
 
 
-def build(elem_id: str, components: Sequence[Any], save_as: Save, saved: gr.Dropdown) -> None:
-    """A name and a button. `saved`: the list in which the new name then stands."""
+def build(elem_id: str) -> tuple[gr.Textbox, gr.Button]:
+    """A name and a button, for `connect`."""
+    with gr.Row(elem_classes=["ip-adapter-model"]):
+        name = gr.Textbox(
+            label="Save as image prompt", placeholder="a name", max_lines=1, elem_id=f"{elem_id}_save_name"
+        )
+        button = gr.Button("Save", size="sm", elem_id=f"{elem_id}_save", min_width=60)
+    # What was typed last is nobody's default.
+    name.do_not_save_to_config = True  # pyright: ignore[reportAttributeAccessIssue]
+    return name, button
+
+
+def connect(row: tuple[gr.Textbox, gr.Button], components: Sequence[Any], save_as: Save, saved: gr.Dropdown) -> None:
+    """The button saves what a unit's `components` show. `saved`: the list in which the new name then stands."""
+    name, button = row
 
     def click(name: str, *values: Any) -> Any:
         try:
@@ -65,11 +78,4 @@ def build(elem_id: str, components: Sequence[Any], save_as: Save, saved: gr.Drop
         compat.say(f"IP-Adapter: {name.strip()} is saved; choose it under {saved.label}.")
         return gr.update(choices=list(names))
 
-    with gr.Row(elem_classes=["ip-adapter-model"]):
-        name = gr.Textbox(
-            label="Save as image prompt", placeholder="a name", max_lines=1, elem_id=f"{elem_id}_save_name"
-        )
-        button = gr.Button("Save", size="sm", elem_id=f"{elem_id}_save", min_width=60)
-    # What was typed last is nobody's default.
-    name.do_not_save_to_config = True  # pyright: ignore[reportAttributeAccessIssue]
     button.click(click, [name, *components], [saved], show_progress="hidden")
