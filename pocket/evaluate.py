@@ -30,8 +30,10 @@ from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, Studio, unit
 
 ROOT = Path(__file__).parents[1]
 MEMORY = ROOT / "outputs" / "pocket" / "judged.jsonl"
+ROOMS = ("maths", "model", "patch", "session", "hosts")
+"""Of the package, by which pictures are made; nobody's panel changes what a judge sees."""
 CODE = (
-    *sorted((ROOT / "lib_ipadapter").rglob("*.py")),
+    *(path for room in ROOMS for path in sorted((ROOT / "lib_ipadapter" / room).rglob("*.py"))),
     *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "halves", "judge", "scenes", "studio")),
     ship.CHECKPOINT.with_suffix(".yaml"),
     ship.ENCODER / "config.json",
