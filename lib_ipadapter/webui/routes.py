@@ -29,8 +29,8 @@ WATCHED = "/sdapi/v1/options"
 """The route whose protection (``--api-auth``, or what else a WebUI puts there) ours get too."""
 
 
-IN_BODY: Any = Body()
-"""A parameter that comes as a key of the request's JSON; the WebUI's fastapi (0.94) knows no ``Annotated``."""
+NAME, UNIT = Body(), Body()
+"""Parameters that come as keys of the request's JSON; the WebUI's fastapi (0.94) knows no ``Annotated``."""
 
 
 def get_models() -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def get_presets() -> dict[str, dict[str, Any]]:
     return {name: presets.load(name) for name in presets.names()}
 
 
-def put_preset(name: str = IN_BODY, unit: dict[str, Any] = IN_BODY) -> dict[str, str]:
+def put_preset(name: str = NAME, unit: dict[str, Any] = UNIT) -> dict[str, str]:
     """Saves a unit's settings under a name; pictures in it are not looked at."""
     try:
         pictures = {field.name for field in FIELDS if field.type in PICTURES}
