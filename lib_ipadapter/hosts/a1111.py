@@ -6,7 +6,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import nn
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.hosts.a1111_canvas import canvas_of
+from lib_ipadapter.hosts.a1111_steps import DenoiserSteps, first_item, item_at_hand
 from lib_ipadapter.maths.precision import without_autocast
-from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session import presets
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep, Canvas
@@ -39,10 +39,17 @@ COMFYUI = ("ipadapter", "clip_vision")
 
 
 class A1111Host:
-    """The WebUI, for one processing object, or for work outside of any."""
+    """The WebUI, for one processing object, or for work outside of any. `within`: the jobs that it is inside of."""
 
-    def __init__(self, processing: Any = None, fail: Callable[[IPAdapterError], None] | None = None) -> None:
+    def __init__(
+        self,
+        processing: Any = None,
+        fail: Callable[[IPAdapterError], None] | None = None,
+        *,
+        within: Sequence[Any] = (),
+    ) -> None:
         self._fail = fail
+        self._within = item_at_hand(within[0]) if within else None
         # Weakly: the end of the processing object is what closes a generation that an exception left open.
         self._processing = weakref.ref(processing) if processing is not None else lambda: None
         self.device = torch.device(devices.device)
@@ -56,7 +63,7 @@ class A1111Host:
     @contextmanager
     def follow(self, begin_step: BeginStep) -> Iterator[None]:
         """Listens to the denoiser and to what it hands its model."""
-        steps = DenoiserSteps(begin_step, first_item(self._processing()))
+        steps = DenoiserSteps(begin_step, first_item(self._processing()), self._within)
         script_callbacks.on_cfg_denoiser(steps.on_cfg_denoiser, name="ip_adapter")
         try:
             yield
@@ -116,94 +123,11 @@ def notice(processing: Any, sentence: str) -> None:
     processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
 
 
-class DenoiserSteps:
-    """The rows of each denoiser step, announced as the denoiser hands them to its model.
-
-    Its callback (sd_samplers_cfg_denoiser.py:211) tells all rows of a step, before the denoiser decides to leave some
-    out or to divide them. The model that wraps the UNet is then called with the next so many of them; whether tiles
-    repeat these rows in many UNet calls no longer matters.
-    """
-
-    def __init__(self, begin_step: BeginStep, first: int = 0) -> None:
-        self.begin_step = begin_step
-        self.first = first
-        """Pictures of the job in earlier batches."""
-        self.progress = 0.0
-        self.roles: list[Role] = []
-        self.items: list[int] = []
-        self._model: nn.Module | None = None
-        self._watched = ExitStack()
-
-    def on_cfg_denoiser(self, params: script_callbacks.CFGDenoiserParams) -> None:
-        """A step begins."""
-        # `sampling_step` of the callback lags behind; the denoiser's own count is what the sampler really does.
-        self.progress = params.denoiser.step / params.denoiser.total_steps
-        self.roles = step_roles(params)
-        self.items = [self.first + item for item in step_items(params)]
-        self._watch(params.denoiser.inner_model)
-
-    def before_model(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """The denoiser calls its model with the next rows."""
-        rows = len(args[0])
-        self.begin_step(self.progress, self.roles[:rows], self.items[:rows])
-        self.roles, self.items = self.roles[rows:], self.items[rows:]
-
-    def after_model(self, *_: Any) -> None:
-        """The model has returned or failed: until it is called again, whoever calls the UNet gets no image tokens.
-
-        An exception may leave hooks behind until the processing object is collected; they do nothing until then.
-        """
-        self.begin_step(self.progress, [], [])
-
-    def close(self) -> None:
-        """Lets go of the model."""
-        self._watched.close()
-        self._model = None
-
-    def _watch(self, model: nn.Module) -> None:
-        """A refiner puts another model in place in the middle of sampling."""
-        if model is not self._model:
-            self.close()
-            self._watched.callback(model.register_forward_pre_hook(self.before_model).remove)
-            self._watched.callback(model.register_forward_hook(self.after_model, always_call=True).remove)
-            self._model = model
-
-
-def step_roles(params: script_callbacks.CFGDenoiserParams) -> list[Role]:
-    """Roles of a step's rows: first every conditional one (several per picture with AND), then all others.
-
-    InstructPix2Pix has two kinds of others, with and without its own picture; to the prompt both are unconditional.
-    """
-    conditional = params.text_cond.shape[0]
-    return [Role.CONDITIONAL] * conditional + [Role.UNCONDITIONAL] * (len(params.x) - conditional)
-
-
-def step_items(params: script_callbacks.CFGDenoiserParams) -> list[int]:
-    """Which picture of the batch each of a step's rows is of, in the order of `step_roles`.
-
-    With AND a picture has as many conditional rows, one after the other, as its prompt has parts; the conditioning that
-    the sampler was given tells how many (sd_samplers_cfg_denoiser.py:187). Of the others each picture has one in turn.
-    """
-    conditional = params.text_cond.shape[0]
-    sampler = getattr(params.denoiser, "sampler", None)
-    prompts = getattr((getattr(sampler, "sampler_extra_args", None) or {}).get("cond"), "batch", None) or [()]
-    parts = [len(prompt) for prompt in prompts]
-    if sum(parts) != conditional:  # a sampler of another kind: as many for each
-        parts = [1] * conditional
-    own = [picture for picture, count in enumerate(parts) for _ in range(count)]
-    return own + [row % len(parts) for row in range(len(params.x) - conditional)]
-
-
 @contextmanager
 def alone() -> Iterator[None]:
     """While entered, no job of the WebUI runs: what is done outside of one waits for its turn."""
     with call_queue.queue_lock:
         yield
-
-
-def first_item(processing: Any) -> int:
-    """How many pictures of a job are in the batches before the one that is made now."""
-    return getattr(processing, "iteration", 0) * getattr(processing, "batch_size", 1)
 
 
 def feature_cache() -> DiskCache | None:

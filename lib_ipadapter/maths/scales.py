@@ -51,7 +51,8 @@ class Grid:
         if not self.rows:
             return 1.0
         row = self.rows[self._row(layer, structure)]
-        return row[min(int(progress * len(row)), len(row) - 1)]
+        # Step 29 of 100 is 28.999... hundredths.
+        return row[min(int(progress * len(row) + 1e-6), len(row) - 1)]
 
     @property
     def empty(self) -> bool:

@@ -58,7 +58,7 @@ class ImageBranch:
 
         M is the region's mask: the output is exactly 0 where that is 0, and bit for bit as without one where it is 1.
         """
-        kv = self.rows(layer.index, self.picked(moment), query)
+        kv = self.rows(layer.index, self.picked(layer.index, moment), query)
         image = scaled_attention(query, kv, layer.heads, self.strength(layer, moment), self.scaling)
         return image if self.region is None else image * self.region.over(moment.latent_size, query)
 
@@ -66,9 +66,12 @@ class ImageBranch:
         """Why the unit cannot be told where in the picture it acts."""
         return self.region.misfit(moment.latent_size, query.shape[1]) if self.region else None
 
-    def picked(self, moment: Moment) -> list[int]:
-        """For each row of the UNet call now running, which row of K and V it gets."""
-        pictures = len(self.key_values[0].key) - 1
+    def picked(self, layer: int, moment: Moment) -> list[int]:
+        """For each row of the UNet call now running, which row of K and V it gets in a layer.
+
+        Layers need not have equally many: those of the composition may have one picture for all items of a batch.
+        """
+        pictures = len(self.key_values[layer].key) - 1
         return [role and 1 + item % pictures for role, item in zip(moment.call, moment.items, strict=True)]
 
     def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:

@@ -24,7 +24,7 @@ HASH_LENGTH = 12
 GIVEN = (GivenFace, GivenPrompt)
 """What has a name that may be published, or a content of which only a hash may."""
 
-PAIR = re.compile(r'\s*(\w+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+PAIR = re.compile(r'\b(\w+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
 
 Parameters = Mapping[str, Any]

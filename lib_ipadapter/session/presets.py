@@ -17,6 +17,7 @@ from typing import Any
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.files import some
+from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES
 
@@ -113,8 +114,8 @@ def _normal(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Of a face only its name: an embedding tells who somebody is, and is no setting."""
-    if isinstance(value, GivenFace):
+    """Of a face or a saved prompt only its name: their numbers tell who or what is seen, and are no setting."""
+    if isinstance(value, (GivenFace, GivenPrompt)):
         return value.name or None
     value = list(value) if isinstance(value, tuple) else value
     return value if isinstance(value, PLAIN) else None

@@ -28,7 +28,7 @@ Parts = tuple[Tensor, ...]
 def views(unit: Unit, image: Image.Image, size: int) -> list[Image.Image]:
     """The squares, `size` pixels wide, in which the encoder sees a picture; the tokens of several stand in a row."""
     # A mask is drawn for the first picture only.
-    look = unit.look if image is unit.image else replace(unit.look, mask=None)
+    look = unit.look if image is next(iter(unit.pictures), None) else replace(unit.look, mask=None)
     return look_at(image, look, size)
 
 

@@ -28,7 +28,7 @@ class RowMoment(Moment):
 class RowBranch(ImageBranch):
     """Rows are taken as they come, and nothing is kept: the next call has other pictures."""
 
-    def picked(self, moment: Moment) -> list[int]:
+    def picked(self, layer: int, moment: Moment) -> list[int]:
         return moment.call
 
     def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:

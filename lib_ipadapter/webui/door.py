@@ -65,7 +65,9 @@ class Door:
         """A sampling begins: first pass, hires pass, each batch, each job inside the job."""
         self.close()
         job = weakref.ref(processing)
-        host = A1111Host(processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)))
+        host = A1111Host(
+            processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)), within=around()
+        )
         stopped = None
         try:
             self._enter(processing, Generation(host, self._acting(processing, args)))

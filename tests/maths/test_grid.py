@@ -19,6 +19,12 @@ def test_columns_are_equal_parts_of_the_steps() -> None:
     assert grid.at(0, SD15, 1.2) == 3  # samplers may take more steps than announced
 
 
+@pytest.mark.parametrize("steps", [20, 22, 49, 100, 150])
+def test_as_many_columns_as_steps_are_one_each(steps: int) -> None:
+    grid = Grid((tuple(float(step) for step in range(steps)),))
+    assert [grid.at(0, SD15, step / steps) for step in range(steps)] == list(range(steps))
+
+
 def test_two_rows_are_the_first_and_the_second_half_of_the_blocks() -> None:
     grid = Grid(((1.0,), (2.0,)))
     assert column(grid, SD15) == [1] * 8 + [2] * 8

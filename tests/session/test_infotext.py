@@ -6,6 +6,7 @@ import array
 import base64
 import random
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -142,6 +143,13 @@ def test_a_saved_prompt_that_came_as_content_is_written_as_a_hash() -> None:
     (text,) = written(Unit.parse({"embeds": encoded, "model": "m"})).values()
     assert re.search(r", embeds_hash: [0-9a-f]{12}$", text)
     assert "embeds" not in infotext.read({"IP-Adapter 1": f"embeds: {encoded}"}, 1)
+
+
+@pytest.mark.parametrize("text", ["a" * 30_000, " " * 30_000, "a:" * 15_000, 'a:"' * 10_000])
+def test_a_hostile_text_takes_no_time(text: str) -> None:
+    began = time.perf_counter()
+    infotext.read({"IP-Adapter 1": text}, 1)
+    assert time.perf_counter() - began < 2
 
 
 def test_units_keep_their_number_and_those_that_do_not_act_are_not_written() -> None:

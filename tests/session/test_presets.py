@@ -25,6 +25,7 @@ SETTINGS = {
     "crop": "tiles",
     "background": "#102030",
     "face": "ada",
+    "embeds": "dusk",
 }
 HOSTILE = {
     "empty": b"",

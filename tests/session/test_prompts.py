@@ -75,6 +75,12 @@ def test_a_prompt_that_is_not_there_is_a_sentence_with_what_is(own_host: FakeHos
         generate(own_host, Unit.parse({"embeds": "dusk", "model": "base"}))
 
 
+@pytest.mark.parametrize("more", [{"negative_image": picture(1)}, {"noise": 0.5}])
+def test_a_negative_picture_beside_a_saved_prompt_is_refused_and_not_left_out(more: dict[str, object]) -> None:
+    with pytest.raises(UnitError, match="negative picture inside"):
+        Unit.parse({"embeds": "dusk", "model": "base", **more}).check()
+
+
 PROMPT = {"cond": torch.ones(1, 4, 8), "uncond": torch.zeros(1, 4, 8)}
 ABOUT = {"format": "ip-adapter image prompt 1", "adapter_sha256": "0" * 64}
 

@@ -126,6 +126,30 @@ def test_each_item_of_the_batch_is_as_if_it_were_alone_with_its_picture(host: Fa
     assert (alone[0][0] - alone[1][0]).abs().max() > 1e-3
 
 
+def test_one_composition_serves_every_item_of_the_batch(host: FakeHost) -> None:
+    both = {"weight_type": "strong style and composition", "composition_image": picture(7)}
+    rows = outputs(
+        host, unit("plus", image=PICTURES[0], images=PICTURES[1:], combine="batch", **both), [C, C, C, U], [0, 1, 2, 0]
+    )
+    for row, image in zip(rows, PICTURES, strict=False):
+        close(row, outputs(host, unit("plus", image=image, **both), [C, U], [0, 0])[0])
+
+
+@pytest.mark.parametrize("kind", ["style transfer precise", "composition precise"])
+def test_a_precise_type_refuses_a_picture_for_each_item(kind: str, host: FakeHost) -> None:
+    with pytest.raises(UnitError, match="another weight type"):
+        outputs(host, unit("base", images=PICTURES, combine="batch", weight_type=kind), [C, U], [0, 0])
+
+
+def test_the_mask_is_for_the_first_picture_wherever_it_stands(host: FakeHost) -> None:
+    half = Image.new("L", (4, 4))
+    half.paste(255, (0, 0, 2, 4))
+    places = ({"image": None, "images": PICTURES[:1]}, {"image": PICTURES[0]})
+    given = [unit("base", image_mask=half, **place) for place in places]
+    close(*(value(host, own) for own in given))
+    assert not torch.allclose(value(host, given[0]), value(host, unit("base", image=PICTURES[0])))
+
+
 def test_another_way_gives_each_item_the_same(host: FakeHost) -> None:
     own = unit("base", image=PICTURES[0], images=PICTURES[1:], combine="average")
     one, two, _, _ = outputs(host, own, [C, C, U, U], [0, 1, 0, 1])

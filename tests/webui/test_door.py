@@ -96,7 +96,7 @@ def step(rows: int, cond: int, prompts: list[int] | None) -> Any:
 def test_each_row_of_a_step_is_of_its_own_picture(
     webui: FakeWebUI, rows: int, cond: int, prompts: list[int] | None, items: list[int]
 ) -> None:
-    from lib_ipadapter.hosts.a1111 import step_items
+    from lib_ipadapter.hosts.a1111_steps import step_items
 
     assert step_items(step(rows, cond, prompts)) == items
 

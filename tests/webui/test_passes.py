@@ -13,7 +13,7 @@ from PIL import Image
 
 from lib_ipadapter.model.picture import content_hash
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
-from tests.webui.test_door import UNIT, door, webui
+from tests.webui.test_door import UNIT, door, encoded, webui
 
 __all__ = ["door", "webui"]
 
@@ -95,6 +95,16 @@ def test_a_unit_acts_inside_the_job_as_was_chosen(
     units = [UNIT | {"detailer": detailer}]
     assert torch.equal(alone(webui, door, units), acting if outer else plain)
     assert torch.equal(inside(webui, door, units)[0], acting if inner else plain)
+
+
+def test_inside_the_job_each_picture_keeps_its_own_of_several(webui: FakeWebUI, door: Any) -> None:
+    pictures = [encoded(), encoded(90)]
+    own = [alone(webui, door, [UNIT | {"image": picture}]) for picture in pictures]
+    unit = UNIT | {"image": None, "images": pictures, "combine": "batch"}
+    for place in (0, 1):
+        found = inside(webui, door, [unit], batch_size=2, batch_index=place)[0]
+        torch.testing.assert_close(found, own[place], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(*own, rtol=1e-4, atol=1e-5)
 
 
 def test_after_a_job_inside_it_the_next_batch_is_as_the_first(webui: FakeWebUI, door: Any) -> None:

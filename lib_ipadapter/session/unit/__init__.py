@@ -63,6 +63,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
             raise UnitError(NO_PICTURE)
         if not self.model:
             raise UnitError("An IP-Adapter unit is enabled without a model; choose one or disable the unit.")
+        if self.embeds is not None and (self.negative_image is not None or self.noise):
+            raise UnitError(
+                "IP-Adapter: a saved image prompt has its own negative picture inside; take the negative picture and"
+                " the noise away, or save the pictures again with them."
+            )
 
     @property
     def pictures(self) -> tuple[Image.Image, ...]:
