@@ -14,6 +14,7 @@ from PIL import Image
 from lib_ipadapter.model.picture import content_hash
 from tests.live import models, pictures
 from tests.live.client import HIRES, Answer, Client, Json, Pixels, decode, difference, encode
+from tests.live.conftest import REFERENCES
 from tests.live.pictures import MakeUnit
 from tests.live.probe_client import Call, Probe
 
@@ -190,14 +191,14 @@ MakeBatch = Callable[..., tuple[list[Pixels], list[str]]]
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Image.Image]:
-    """Three pictures to work on, and references that are called as they are."""
+    """Three pictures to work on, and references that are called as they are, where no request can say otherwise."""
     source = pictures.reference(64, 64)
     inputs = {"a": source, "b": source.rotate(90), "c": source.rotate(180)}
     (tmp_path / "in").mkdir()
-    (tmp_path / "references" / "people, 2").mkdir(parents=True)
+    (REFERENCES / "people, 2").mkdir(parents=True, exist_ok=True)
     for name, picture in inputs.items():
         picture.save(tmp_path / "in" / f"{name}.png")
-        picture.rotate(45).save(tmp_path / "references" / "people, 2" / f"{name.upper()}.webp", lossless=True)
+        picture.rotate(45).save(REFERENCES / "people, 2" / f"{name.upper()}.webp", lossless=True)
     return inputs
 
 
@@ -230,9 +231,9 @@ def test_each_file_of_a_batch_is_its_own_reference(
 
 
 def test_each_file_of_a_batch_gets_the_reference_of_its_name(
-    client: Client, probe: Probe, batch: MakeBatch, files: dict[str, Image.Image], tmp_path: Path
+    client: Client, probe: Probe, batch: MakeBatch, files: dict[str, Image.Image]
 ) -> None:
-    with client.settings(ip_adapter_reference_folder=str(tmp_path / "references")), probe.recording() as seen:
+    with probe.recording() as seen:
         _, texts = batch(reference="folder", reference_folder="people, 2")
     expected = [given(client, probe, picture.rotate(45)) for picture in files.values()]
     assert references(seen.calls) == expected

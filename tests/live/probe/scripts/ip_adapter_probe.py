@@ -211,7 +211,7 @@ def remembered():
 def look_into_branches():
     """Wraps the one function through which an image branch goes; harmless when done again."""
     branch = sys.modules["lib_ipadapter.patch.branch"]
-    compute = getattr(branch.image_attention, "plain", branch.image_attention)
+    compute = getattr(branch.scaled_attention, "plain", branch.scaled_attention)
     output = getattr(branch.ImageBranch.output, "plain", branch.ImageBranch.output)
     now = []
 
@@ -221,14 +221,14 @@ def look_into_branches():
         RECORDER.on_output(out)
         return out
 
-    def watched_compute(query, kv, heads):
+    def watched_compute(query, kv, *more):
         if RECORDER.watching:
             RECORDER.on_image(*now[0], kv)
         now.clear()
-        return compute(query, kv, heads)
+        return compute(query, kv, *more)
 
     watched_compute.plain, watched_output.plain = compute, output
-    branch.image_attention = watched_compute
+    branch.scaled_attention = watched_compute
     branch.ImageBranch.output = watched_output
 
 
