@@ -60,6 +60,12 @@ class Page:
         entry = self._open_models(unit).and_(self.browser.locator(f'[aria-label^="{label}"]'))
         expect(entry.first).to_be_visible(timeout=PATIENCE)
 
+    def models(self) -> list[str]:
+        """What the list of models offers."""
+        options = self._open_models()
+        options.first.wait_for()
+        return [option.get_attribute("aria-label") or "" for option in options.all()]
+
     def choose_model(self, label: str) -> None:
         """The first whose label begins so."""
         self._open_models().and_(self.browser.locator(f'[aria-label^="{label}"]')).first.click()
