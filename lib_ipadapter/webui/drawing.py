@@ -14,9 +14,11 @@ def is_drawing(value: Any) -> bool:
     """A picture with what was drawn over it; whoever calls the API sends text in place of either."""
     if not isinstance(value, Mapping):
         return False
-    return {"background", "layers", "composite"} <= set(value) or (
-        set(value) == {"image", "mask"} and all(isinstance(part, Image.Image) for part in value.values())
-    )
+    if {"background", "layers", "composite"} <= set(value):
+        layers = value["layers"] if isinstance(value["layers"], list) else [value["layers"]]
+        parts = [value["background"], value["composite"], *layers]
+        return all(part is None or isinstance(part, Image.Image) for part in parts)
+    return set(value) == {"image", "mask"} and all(isinstance(part, Image.Image) for part in value.values())
 
 
 def mask_of(value: Any) -> Any:

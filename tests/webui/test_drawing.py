@@ -77,7 +77,11 @@ def test_the_api_takes_a_mask_in_base64_and_a_unit_of_two_pictures_is_no_drawing
     assert white(unit) == (0, 0, 8, 16)
 
 
-@pytest.mark.parametrize("wrong", ["/etc/passwd", 3, [UPLOADED], "AAAA"])
+STRANGE = {"background": None, "composite": None, "layers": "AAAA"}
+"""A drawing as only an API can send it."""
+
+
+@pytest.mark.parametrize("wrong", ["/etc/passwd", 3, [UPLOADED], "AAAA", STRANGE])
 def test_a_wrong_mask_is_a_sentence_about_the_mask(wrong: Any) -> None:
     with pytest.raises(UnitError, match="IP-Adapter: mask "):
         api.parse_units([{"image": PICTURE, "model": "m", "mask": wrong}])
