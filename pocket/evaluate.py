@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from lib_ipadapter.model.variant import Kind
 from pocket import halves, ship
 from pocket.draw import draw
 from pocket.judge import accuracy, judge
+from pocket.measuring import filled, perform_all, publish, studio
 from pocket.memory import Memory
 from pocket.scenes import SHAPES, Scene, sample_scene
-from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, Studio, unit
+from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, unit
 
 ROOT = Path(__file__).parents[1]
-MEMORY = ROOT / "outputs" / "pocket" / "judged.jsonl"
 ROOMS = ("maths", "model", "patch", "session", "hosts")
 """Of the package, by which pictures are made; nobody's panel changes what a judge sees."""
 CODE = (
@@ -100,32 +92,20 @@ def renamed(scene: Scene, lot: random.Random) -> Scene:
     return replace(scene, things=(replace(scene.things[0], shape=shape),))
 
 
-@cache
-def _studio() -> Studio:
-    torch.set_num_threads(1)  # one process per core
-    return Studio()
-
-
 def perform(task: Task) -> dict[str, bool]:
     """Draws and judges; runs in a process of its own."""
     if task.beside:
-        return halves.perform(_studio(), halves.Right(task.group), (task.scene, task.beside), task.seed)
+        return halves.perform(studio(), halves.Right(task.group), (task.scene, task.beside), task.seed)
     units = []
     if task.kind and task.reference:
         own = unit(task.kind, draw(task.reference), task.scale)
         units.append(replace(own, start=task.start, end=task.end))
-    return judge(_studio().draw(task.prompt, task.seed, *units)).agrees(task.scene)
+    return judge(studio().draw(task.prompt, task.seed, *units)).agrees(task.scene)
 
 
-def perform_all(wanted: Sequence[Task], processes: int) -> list[tuple[Task, dict[str, bool]]]:
-    """Each with what came of it; what `MEMORY` knows is not drawn again."""
-    memory = Memory(MEMORY)
-    keys = {task: memory.key(_question(task), _files(task)) for task in wanted}
-    new = [task for task in wanted if keys[task] not in memory.known]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
-        list(memory.follow((keys[task] for task in new), drawn))
-    return [(task, memory.known[keys[task]]) for task in wanted]
+def key_of(memory: Memory, task: Task) -> str:
+    """By what `memory` knows a task again."""
+    return memory.key(_question(task), _files(task))
 
 
 def _question(task: Task) -> tuple[Task, Any]:
@@ -139,7 +119,7 @@ def _files(task: Task) -> list[Path]:
 
 def measure(count: int, processes: int) -> dict[str, Any]:
     """All numbers, as shares from 0 to 1."""
-    rows = perform_all(tasks(count), processes)
+    rows = perform_all(tasks(count), perform, key_of, processes)
     lot = random.Random(HELD_OUT + 1)
     both = {kind.value: {f"{s:g}": _shares(rows, "text and image", kind, s) for s in SCALES} for kind in KINDS}
     return {
@@ -193,20 +173,11 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
         for half in ("left", "right")
     }
     return [
-        _filled(f"Image alone, scale 1, {count} held-out references", "adapter", alone, (*READ, "together")),
-        _filled("Shape from the text, colour and texture from the image", "adapter, scale", both, (*SAID, "together")),
-        _filled(f"Left half by a picture, base {halves.SCALE}", "half", parts, (*SAID, "together")),
-        _filled("Text alone", "", {"no adapter": numbers["text alone"]}, (*SAID, "together")),
+        filled(f"Image alone, scale 1, {count} held-out references", "adapter", alone, (*READ, "together")),
+        filled("Shape from the text, colour and texture from the image", "adapter, scale", both, (*SAID, "together")),
+        filled(f"Left half by a picture, base {halves.SCALE}", "half", parts, (*SAID, "together")),
+        filled("Text alone", "", {"no adapter": numbers["text alone"]}, (*SAID, "together")),
     ]
-
-
-def _filled(title: str, first: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for heading in (first, *columns):
-        table.add_column(heading)
-    for name, found in rows.items():
-        table.add_row(name, *(f"{found[column]:.1%}" for column in columns))
-    return table
 
 
 def main(
@@ -215,12 +186,8 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the numbers go as JSON.")] = None,
 ) -> None:
     """Measure how far pictures follow the reference and the text."""
-    numbers = measure(count, processes or os.cpu_count() or 1)
-    if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    for table in tables(numbers):
-        Console().print(table)
+    numbers = measure(count, processes)
+    publish(numbers, tables(numbers), json_file)
 
 
 if __name__ == "__main__":

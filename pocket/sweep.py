@@ -7,23 +7,15 @@ this finds it for the small one, and need not find the same.
 
 from __future__ import annotations
 
-import json
-import os
 import random
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from lib_ipadapter.maths.structure import SD15
 from lib_ipadapter.maths.weight_types import WeightType
@@ -31,11 +23,12 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import Unit
 from pocket import ship
 from pocket.draw import draw
-from pocket.evaluate import CODE, HELD_OUT, MEMORY, READ
+from pocket.evaluate import CODE, HELD_OUT, READ
 from pocket.judge import judge
+from pocket.measuring import filled, perform_all, publish, studio
 from pocket.memory import Memory
 from pocket.scenes import Scene, sample_scene
-from pocket.studio import GUIDANCE, SAMPLER, Studio, unit
+from pocket.studio import GUIDANCE, SAMPLER, unit
 
 SWEEP = Path(__file__).parent / "sweep.json"
 """What was measured, beside the weights that it was measured with."""
@@ -88,37 +81,25 @@ def tasks(count: int) -> list[Task]:
     return found
 
 
-@cache
-def _studio() -> Studio:
-    torch.set_num_threads(1)  # one process per core
-    return Studio()
-
-
 def perform(task: Task) -> dict[str, bool]:
     """Draws and judges; runs in a process of its own."""
-    verdict = judge(_studio().draw("", task.seed, task.unit(), num_inference_steps=STEPS))
+    verdict = judge(studio().draw("", task.seed, task.unit(), num_inference_steps=STEPS))
     found = verdict.agrees(task.scene)
     if task.second:
         found |= {f"{name} {SECOND}": right for name, right in verdict.agrees(task.second).items()}
     return found
 
 
-def perform_all(wanted: Sequence[Task], processes: int) -> list[tuple[Task, dict[str, bool]]]:
-    """Each with what came of it; what was judged before is not drawn again."""
-    memory = Memory(MEMORY)
+def key_of(memory: Memory, task: Task) -> str:
+    """By what `memory` knows a task again."""
     files = [ship.CHECKPOINT, *CODE, ship.adapter_path(Kind.BASE), ship.ENCODER / "model.safetensors"]
-    keys = {task: memory.key((task, STEPS, SCALE, GUIDANCE, SAMPLER), files) for task in wanted}
-    new = [task for task in wanted if keys[task] not in memory.known]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
-        list(memory.follow((keys[task] for task in new), drawn))
-    return [(task, memory.known[keys[task]]) for task in wanted]
+    return memory.key((task, STEPS, SCALE, GUIDANCE, SAMPLER), files)
 
 
 def measure(count: int, processes: int) -> dict[str, Any]:
     """Group -> name -> attribute -> share of the references that it agrees with, from 0 to 1."""
     found: dict[str, dict[str, list[dict[str, bool]]]] = {}
-    for task, answer in perform_all(tasks(count), processes):
+    for task, answer in perform_all(tasks(count), perform, key_of, processes):
         found.setdefault(task.group, {}).setdefault(task.name, []).append(answer)
     shares = {
         group: {
@@ -146,12 +127,7 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
 
 
 def _filled(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for heading in ("", *READ):
-        table.add_column(heading)
-    for name, found in rows.items():
-        table.add_row(name, *(f"{found[part]:.0%}" for part in READ))
-    return table
+    return filled(title, "", rows, READ, ".0%")
 
 
 def main(
@@ -160,12 +136,8 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the numbers go as JSON.")] = None,
 ) -> None:
     """Measure what each layer and each weight type takes from the reference."""
-    numbers = measure(count, processes or os.cpu_count() or 1)
-    if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    for table in tables(numbers):
-        Console().print(table)
+    numbers = measure(count, processes)
+    publish(numbers, tables(numbers), json_file)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""What every measurement does: pictures drawn and judged in several processes, and the numbers as tables and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from pocket.memory import Answer, Memory
+from pocket.studio import Studio
+
+MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "judged.jsonl"
+
+Task = TypeVar("Task")
+
+
+@cache
+def studio() -> Studio:
+    """The one of this process."""
+    torch.set_num_threads(1)  # one process per core
+    return Studio()
+
+
+def perform_all(
+    wanted: Sequence[Task],
+    perform: Callable[[Task], Answer],
+    key: Callable[[Memory, Task], str],
+    processes: int,
+) -> list[tuple[Task, Answer]]:
+    """Each task with what came of it; what `MEMORY` knows by its key is not drawn again.
+
+    `perform` runs in processes of its own: as many as there are cores, if `processes` is 0.
+    """
+    memory = Memory(MEMORY)
+    keys = {task: key(memory, task) for task in wanted}
+    new = [task for task in wanted if keys[task] not in memory.known]
+    with ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as pool:
+        drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
+        list(memory.follow((keys[task] for task in new), drawn))
+    return [(task, memory.known[keys[task]]) for task in wanted]
+
+
+def filled(
+    title: str, first: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str], form: str = ".1%"
+) -> Table:
+    """A table of shares, `first` being the heading of their names."""
+    table = Table(title=title, title_justify="left")
+    for heading in (first, *columns):
+        table.add_column(heading)
+    for name, found in rows.items():
+        table.add_row(name, *(format(found[column], form) for column in columns))
+    return table
+
+
+def publish(numbers: Mapping[str, Any], tables: Iterable[Table], json_file: Path | None) -> None:
+    """To a file, where one is wanted, and to the terminal."""
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    for table in tables:
+        Console().print(table)
