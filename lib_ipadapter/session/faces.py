@@ -18,7 +18,7 @@ from torch import Tensor
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
-from lib_ipadapter.session.files import ModelFile, list_files, named, some
+from lib_ipadapter.session.files import ModelFile, find_saved, list_files
 
 FOLDER = "faces"
 """Below an adapter folder: where saved faces are searched."""
@@ -85,14 +85,7 @@ def list_faces(folders: Sequence[Path]) -> list[ModelFile]:
 
 def find_face(name: str, folders: Sequence[Path]) -> ModelFile:
     """The saved face called `name`, spelled as freely as an adapter's. Raises `UnitError`."""
-    files = list_faces(folders)
-    if found := named(name, files):
-        return found
-    there = some([file.name for file in files])
-    raise UnitError(
-        f"There is no saved face called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one with"
-        " `python -m lib_ipadapter face PICTURE OUT.safetensors`."
-    )
+    return find_saved("face", name, list_faces(folders), folders)
 
 
 def _decoded(text: str) -> Tensor:

@@ -84,6 +84,21 @@ def named(name: str, files: Sequence[ModelFile]) -> ModelFile | None:
     return None
 
 
+SAVED_BY = {"face": "face", "image prompt": "encode"}
+"""What can be saved -> the command that makes one from a picture."""
+
+
+def find_saved(what: str, name: str, files: Sequence[ModelFile], folders: Sequence[Path]) -> ModelFile:
+    """The one of `files`, which are those in `folders`, that is called `name`, spelled freely. Raises `UnitError`."""
+    if found := named(name, files):
+        return found
+    there = some([file.name for file in files])
+    raise UnitError(
+        f"There is no saved {what} called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one with"
+        f" `python -m lib_ipadapter {SAVED_BY[what]} PICTURE OUT.safetensors`."
+    )
+
+
 def looked_at(name: str, seen: Mapping[str, str]) -> str:
     """Part of a sentence: what was there instead, name -> what is with it, those with a name like `name` first."""
     if not seen:

@@ -15,7 +15,7 @@ from lib_ipadapter.errors import CheckpointError, HostError, UnitError
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.session.faces import LONGEST_NAME
-from lib_ipadapter.session.files import ModelFile, list_files, named, some
+from lib_ipadapter.session.files import ModelFile, find_saved, list_files
 
 FOLDER = "prompts"
 """Below an adapter folder: where saved image prompts are searched."""
@@ -81,14 +81,7 @@ def list_prompts(folders: Sequence[Path]) -> list[ModelFile]:
 
 def find_prompt(name: str, folders: Sequence[Path]) -> ModelFile:
     """The saved prompt called `name`, spelled as freely as an adapter's. Raises `UnitError`."""
-    files = list_prompts(folders)
-    if found := named(name, files):
-        return found
-    there = some([file.name for file in files])
-    raise UnitError(
-        f"There is no saved image prompt called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one"
-        " with `python -m lib_ipadapter encode PICTURE OUT.safetensors`."
-    )
+    return find_saved("image prompt", name, list_prompts(folders), folders)
 
 
 def fitting(prompt: SavedPrompt, adapter: str, sha256: str) -> ImagePromptEmbeds:
