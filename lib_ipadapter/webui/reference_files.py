@@ -10,9 +10,11 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.files import ModelFile, list_files, named, some
 from lib_ipadapter.webui.api import open_picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Of files that are looked at."""
 
 MOST_BYTES = 64 << 20
+"""Of a file that is opened."""
 
 
 def names(folder: Path | None) -> list[str]:

@@ -14,11 +14,9 @@ from lib_ipadapter.model.picture import decoded
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import settings
-from lib_ipadapter.webui.api import MAX_ENCODED, open_picture
+from lib_ipadapter.webui.api import open_picture
 from lib_ipadapter.webui.jobs import batch_file
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-"""Of files that are looked at."""
+from lib_ipadapter.webui.reference_files import MOST_BYTES, SUFFIXES
 
 
 def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
@@ -87,7 +85,7 @@ def _folder(name: str | None) -> Path:
 def _usable(path: Path, folder: Path) -> bool:
     """A picture file of bounded size."""
     known = path.suffix.lower() in SUFFIXES and path.is_file() and _inside(path, folder)
-    return known and path.stat().st_size <= MAX_ENCODED
+    return known and path.stat().st_size <= MOST_BYTES
 
 
 def _inside(path: Path, folder: Path) -> bool:
