@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,15 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 from torch import nn
 
-from lib_ipadapter.errors import IPAdapterError
-from lib_ipadapter.maths.precision import without_autocast
+from lib_ipadapter.hosts.standalone import StandaloneHost
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
-from lib_ipadapter.session.host import BeginStep, Canvas
-
-LOG = logging.getLogger(__name__)
+from lib_ipadapter.session.host import BeginStep
 
 Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
 
 
-class DiffusersHost:
+class DiffusersHost(StandaloneHost):
     """Runs units on a pipeline for SD1.5 or SDXL, or one that is built like them."""
 
     def __init__(
@@ -36,43 +32,12 @@ class DiffusersHost:
         cache: DiskCache | None = None,
     ) -> None:
         self.pipeline = pipeline
-        self.device = torch.device(pipeline.device)
-        self.dtype = pipeline.dtype
-        self._adapter_folders = adapter_folders
-        self._encoder_folders = encoder_folders
-        self._cache = cache
+        folders = {"adapter_folders": adapter_folders, "encoder_folders": encoder_folders}
+        super().__init__(torch.device(pipeline.device), pipeline.dtype, **folders, cache=cache)
 
     def unet(self) -> nn.Module:
         """The pipeline's UNet."""
         return self.pipeline.unet
-
-    def canvas(self) -> Canvas:
-        """A pipeline makes whole pictures, of sizes that it is told when it is called."""
-        return Canvas()
-
-    def adapter_folders(self) -> Sequence[Path]:
-        """As given."""
-        return self._adapter_folders
-
-    def encoder_folders(self) -> Sequence[Path]:
-        """As given."""
-        return self._encoder_folders
-
-    def feature_cache(self) -> DiskCache | None:
-        """As given."""
-        return self._cache
-
-    def full_precision(self) -> AbstractContextManager[object]:
-        """Nothing is cast here unless the caller does it."""
-        return without_autocast(self.device)
-
-    def fail(self, error: IPAdapterError) -> None:
-        """Ends the pipeline's call."""
-        raise error
-
-    def notice(self, sentence: str) -> None:
-        """To the log."""
-        LOG.warning(sentence)
 
     @contextmanager
     def follow(self, begin_step: BeginStep) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,24 +9,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib_ipadapter.errors import HostError, IPAdapterError
-from lib_ipadapter.maths.precision import without_autocast
-from lib_ipadapter.session.disk import DiskCache
-from lib_ipadapter.session.host import BeginStep, Canvas
-
-LOG = logging.getLogger(__name__)
+from lib_ipadapter.errors import HostError
+from lib_ipadapter.hosts.standalone import StandaloneHost
+from lib_ipadapter.session.host import BeginStep
 
 
-class NoHost:
+class NoHost(StandaloneHost):
     """Has folders and a device, and nothing that could be drawn with."""
 
     def __init__(
         self, device: torch.device, *, adapter_folders: Sequence[Path] = (), encoder_folders: Sequence[Path] = ()
     ) -> None:
-        self.device = device
-        self.dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self._adapter_folders = adapter_folders
-        self._encoder_folders = encoder_folders
+        dtype = torch.float16 if device.type == "cuda" else torch.float32
+        super().__init__(device, dtype, adapter_folders=adapter_folders, encoder_folders=encoder_folders)
 
     def unet(self) -> nn.Module:
         """There is none."""
@@ -36,31 +30,3 @@ class NoHost:
     def follow(self, begin_step: BeginStep) -> AbstractContextManager[None]:
         """Nothing will ever be sampled."""
         raise HostError("There is no checkpoint here to draw with; use `generate`.")
-
-    def adapter_folders(self) -> Sequence[Path]:
-        """As given."""
-        return self._adapter_folders
-
-    def encoder_folders(self) -> Sequence[Path]:
-        """As given."""
-        return self._encoder_folders
-
-    def canvas(self) -> Canvas:
-        """Nothing is made that could be looked at in part."""
-        return Canvas()
-
-    def feature_cache(self) -> DiskCache | None:
-        """Nothing is kept."""
-        return None
-
-    def full_precision(self) -> AbstractContextManager[object]:
-        """Nothing is cast here unless the caller does it."""
-        return without_autocast(self.device)
-
-    def fail(self, error: IPAdapterError) -> None:
-        """Ends what is being done."""
-        raise error
-
-    def notice(self, sentence: str) -> None:
-        """To the log."""
-        LOG.warning(sentence)
