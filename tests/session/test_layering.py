@@ -143,6 +143,22 @@ def test_layers_by_number_multiply_the_scale_and_the_others_are_off(seen: tuple[
     close(found, {name: (scale, NOTHING * scale) for name, scale in scales.items()})
 
 
+@pytest.mark.parametrize("kind", ["style transfer precise", "composition precise", "style and composition"])
+def test_layers_by_hand_are_exactly_these_whatever_the_weight_type(kind: str, seen: tuple[Network, Watch]) -> None:
+    watch = seen[1]
+    given = {"layers": "0:1, 3:0.5, 5:-1", "composition_scale": WC}
+    close(*watch.reaching(unit(weight_type=kind, composition_image=SECOND, **given)), *watch.reaching(unit(**given)))
+    assert not unit(weight_type=kind, scale=0, **given).active
+
+
+def test_layers_by_hand_take_a_picture_for_each_item_where_a_precise_type_cannot(host: FakeHost) -> None:
+    several = {"images": [picture(1)], "combine": "batch", "weight_type": "composition precise"}
+    with pytest.raises(UnitError, match="pushes one picture away"), Generation(host, [real_unit(**several)]):
+        pass
+    with Generation(host, [real_unit(layers="4:1", **several)]):
+        assert host.run().isfinite().all()
+
+
 def test_a_whole_list_goes_by_block(seen: tuple[Network, Watch]) -> None:
     network, watch = seen
     factors = [t / 8 for t in range(11 if network.sdxl else 16)]

@@ -49,7 +49,7 @@ class Layering:
     layers: str = setting(
         "Layers",
         Type.LAYERS,
-        "A factor of the scale for each layer by its number, in place of the weight type's; those not listed are off.",
+        "A factor of the scale for each layer by its number, in place of the weight type; those not listed are off.",
         default="",
         rare=True,
         late=True,
@@ -82,8 +82,8 @@ class Layering:
 
     @property
     def weighting(self) -> WeightType:
-        """The weight type as such."""
-        return WeightType(self.weight_type)
+        """The weight type in force: layers by hand stand in its place, and then nothing is inverted or seen apart."""
+        return WeightType.LINEAR if self.layers else WeightType(self.weight_type)
 
     def strong(self, scale: float) -> bool:
         """Whether any layer has a scale other than 0 at any step, as far as the curve lets it."""
