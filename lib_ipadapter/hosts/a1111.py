@@ -27,6 +27,9 @@ LOG = logging.getLogger("IP-Adapter")
 ERROR_KEY = "IP-Adapter error"
 """Infotext key of a picture for which the adapter failed, in whole or in part."""
 
+NOTICE_KEY = "IP-Adapter notice"
+"""Infotext key of what was set to no effect."""
+
 CACHE_SETTING = "ip_adapter_cache_mb"
 CACHE_MB = 256
 """Room on the disk for encoded pictures; one takes 1.3 MB."""
@@ -112,6 +115,21 @@ class A1111Host:
         LOG.warning(sentence)
         if processing := self._processing():
             notice(processing, sentence)
+
+    def remark(self, sentence: str) -> None:
+        """Below the picture in the page, and in its parameters: of these alone an API's answer is made.
+
+        Passes and batches come here again and again.
+        """
+        processing = self._processing()
+        parameters = processing.extra_generation_params if processing else {}
+        said, short = parameters.get(NOTICE_KEY, ""), sentence.split(";", maxsplit=1)[0] + "."
+        if short in said:
+            return
+        LOG.warning(sentence)
+        if processing:
+            processing.comment(sentence)
+            parameters[NOTICE_KEY] = f"{said} {short}".strip()
 
 
 def notice(processing: Any, sentence: str) -> None:

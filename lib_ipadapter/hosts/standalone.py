@@ -62,3 +62,7 @@ class StandaloneHost:
     def notice(self, sentence: str) -> None:
         """To the log."""
         LOG.warning(sentence)
+
+    def remark(self, sentence: str) -> None:
+        """To the log."""
+        LOG.warning(sentence)

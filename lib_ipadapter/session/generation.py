@@ -19,6 +19,7 @@ from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.arrangement import arranged
 from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
+from lib_ipadapter.session.ignored import ignored
 from lib_ipadapter.session.library import LIBRARY, Library
 from lib_ipadapter.session.region import region
 from lib_ipadapter.session.unit import Unit
@@ -82,6 +83,8 @@ class Generation:
         file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
         variant = self.library.variant(file.path, unit.choice)
         check_fits(variant, layers, file.name)
+        for sentence in ignored(unit, variant):
+            self.host.remark(sentence)
         structure = STRUCTURES[len(layers)]
         scales = unit.layer_scales(unit.scale, structure)
 

@@ -79,3 +79,7 @@ class Host(Protocol):
     def notice(self, sentence: str) -> None:
         """Shows the user a sentence about a picture that is made all the same."""
         ...
+
+    def remark(self, sentence: str) -> None:
+        """Shows, once a job, what a user has set to no effect: nothing failed."""
+        ...

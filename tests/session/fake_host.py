@@ -32,6 +32,7 @@ class FakeHost:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     notices: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     listeners: list[BeginStep] = field(default_factory=list)
     cache: DiskCache | None = None
     shown: Canvas = field(default_factory=Canvas)
@@ -67,6 +68,9 @@ class FakeHost:
 
     def notice(self, sentence: str) -> None:
         self.notices.append(sentence)
+
+    def remark(self, sentence: str) -> None:
+        self.remarks.append(sentence)
 
     def run(self, progress: float = 0.0) -> Tensor:
         """One denoiser step."""

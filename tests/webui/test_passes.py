@@ -179,6 +179,21 @@ def test_a_hires_unit_without_hires_fix_does_not_rest_unnoticed(webui: FakeWebUI
     assert begin(door, [UNIT | {"passes": "hires", "enabled": False}]).comments == []
 
 
+def test_what_is_set_to_no_effect_is_said_once_for_all_passes_and_in_the_parameters(
+    webui: FakeWebUI, door: Any
+) -> None:
+    units = [UNIT | {"composition_scale": 0.5}, UNIT | {"weight_type": "ease in", "layers": "4:1"}]
+    processing = begin(door, units)
+    for _ in range(2):
+        sampled(webui, door, processing, units)
+    assert len(processing.comments) == 2
+    said = processing.extra_generation_params["IP-Adapter notice"]
+    assert [said.count(name) for name in ("composition_scale", "weight_type", ";", ".")] == [1, 1, 0, 2]
+    assert set(processing.extra_generation_params) == {"IP-Adapter 1", "IP-Adapter 2", "IP-Adapter notice"}
+    door.process(processing, [UNIT])
+    assert set(processing.extra_generation_params) == {"IP-Adapter 1"}
+
+
 INPUT = {"model": UNIT["model"], "reference": "input"}
 
 
