@@ -71,13 +71,14 @@ class Sight:
 
     def _negative(self, unit: Unit) -> Tensor | None:
         """Of the negative picture, or of noise; None where the user wants neither."""
-        source = unit.negative_image or next(iter(unit.pictures), None)
-        if source is None or not (unit.noise or unit.negative_image):
+        if not (unit.noise or unit.negative_image):
             return None
-        if self.variant.feature is None:
+        if self.variant.feature is None:  # also of a ready-made face, beside which there may be no picture at all
             raise UnitError(
                 "This adapter sees nothing but a face, which has no noise; set noise to 0, or choose another adapter."
             )
+        source = unit.negative_image or next(iter(unit.pictures), None)
+        assert source is not None, "what looks at pictures has seen one by now"
         if self.variant.face:
             shown = self.faces.crops(replace(unit, image=source, images=(), face=None), self.host)
         else:
