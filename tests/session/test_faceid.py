@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -183,6 +184,19 @@ def test_several_faces_stand_side_by_side_or_become_one(faceid_host: FakeHost, l
     together = generate(faceid_host, library, unit(Kind.FACEID, image=None, face="two"))
     assert close(together, by_hand(faceid_host, Kind.FACEID, between))
     assert not close(apart, together)
+
+
+def test_of_several_pictures_the_faces_are_combined_in_their_own_way(
+    faceid_host: FakeHost, library: Library, analyser: FakeAnalyser
+) -> None:
+    """`concat` is what `combine` says by itself: nobody can tell whether it was meant."""
+    analyser.faces = lambda image: [LARGE if image.width > image.height else SMALL]  # pyright: ignore
+    pictures = {"image": PICTURE, "images": [PICTURE.transpose(Image.Transpose.TRANSPOSE)], "combine": "concat"}
+    for way in ("average", "concat"):
+        found = generate(faceid_host, library, unit(Kind.FACEID, face_combine=way, **pictures))
+        saved = unit(Kind.FACEID, image=None, face="two", face_combine=way)
+        assert close(found, generate(faceid_host, library, saved))
+    assert faceid_host.remarks == []
 
 
 def test_side_by_side_faces_of_plus_files_share_the_picture(faceid_host: FakeHost, library: Library) -> None:

@@ -35,9 +35,10 @@ class Face:
         rare=True,
     )
     face_combine: str = setting(
-        "Several saved faces",
+        "Several faces",
         Type.CHOICE,
-        "What several embeddings become: `average` is one face between them, `concat` keeps each (portrait files).",
+        "What several faces, saved or one in each picture, become: `average` is one face between them, `concat` keeps"
+        " each (portrait files).",
         default=Combine.AVERAGE.value,
         choices=tuple(way.value for way in Combine),
         rare=True,

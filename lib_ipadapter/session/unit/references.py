@@ -22,7 +22,8 @@ class References:
     combine: str = setting(
         "Combine",
         Type.CHOICE,
-        "What several pictures become; `batch`: each is for a picture of the batch of its own.",
+        "What several pictures become; `batch`: each is for a picture of the batch of its own. With FaceID files"
+        " `concat` leaves it to *Several faces*.",
         default=Combination.CONCAT.value,
         choices=tuple(way.value for way in Combination),
         rare=True,
