@@ -21,6 +21,12 @@ LOG = logging.getLogger("IP-Adapter")
 NOTHING = "nothing"
 """In place of a picture's hash: a zero pixel tensor."""
 
+FORMAT = "1"
+"""Of what is on the disk: to be counted up when the same picture and encoder would give other features than before."""
+
+Place = tuple[torch.device, torch.dtype]
+"""Where, and in what, an encoder computes."""
+
 Encode = Callable[[ImageEncoder, torch.device, torch.dtype], ImageFeatures]
 
 
@@ -46,32 +52,39 @@ class Encoding:
         """From the disk, or computed and put there."""
         disk = host.feature_cache()
         if disk is None:
-            return self._computed(path, host, encode)
+            return self._computed(path, host, encode)[0]
         encoder = self.headers.get("content", path, lambda: fingerprint(path))
-        key = " ".join([shown, encoder, str(host.device), str(host.dtype)])
-        found = disk.get(key)
+        found = disk.get(_key(shown, encoder, (host.device, host.dtype)))
         if found is None:
-            found = self._computed(path, host, encode)
-            disk.put(key, found)
+            found, place = self._computed(path, host, encode)
+            # Where it was computed, not where it should have been: next time there may be room.
+            disk.put(_key(shown, encoder, place), found)
         return found
 
-    def _computed(self, path: Path, host: Host, encode: Encode) -> ImageFeatures:
-        """By the encoder at `path`; nothing of one that is damaged is kept."""
+    def _computed(self, path: Path, host: Host, encode: Encode) -> tuple[ImageFeatures, Place]:
+        """By the encoder at `path`, and where; nothing of one that is damaged is kept."""
         encoder = self.encoders.get(stamp(path), lambda: ImageEncoder.read(path))
-        features = _on_device_or_cpu(encoder, encode, host)
+        features, place = _on_device_or_cpu(encoder, encode, host)
         if not features.finite:
             self.encoders.drop(stamp(path))
             raise CheckpointError(
                 f"The image encoder {path.name} gives values that are not numbers: it is damaged, or overflows in half"
                 " precision; download it again or compute in full precision."
             )
-        return features
+        return features, place
 
 
-def _on_device_or_cpu(encoder: ImageEncoder, encode: Encode, host: Host) -> ImageFeatures:
+def _key(shown: str, encoder: str, place: Place) -> str:
+    """By which features are found on the disk."""
+    return " ".join([FORMAT, shown, encoder, *map(str, place)])
+
+
+def _on_device_or_cpu(encoder: ImageEncoder, encode: Encode, host: Host) -> tuple[ImageFeatures, Place]:
     """On the host's device; where a large encoder finds no room beside the checkpoint, slowly on the CPU."""
+    place = (host.device, host.dtype)
     try:
-        return encode(encoder, host.device, host.dtype)
+        return encode(encoder, *place), place
     except torch.cuda.OutOfMemoryError:
         LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", host.device)
-        return encode(encoder, torch.device("cpu"), torch.float32)
+        place = (torch.device("cpu"), torch.float32)
+        return encode(encoder, *place), place

@@ -11,6 +11,7 @@ import torch
 
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
+from lib_ipadapter.session import encoding
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
@@ -128,6 +129,41 @@ def test_another_encoder_finds_nothing_of_the_first(own_host: FakeHost, disk: Di
     for seed in (0, 5):
         tiny_encoder(seed=seed).save_pretrained(own_host.folder / "encoders" / "tiny", safe_serialization=True)
         Library().key_values(Unit(image=picture()), own_host.folder / "adapters" / "base.safetensors", own_host)
+    assert len(encoded) == 2
+
+
+def prompt(host: FakeHost) -> None:
+    Library().key_values(Unit(image=picture()), host.folder / "adapters" / "base.safetensors", host)
+
+
+def test_what_the_cpu_made_for_want_of_room_is_not_what_the_device_would_have_made(
+    host: FakeHost, disk: DiskCache, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.cache, host.dtype = disk, torch.float64  # in place of a GPU's half precision
+    original = ImageEncoder.encode
+
+    def full(self: ImageEncoder, image: object, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
+        if dtype == torch.float64:
+            raise torch.cuda.OutOfMemoryError
+        return original(self, image, device, dtype)  # pyright: ignore[reportArgumentType]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageEncoder, "encode", full)
+        prompt(host)
+    prompt(host)
+    assert len(encoded) == 2, "there is room again"
+    host.dtype = torch.float32
+    prompt(host)
+    assert len(encoded) == 2, "and on the CPU it is known"
+
+
+def test_another_version_of_the_features_finds_nothing_of_the_last(
+    host: FakeHost, disk: DiskCache, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.cache = disk
+    prompt(host)
+    monkeypatch.setattr(encoding, "FORMAT", "next")
+    prompt(host)
     assert len(encoded) == 2
 
 
