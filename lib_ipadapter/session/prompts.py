@@ -16,6 +16,7 @@ from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.session.faces import LONGEST_NAME
 from lib_ipadapter.session.files import ModelFile, find_saved, list_files
+from lib_ipadapter.session.stamps import stamp
 
 FOLDER = "prompts"
 """Below an adapter folder: where saved image prompts are searched."""
@@ -65,8 +66,7 @@ class GivenPrompt:
         """Changes when what `read` gives changes."""
         if not self.name:
             return (self.content,)
-        about = find_prompt(self.name, folders).path.stat()
-        return (self.name, about.st_size, about.st_mtime_ns)
+        return (stamp(find_prompt(self.name, folders).path),)
 
 
 def prompt_folders(adapter_folders: Sequence[Path]) -> list[Path]:

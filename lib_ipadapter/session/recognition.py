@@ -15,6 +15,7 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.faces import face_folders, find_face
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
+from lib_ipadapter.session.stamps import stamp
 from lib_ipadapter.session.unit import NO_PICTURE, Unit
 
 Open = Callable[[Sequence[Path]], FaceAnalyser]
@@ -50,8 +51,7 @@ class Recognition:
         """Of the file of a saved face: all that a unit does not say itself."""
         if unit.face is None or not unit.face.name:
             return None
-        about = find_face(unit.face.name, face_folders(host.adapter_folders())).path.stat()
-        return (about.st_size, about.st_mtime_ns)
+        return stamp(find_face(unit.face.name, face_folders(host.adapter_folders())).path)
 
     def unload(self) -> None:
         """Frees the analyser and forgets every face."""

@@ -262,6 +262,16 @@ def test_a_saved_face_that_was_written_anew_is_read_again(own_files: FakeHost, l
     assert not close(generate(own_files, library, unit(Kind.FACEID, image=None, face="me")), before)
 
 
+def test_saved_faces_of_one_name_in_two_folders_are_not_each_other(faceid_host: FakeHost, tmp_path: Path) -> None:
+    there = faceid_host.folder / "adapters" / "faces" / "one.safetensors"
+    copy = tmp_path / "adapters" / "faces" / "one.safetensors"
+    copy.parent.mkdir(parents=True)
+    shutil.copy2(there, copy)
+    own = unit(Kind.FACEID, image=None, face="one")
+    first, second = (Library().faces.identity(own, host) for host in (faceid_host, FakeHost(tmp_path)))
+    assert first != second
+
+
 def twin(host: FakeHost) -> str:
     """FaceID-plus, of which nothing says whether it is of version 1 or 2."""
     save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), host.folder / "adapters" / "mine.safetensors")

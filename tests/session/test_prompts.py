@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def test_saving_again_under_the_same_name_counts(own_host: FakeHost) -> None:
             library.key_values(Unit.parse({"embeds": "a"}), own_host.folder / "adapters" / "base.safetensors", own_host)
         )
     assert not torch.equal(found[0].layers[0].key, found[1].layers[0].key)
+
+
+def test_prompts_of_one_name_in_two_folders_are_not_each_other(tmp_path: Path) -> None:
+    """Of equal size and age, as a copied folder's are."""
+    folders, given = [tmp_path / "one", tmp_path / "two"], GivenPrompt.parse("a")
+    assert given is not None
+    for folder in folders:
+        path_for("a", [folder]).parent.mkdir()
+        path_for("a", [folder]).write_bytes(save(PROMPT, ABOUT))
+        os.utime(path_for("a", [folder]), ns=(1, 1))
+    first, second = (given.identity([folder]) for folder in folders)
+    assert first == given.identity(folders) != second
 
 
 def test_for_another_adapter_it_is_one_sentence_that_names_its_own(own_host: FakeHost) -> None:
