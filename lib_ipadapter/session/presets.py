@@ -10,6 +10,7 @@ import re
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ class Presets:
     def load(self, name: str) -> Values:
         """What was saved, each value one that its field may have; others are left out. Raises `UnitError`."""
         return _known(_read(self._path(name))["unit"])
+
+    def load_all(self) -> dict[str, Values]:
+        """Every preset by name, sorted. What another page deletes meanwhile is left out."""
+        found: dict[str, Values] = {}
+        for name, path in sorted(self._found().items(), key=lambda one: one[0].casefold()):
+            with suppress(UnitError):
+                found[name] = _known(_read(path)["unit"])
+        return found
 
     def save(self, name: str, unit: Unit) -> str:
         """In place of a preset of that name, if there is one; gives the name that it got. Raises `UnitError`."""

@@ -71,8 +71,7 @@ def encode(unit: dict[str, Any]) -> dict[str, Any]:
 
 def get_presets() -> dict[str, dict[str, Any]]:
     """Every preset by name, each as a unit of the API without pictures."""
-    presets = _presets()
-    return {name: presets.load(name) for name in presets.names()}
+    return _presets().load_all()
 
 
 def put_preset(name: str = NAME, unit: dict[str, Any] = UNIT) -> dict[str, str]:
