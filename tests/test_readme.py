@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
@@ -31,6 +31,13 @@ def test_the_payload_is_accepted_as_it_stands() -> None:
         assert unit["image"].endswith("base64,...")
         unit["image"] = unit["image"].replace("...", encoded())
     assert [unit.active for unit in parse_units(units)] == [True]
+
+
+def test_the_number_of_units_is_what_the_webui_has_arguments_for() -> None:
+    source = (ROOT / "lib_ipadapter" / "webui" / "settings.py").read_text(encoding="utf-8")  # importing it takes a WebUI
+    (units,) = map(int, re.findall(r'(\d+), "Number of units"', source))
+    assert f"up to {units * len(FIELDS)} of them" in README
+    assert f"here {units} units of {len(FIELDS)} fields" in README
 
 
 FACEID = (ROOT / "docs" / "faceid.md").read_text(encoding="utf-8")
