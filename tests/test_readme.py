@@ -34,7 +34,7 @@ def test_the_payload_is_accepted_as_it_stands() -> None:
 
 
 def test_the_number_of_units_is_what_the_webui_has_arguments_for() -> None:
-    source = (ROOT / "lib_ipadapter" / "webui" / "settings.py").read_text(encoding="utf-8")  # importing it takes a WebUI
+    source = (ROOT / "lib_ipadapter" / "webui" / "settings.py").read_text(encoding="utf-8")  # importing takes a WebUI
     (units,) = map(int, re.findall(r'(\d+), "Number of units"', source))
     assert f"up to {units * len(FIELDS)} of them" in README
     assert f"here {units} units of {len(FIELDS)} fields" in README
@@ -94,7 +94,7 @@ def test_there_are_messages_to_check() -> None:
 
 
 def test_every_route_is_in_the_readme() -> None:
-    source = (ROOT / "lib_ipadapter" / "webui" / "routes.py").read_text(encoding="utf-8")  # importing it takes a WebUI
+    source = (ROOT / "lib_ipadapter" / "webui" / "routes.py").read_text(encoding="utf-8")  # importing takes a WebUI
     there = {
         f"{method} {path}" for method, path in re.findall(r'\("(GET|POST|PUT|DELETE)", "(/ip-adapter/\w+)", ', source)
     }
