@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.lora import lora_of, lora_shapes
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, FaceFeature, Feature, Kind, Variant
@@ -21,6 +22,9 @@ WIDTHS = (32, 32, 64, 64, 128, 128, 128, 128, 128, 64, 64, 64, 32, 32, 32, 128)
 """K/V widths in checkpoint order of `tiny_unet`."""
 EMBED, HIDDEN, FACE = 40, 64, 512
 RANK = 4
+
+Known = Tensor | tuple[Tensor, ...]
+"""One kind of features, or several, as `IPAdapter.project` takes them."""
 
 
 def tiny_unet(seed: int = 0) -> UNet2DConditionModel:
@@ -89,6 +93,12 @@ def tiny_adapter(kind: Kind, seed: int = 0, unet: nn.Module | None = None) -> IP
             torch.nn.init.normal_(parameter, std=0.3)
     adapter.lora = lora_of({key: 0.1 * torch.randn(shape) for key, shape in lora_shapes(adapter.variant).items()})
     return adapter.requires_grad_(False).eval()
+
+
+def image_prompt(adapter: IPAdapter, cond: Known, nothing: Known) -> ImagePromptEmbeds:
+    """One picture's tokens, those of several faces one after the other, and the tokens of none."""
+    rows = (adapter.project(*(known if isinstance(known, tuple) else (known,))) for known in (cond, nothing))
+    return ImagePromptEmbeds(*(tokens.flatten(0, 1)[None] for tokens in rows))
 
 
 def save_adapter(adapter: IPAdapter, path: Path) -> Path:

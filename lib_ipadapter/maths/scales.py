@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lib_ipadapter.maths.curves import Curve
@@ -77,14 +76,3 @@ class LayerScales:
     def at(self, layer: int, progress: float) -> float:
         """`layer`: in run order."""
         return self.scales[layer] * self.grid.at(layer, self.structure, progress)
-
-
-def effective(layers: LayerScales, schedule: Schedule, steps: int) -> tuple[tuple[float, ...], ...]:
-    """What reaches each layer at each step: a row for each layer in run order, a column for each of `steps` steps."""
-    moments = [step / steps for step in range(steps)]
-    factors = [schedule.factor(progress) for progress in moments]
-
-    def row(layer: int) -> Sequence[float]:
-        return [factor * layers.at(layer, progress) for factor, progress in zip(factors, moments, strict=True)]
-
-    return tuple(tuple(row(layer)) for layer in range(len(layers.scales)))

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
-from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.maths.face_projections import FaceIDPlusProjection, FaceIDProjection, FaceResampler
 from lib_ipadapter.maths.precision import visiting
 from lib_ipadapter.maths.projections import LinearProjection, MLPProjection, Perceiver, Resampler
@@ -106,19 +105,6 @@ class IPAdapter(nn.Module):
         weights = {name: visiting(tensor, *where) for name, tensor in self.image_proj.named_parameters()}
         options = {"shortcut_scale": shortcut_scale} if self.variant.shortcut else {}
         return torch.func.functional_call(self.image_proj, weights, features, options)
-
-    def image_prompt(self, cond: Features, nothing: Features, shortcut_scale: float = 1.0) -> ImagePromptEmbeds:
-        """Image tokens of one picture's features (of several faces, a row each), and of those that stand for none.
-
-        For faces that is a zero embedding, raw or normed alike, and for FaceID-plus also the hidden states of a zero
-        pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter_faceid.py:187 and 331).
-        """
-        tokens = (
-            self.project(*(known if isinstance(known, tuple) else (known,)), shortcut_scale=shortcut_scale)
-            for known in (cond, nothing)
-        )
-        # The tokens of several faces stand one after the other.
-        return ImagePromptEmbeds(*(rows.flatten(0, 1)[None] for rows in tokens))
 
     def key_values(self, tokens: Tensor) -> tuple[KeyValue, ...]:
         """K and V of every layer, in checkpoint order. They depend on the picture only: once per generation."""

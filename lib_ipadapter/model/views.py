@@ -15,7 +15,6 @@ from lib_ipadapter.model.picture import (
     Box,
     Colour,
     as_rgb,
-    content_hash,
     decoded,
     scaled_to,
     square,
@@ -56,12 +55,6 @@ class Look:
     What is masked gets the background's colour before the encoder sees it. To leave out image tokens instead would
     hide less: each of the encoder's hidden states has seen the whole picture, and a base adapter has but one.
     """
-
-    def key(self, image: Image.Image) -> str:
-        """Equal for pictures that look the same."""
-        mask = content_hash(shown_by(self.mask)) if self.mask is not None else "-"
-        rgb = as_rgb(image, self.background)
-        return f"{content_hash(rgb)} {mask} {self.crop.value} {self.background} {self.sharpening!r}"
 
 
 def views(image: Image.Image, look: Look, size: int = 224) -> list[Image.Image]:

@@ -58,7 +58,7 @@ class Sight:
 
         In training that was a zero embedding for a base adapter, and for plus and full adapters the hidden states of a
         zero pixel tensor (tencent-ailab/IP-Adapter@62e4af9 ip_adapter/ip_adapter.py:149 and 310); nobody's face is a
-        zero embedding (ip_adapter_faceid.py:187).
+        zero embedding (ip_adapter_faceid.py:187 and 331).
         """
         if unit.negative_image is not None and not unit.noise and self.variant.face is not None:
             alone = replace(unit, image=unit.negative_image, images=(), face=None)

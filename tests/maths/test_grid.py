@@ -1,11 +1,10 @@
-"""Factors by layer and step, and what reaches each layer at each step."""
+"""Factors by layer and step."""
 
 from __future__ import annotations
 
 import pytest
 
-from lib_ipadapter.maths.curves import Curve
-from lib_ipadapter.maths.scales import Grid, LayerScales, Schedule, effective
+from lib_ipadapter.maths.scales import Grid
 from lib_ipadapter.maths.structure import SD15, SDXL, Part, Structure
 
 
@@ -52,18 +51,6 @@ def test_without_rows_all_is_one_and_only_zeros_are_nothing() -> None:
     assert not Grid().empty
     assert Grid(((0.0, 0.0), (0.0,))).empty
     assert not Grid(((0.0, 0.0), (0.5,))).empty
-
-
-def test_what_reaches_each_layer_is_the_product_of_layer_curve_and_grid() -> None:
-    scales = (0.5, *(0.0,) * 14, 2.0)
-    layers = LayerScales(scales, SD15, Grid(((1.0, 0.5), (0.0, -1.0))))
-    schedule = Schedule(0.25, 1.0, Curve(((0.0, 1.0), (1.0, 0.0))))
-    found = effective(layers, schedule, 4)
-    assert len(found) == 16
-    # Curve: 1, 0.75, 0.5, 0.25; the first step is before the start.
-    assert found[0] == (0, 0.5 * 0.75 * 1, 0.5 * 0.5 * 0.5, 0.5 * 0.25 * 0.5)
-    assert found[15] == (0, 2 * 0.75 * 0, 2 * 0.5 * -1, 2 * 0.25 * -1)
-    assert not any(map(any, found[1:15]))
 
 
 def test_the_structures_are_those_of_the_published_unets() -> None:

@@ -94,21 +94,6 @@ def test_gradients_reach_every_weight_in_training(kind: Kind) -> None:
     assert [name for name, p in adapter.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_the_image_prompt_is_the_picture_and_nothing_each_projected(kind: Kind) -> None:
-    adapter, cond = tiny_adapter(kind), features(kind)
-    nothing = tuple(torch.zeros_like(part) for part in cond)
-    prompt = adapter.image_prompt(cond, nothing, 0.7)
-    assert torch.equal(prompt.cond, adapter.project(*cond, shortcut_scale=0.7))
-    assert torch.equal(prompt.uncond, adapter.project(*nothing, shortcut_scale=0.7))
-
-
-def test_one_tensor_may_be_given_by_itself() -> None:
-    adapter, (cond,) = tiny_adapter(Kind.BASE), features(Kind.BASE)
-    prompt = adapter.image_prompt(cond, torch.zeros_like(cond))
-    assert torch.equal(prompt.cond, adapter.project(cond))
-
-
 def test_the_shortcut_scale_is_heard_by_version_2_alone() -> None:
     def moved(kind: Kind) -> bool:
         adapter, given = tiny_adapter(kind), features(kind)

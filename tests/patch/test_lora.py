@@ -21,7 +21,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from tests.hooks import attributes, hook_count
-from tests.models import tiny_adapter, tiny_unet
+from tests.models import image_prompt, tiny_adapter, tiny_unet
 from tests.patch import test_against_diffusers as diffusers_case
 from tests.patch.bodies import indexing
 from tests.patch.trees import (
@@ -161,7 +161,7 @@ def test_numbers_and_values_are_those_of_diffusers() -> None:
     theirs._load_ip_adapter_weights([state | {"ip_adapter": adapter.ip_adapter.state_dict()}], low_cpu_mem_usage=False)
     rows = torch.cat(diffusers_case.features(Kind.BASE))[:, None]
     inputs, moment = diffusers_case.unet_input(), Moment()
-    tokens = adapter.image_prompt(*diffusers_case.features(Kind.BASE)).stacked()
+    tokens = image_prompt(adapter, *diffusers_case.features(Kind.BASE)).stacked()
     with torch.no_grad(), attach(ours, [ImageBranch(adapter.key_values(tokens), lora=lora)], moment):
         moment.begin_step(0.0, ROLES)
         found = ours(**inputs).sample
