@@ -69,10 +69,15 @@ def combined(features: Float[Tensor, "pictures ..."], way: Combination, weights:
     return found[None]
 
 
+def even_length(parts: Sequence[Tensor], dim: int) -> int:
+    """How long along `dim` `evened` makes each: the least common multiple, which may be very much longer than any."""
+    return math.lcm(*(part.shape[dim] for part in parts))
+
+
 def evened(parts: Sequence[Tensor], dim: int) -> list[Tensor]:
     """The same tensors as long as each other along `dim`, by repeating each as a whole.
 
     To attention that is no change: softmax over every token twice is softmax over every token.
     """
-    length = math.lcm(*(part.shape[dim] for part in parts))
+    length = even_length(parts, dim)
     return [torch.cat([part] * (length // part.shape[dim]), dim=dim) for part in parts]

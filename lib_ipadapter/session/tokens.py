@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.maths.combine import APART, Combination, combined, evened
+from lib_ipadapter.maths.combine import APART, Combination, combined, even_length, evened
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import FaceFeature, Variant
+from lib_ipadapter.session.room import check_tokens, check_views
 from lib_ipadapter.session.sight import Parts, Sight
 from lib_ipadapter.session.unit import Unit
 
@@ -30,13 +31,13 @@ def image_tokens(unit: Unit, sight: Sight, read_adapter: Callable[[], IPAdapter]
 
     uncond = project(nothing)
     if way in APART:
-        each = [project(parts) * weight for parts, weight in zip(known, weights, strict=True)]
-        *each, uncond = evened([*each, uncond], 1) if way is Combination.BATCH else [*each, uncond]
-        cond = torch.cat(each, dim=0 if way is Combination.BATCH else 1)
+        rows = [project(parts) * weight for parts, weight in zip(known, weights, strict=True)]
+        rows = rows if way is Combination.BATCH else [torch.cat(rows, dim=1)]
     else:
-        cond = project(one_of(known, way, weights, adapter.variant.face))
-    cond, uncond = evened([cond, uncond], 1)
-    return ImagePromptEmbeds(cond=cond, uncond=uncond)
+        rows = [project(one_of(known, way, weights, adapter.variant.face))]
+    check_tokens(len(rows) + 1, even_length([*rows, uncond], 1), adapter.variant)
+    *rows, uncond = evened([*rows, uncond], 1)
+    return ImagePromptEmbeds(cond=torch.cat(rows), uncond=uncond)
 
 
 def combination(unit: Unit, variant: Variant) -> Combination:
@@ -54,8 +55,11 @@ def weights_of(unit: Unit, count: int, way: Combination) -> list[float]:
 
 
 def one_of(known: Sequence[Parts], way: Combination, weights: Sequence[float], face: FaceFeature | None) -> Parts:
-    """Several pictures as one, view by view."""
-    found = [combined(torch.stack(evened(part, 0)), way, weights)[0] for part in zip(*known, strict=True)]
+    """Several pictures as one, view by view. Raises `UnitError` where that would be too many views."""
+    each = list(zip(*known, strict=True))
+    for part in each:
+        check_views(len(part), even_length(part, 0))
+    found = [combined(torch.stack(evened(part, 0)), way, weights)[0] for part in each]
     if face is FaceFeature.NORMED and len(known) > 1:
         # The adapter was trained on embeddings of length 1.
         found[0] = F.normalize(found[0], dim=-1)

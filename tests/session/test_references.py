@@ -18,11 +18,11 @@ from lib_ipadapter.model.picture import encoder_view
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.patch.moment import Role
-from lib_ipadapter.session import sight
+from lib_ipadapter.session import room, sight
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
 from lib_ipadapter.session.unit import Unit
-from tests.models import TEXT_WIDTH
+from tests.models import TEXT_WIDTH, WIDTHS
 from tests.session.fake_host import FakeHost, picture, unit
 
 PICTURES = [picture(seed) for seed in range(3)]
@@ -88,6 +88,24 @@ def test_several_views_of_a_picture_give_the_tokens_of_each(host: FakeHost, monk
     nothing = torch.cat([hand.adapter.project(hand.seen(None))] * 2, dim=1)
     monkeypatch.setattr(sight, "views", tiles)
     close(value(host, unit("plus", image=PICTURES[0])), hand.layers(torch.cat(tokens, dim=1), nothing))
+
+
+def of_tiles(*counts: int) -> list[Image.Image]:
+    return [Image.new("RGB", (56 * count, 56), (number, 90, 90)) for number, count in enumerate(counts)]
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [("batch", "5 rows of 14280 image tokens take .* GB; use fewer"),
+     ("average", "4 pictures as one need 840 tiles of each, .* 512 in all; use fewer")],
+)  # fmt: skip
+def test_tiles_whose_numbers_have_no_small_multiple_are_refused_before_they_fill_the_memory(
+    way: str, said: str, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_BYTES", room.MOST_BYTES * sum(WIDTHS) // 12480)  # as if it were as wide as SD1.5
+    own = unit("full", image=None, images=of_tiles(5, 7, 8, 3), combine=way, crop="tiles")
+    with pytest.raises(UnitError, match=said):
+        Library().image_prompt(own, host.folder / "adapters" / "full.safetensors", host)
 
 
 def test_weights_that_leave_no_average_are_a_sentence(host: FakeHost) -> None:
