@@ -136,8 +136,8 @@ class Library:
         """What was saved, or what comes of the unit's pictures now."""
         if unit.embeds is not None:
             saved = unit.embeds.read(prompt_folders(host.adapter_folders()))
-            return fitting(saved, path.stem, self.sha256(path))
         variant = self.variant(path, unit.choice)
+            return fitting(saved, path.stem, self.sha256(path), variant)
         size = self.sizes(encoder).image_size if encoder else 0
         sight = Sight(variant, encoder, size, host=host, encoding=self._encoding, faces=self.faces)
         return image_tokens(unit, sight, lambda: self.adapter(path, unit.choice))

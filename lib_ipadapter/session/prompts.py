@@ -14,8 +14,10 @@ from typing import Any
 from lib_ipadapter.errors import CheckpointError, HostError, UnitError
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
+from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.faces import LONGEST_NAME
 from lib_ipadapter.session.files import ModelFile, find_saved, list_files
+from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
 
 FOLDER = "prompts"
@@ -84,7 +86,7 @@ def find_prompt(name: str, folders: Sequence[Path]) -> ModelFile:
     return find_saved("image prompt", name, list_prompts(folders), folders)
 
 
-def fitting(prompt: SavedPrompt, adapter: str, sha256: str) -> ImagePromptEmbeds:
+def fitting(prompt: SavedPrompt, adapter: str, sha256: str, variant: Variant) -> ImagePromptEmbeds:
     """The tokens of a prompt for the adapter called `adapter` with this content. Raises `UnitError` for any other."""
     if prompt.adapter_sha256 != sha256:
         raise UnitError(
@@ -92,6 +94,14 @@ def fitting(prompt: SavedPrompt, adapter: str, sha256: str) -> ImagePromptEmbeds
             f" ({prompt.variant or 'unknown'}, SHA-256 {prompt.adapter_sha256[:12] or 'unknown'}); choose that one, or"
             " save the picture again with this one."
         )
+    # The hash is what the file says of itself, and a file may come from anybody.
+    items, tokens, width = prompt.embeds.cond.shape
+    if width != variant.width:
+        raise UnitError(
+            f"The saved image prompt has image tokens {width} wide, and {adapter} takes {variant.width}; save the"
+            " picture again with this adapter."
+        )
+    check_tokens(items + 1, tokens, variant)
     return prompt.embeds
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import SavedPrompt, thumbnail_of
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.generation import Generation
@@ -80,6 +82,26 @@ def test_for_another_adapter_it_is_one_sentence_that_names_its_own(own_host: Fak
             UnitError, match=rf"another adapter than {model}: with base \(base, SHA-256 .{{12}}\); choose"
         ):
             generate(own_host, Unit.parse({"embeds": content, "model": model}))
+
+
+FORGED = {
+    "too wide": (ImagePromptEmbeds(torch.ones(1, 4, 64), torch.ones(1, 4, 64)), r"tokens 64 wide, and base takes 48;"),
+    "too many": (
+        ImagePromptEmbeds(torch.ones(400, 700, 48), torch.ones(1, 700, 48)),
+        r"401 rows of 700 image tokens take 2\.8 GB",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_tokens_that_an_adapter_cannot_have_made_are_a_sentence_whatever_the_file_says(
+    kind: str, host: FakeHost
+) -> None:
+    embeds, said = FORGED[kind]
+    content = base64.b64encode(replace(saved(host, unit("base")), embeds=embeds).data()).decode()
+    own = Unit.parse({"embeds": content, "model": "base"})
+    with pytest.raises(UnitError, match=said):
+        Library().image_prompt(own, host.folder / "adapters" / "base.safetensors", host)
 
 
 def test_a_prompt_that_is_not_there_is_a_sentence_with_what_is(own_host: FakeHost) -> None:
