@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,28 @@ MAX_ENCODED = 64 << 20
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header, before their pixels are decoded."""
 
+MOST_PIXELS = 4 * MAX_PIXELS
+"""Of all pictures of a request: 768 MB decoded. A few kilobytes of base64 can stand for each of them."""
+
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Pillow knows many more, of which some start other programs (EPS)."""
+
+
+@dataclass
+class Budget:
+    """Pixels that one request may still have decoded."""
+
+    left: int = field(default_factory=lambda: MOST_PIXELS)
+
+    def take(self, image: Image.Image, name: str) -> None:
+        """Raises `UnitError` where there are too few left for a picture of which only the header was read."""
+        self.left -= image.width * image.height
+        if self.left < 0:
+            raise UnitError(
+                f"IP-Adapter: with {name}, {image.width} x {image.height}, the pictures of this request have more than"
+                f" {MOST_PIXELS // 1_000_000} megapixels together; send fewer, or smaller ones."
+            )
 
 
 def parse_units(args: Sequence[Any]) -> list[Unit]:
@@ -34,11 +54,12 @@ def parse_units(args: Sequence[Any]) -> list[Unit]:
     The API passes one object per unit, by name; where it passes fewer than the page has components, the WebUI fills
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
+    budget = Budget()
     if objects := [arg for arg in args if isinstance(arg, Mapping) and not is_drawing(arg)]:
-        return [parse_unit(values) for values in objects]
+        return [parse_unit(values, budget) for values in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
-    return [parse_unit(_by_name(args[i : i + len(FIELDS)])) for i in range(0, len(args), len(FIELDS))]
+    return [parse_unit(_by_name(args[i : i + len(FIELDS)]), budget) for i in range(0, len(args), len(FIELDS))]
 
 
 def _by_name(row: Sequence[Any]) -> dict[str, Any]:
@@ -47,26 +68,30 @@ def _by_name(row: Sequence[Any]) -> dict[str, Any]:
     return {"enabled": False, **said}
 
 
-def parse_unit(values: Mapping[str, Any]) -> Unit:
-    """A unit from field name -> value, pictures decoded. A disabled unit's picture is not looked at."""
+def parse_unit(values: Mapping[str, Any], budget: Budget | None = None) -> Unit:
+    """A unit from field name -> value, pictures decoded. A disabled unit's picture is not looked at.
+
+    `budget`: that of the request, where the unit is not alone in it.
+    """
+    budget = budget or Budget()
     decode = {f.name: DECODERS[f.type] for f in FIELDS if f.type in DECODERS}
     enabled = Unit.parse({k: v for k, v in values.items() if k not in decode})
     if not enabled.active:
         return enabled
-    decoded = {k: decode[k](v, k) if k in decode else v for k, v in values.items()}
+    decoded = {k: decode[k](v, k, budget) if k in decode else v for k, v in values.items()}
     return Unit.parse({**_weights(values), **decoded})
 
 
-def decode_pictures(value: Any, name: str = "images") -> list[Image.Image | None]:
+def decode_pictures(value: Any, name: str = "images", budget: Budget | None = None) -> list[Image.Image | None]:
     """A list of what `decode_picture` takes, or of objects ``{"image": ..., "weight": ...}``; one alone is a list too.
 
     Raises `UnitError`.
     """
     pictures = (one.get("image") if isinstance(one, Mapping) else one for one in _listed(value, name))
-    return [decode_picture(picture, name) for picture in pictures]
+    return [decode_picture(picture, name, budget) for picture in pictures]
 
 
-def decode_picture(value: Any, name: str = "image") -> Image.Image | None:
+def decode_picture(value: Any, name: str = "image", budget: Budget | None = None) -> Image.Image | None:
     """A picture from the page (PIL, array or a file's content) or the API (base64, bare or as a data URI).
 
     Raises `UnitError`.
@@ -81,18 +106,18 @@ def decode_picture(value: Any, name: str = "image") -> Image.Image | None:
     if isinstance(value, np.ndarray):
         return Image.fromarray(value)
     if isinstance(value, bytes):
-        return open_picture(value, name)
+        return open_picture(value, name, budget)
     if not isinstance(value, str):
         raise UnitError(f"IP-Adapter: {name} must be a picture in base64, got {type(value).__name__}.")
-    return open_picture(_from_base64(value, name), name)
+    return open_picture(_from_base64(value, name), name, budget)
 
 
-DECODERS: Mapping[Type, Callable[[Any, str], Any]] = {
+DECODERS: Mapping[Type, Callable[[Any, str, Budget], Any]] = {
     Type.PICTURE: decode_picture,
     Type.PICTURES: decode_pictures,
-    Type.MASK: lambda value, name: decode_picture(mask_of(value), name),
+    Type.MASK: lambda value, name, budget: decode_picture(mask_of(value), name, budget),
 }
-"""By type of field; each takes the value, and the field's name for messages."""
+"""By type of field; each takes the value, the field's name for messages, and the request's budget."""
 
 
 def _listed(value: Any, name: str) -> list[Any]:
@@ -129,7 +154,7 @@ def _from_base64(text: str, name: str) -> bytes:
         ) from None
 
 
-def open_picture(data: bytes, name: str = "image") -> Image.Image:
+def open_picture(data: bytes, name: str = "image", budget: Budget | None = None) -> Image.Image:
     """A picture from the content of its file, if that is of a known format and not too large. Raises `UnitError`."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -142,6 +167,8 @@ def open_picture(data: bytes, name: str = "image") -> Image.Image:
         raise UnitError(
             f"IP-Adapter: {name} is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
         )
+    if budget:
+        budget.take(image, name)
     try:
         image.load()
     except Exception:

@@ -78,6 +78,17 @@ def test_a_picture_of_too_many_pixels_is_refused_from_its_header(monkeypatch: py
         api.parse_units([sent])
 
 
+def test_the_pictures_of_a_request_have_a_limit_together_counted_from_their_headers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = encoded()
+    monkeypatch.setattr(api, "MOST_PIXELS", 4 * 1200)
+    assert len(api.parse_units([unit(images=[one, one]), unit()])) == 2
+    for sent in ([unit(images=[one] * 4)], [unit(image_mask=one), unit(mask=one), unit(negative_image=one)]):
+        with pytest.raises(UnitError, match=r"with \w+, 40 x 30, the pictures of this request .* together; send fewer"):
+            api.parse_units(sent)
+
+
 def test_defaults_are_filled_in_and_fields_go_by_name() -> None:
     (parsed,) = api.parse_units([{"model": "m", "image": encoded()}])
     assert (parsed.enabled, parsed.scale, parsed.start, parsed.end) == (True, 0.6, 0.0, 1.0)
