@@ -10,7 +10,6 @@ import re
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,15 +58,11 @@ class Presets:
 
     def load(self, name: str) -> Values:
         """What was saved, each value one that its field may have; others are left out. Raises `UnitError`."""
-        return _known(_read(self._path(name))["unit"])
+        return _known(self._find(name).unit)
 
     def load_all(self) -> dict[str, Values]:
         """Every preset by name, sorted. What another page deletes meanwhile is left out."""
-        found: dict[str, Values] = {}
-        for name, path in sorted(self._found().items(), key=lambda one: one[0].casefold()):
-            with suppress(UnitError):
-                found[name] = _known(_read(path)["unit"])
-        return found
+        return {name: _known(one.unit) for name, one in sorted(self._found().items(), key=lambda it: it[0].casefold())}
 
     def save(self, name: str, unit: Unit) -> str:
         """In place of a preset of that name, if there is one; gives the name that it got. Raises `UnitError`."""
@@ -76,32 +71,40 @@ class Presets:
         values["model"] = self.bare_name(unit.model) if unit.model else None
         text = json.dumps({"name": name, "unit": values}, indent=1)
         try:
-            _write(self._found().get(name) or self.folder / file_name(name), text)
+            there = self._found().get(name)
+            _write(there.path if there else self.folder / file_name(name), text)
         except OSError as error:
             raise UnitError(f"The preset {name!r} cannot be saved ({error.strerror}) in {self.folder}.") from error
         return name
 
     def delete(self, name: str) -> None:
         """Raises `UnitError` where there is none of that name."""
-        self._path(name).unlink(missing_ok=True)
+        self._find(name).path.unlink(missing_ok=True)
 
-    def _path(self, name: str) -> Path:
+    def _find(self, name: str) -> _File:
         found = self._found()
         wanted = _normal(name)
         if wanted not in found:
             raise UnitError(f"There is no preset called {wanted[:LONGEST_NAME]!r}; there are {some(sorted(found))}.")
         return found[wanted]
 
-    def _found(self) -> dict[str, Path]:
-        """By the name inside a file: what the file itself is called is nobody's concern."""
+    def _found(self) -> dict[str, _File]:
+        """By the name inside a file: what the file itself is called is nobody's concern. Each is read once."""
         return dict(self._read_all())
 
-    def _read_all(self) -> Iterator[tuple[str, Path]]:
+    def _read_all(self) -> Iterator[tuple[str, _File]]:
         for path in sorted(self.folder.glob("*.json"), reverse=True):
             try:
-                yield _read(path)["name"], path
+                content = _read(path)
+                yield content["name"], _File(path, content["unit"])
             except UnitError as error:
                 LOG.warning(str(error))
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    unit: Values
 
 
 def checked_name(name: Any) -> str:

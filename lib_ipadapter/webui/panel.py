@@ -31,8 +31,9 @@ def build(
     now = refresh.read_once(lists)
 
     def unit(number: int) -> UnitControls:
+    names = lists.presets.names() if lists.presets else ()
         own = build_unit(f"{elem_id}_unit_{number}", now)
-        presets.build(f"{elem_id}_unit_{number}", own, lists)
+        presets.build(f"{elem_id}_unit_{number}", own, lists, names)
         return own
 
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):

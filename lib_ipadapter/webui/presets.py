@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -15,16 +15,14 @@ from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.paste import reading
 
 
-def build(elem_id: str, unit: UnitControls, lists: Lists) -> None:
-    """The row, where there is a place for presets."""
+def build(elem_id: str, unit: UnitControls, lists: Lists, names: Sequence[str]) -> None:
+    """The row, where there is a place for presets; `names`: those there are now."""
     if lists.presets is None:
         return
     own = Row(lists.presets, lists)
     components = [unit.fields[field.name] for field in SAVED]
     with gr.Row(elem_classes=["ip-adapter-presets"]):
-        name = gr.Dropdown(
-            own.presets.names(), value="", label="Preset", allow_custom_value=True, elem_id=f"{elem_id}_preset"
-        )
+        name = gr.Dropdown(list(names), value="", label="Preset", allow_custom_value=True, elem_id=f"{elem_id}_preset")
         load, save, delete = (
             gr.Button(word, size="sm", min_width=60, elem_id=f"{elem_id}_preset_{word.lower()}")
             for word in ("Load", "Save", "Delete")

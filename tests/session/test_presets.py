@@ -50,17 +50,27 @@ def test_everything_but_pictures_and_being_enabled_is_saved() -> None:
     assert left_out == {"enabled", *(field.name for field in FIELDS if field.type in PICTURES)}
 
 
-def test_a_preset_that_vanishes_while_all_are_read_is_left_out(
+def test_each_file_is_read_once_and_one_that_vanishes_meanwhile_is_left_out(
     presets: Presets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("b", "A", "gone"):
         presets.save(name, Unit.parse(SETTINGS))
-    listed = presets._found()
-    listed["gone"].unlink()
-    monkeypatch.setattr(Presets, "_found", lambda _: listed)
+    gone = presets._find("gone").path
+    reads: list[Path] = []
+    original = module._read
+
+    def read(path: Path) -> dict[str, object]:
+        reads.append(path)
+        gone.unlink(missing_ok=True)
+        return original(path)
+
+    monkeypatch.setattr(module, "_read", read)
     found = presets.load_all()
     assert list(found) == ["A", "b"]
     assert found["A"]["scale"] == SETTINGS["scale"]
+    assert len(reads) == 3
+    assert presets.load("b") == found["b"]
+    assert len(reads) == 3 + 2
 
 
 def test_what_is_saved_is_loaded_and_parsed_again_is_the_same_unit(presets: Presets) -> None:

@@ -65,6 +65,16 @@ def test_deleting_empties_the_list(row: Row, said: list[str]) -> None:
     assert (update["choices"], update["value"]) == ([], "")
 
 
+def test_the_files_are_read_once_for_all_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Presets] = []
+    monkeypatch.setattr(Presets, "names", lambda self: asked.append(self) or ["mine"])
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", 3, replace(LISTS, presets=Presets(tmp_path)), nowhere)
+    rows = [block for block in blocks.blocks.values() if str(getattr(block, "elem_id", "")).endswith("_preset")]
+    assert [row.choices for row in rows] in ([["mine"]] * 3, [[("mine", "mine")]] * 3)
+    assert len(asked) == 1
+
+
 def test_each_unit_has_a_row_where_there_is_a_place_for_presets(tmp_path: Path) -> None:
     for lists, rows in ((LISTS, 0), (replace(LISTS, presets=Presets(tmp_path)), 2)):
         with gr.Blocks() as blocks:
