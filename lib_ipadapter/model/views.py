@@ -50,7 +50,7 @@ class Look:
     sharpening: float = 0.0
     """0 to 1; see `sharpened`."""
     mask: Image.Image | None = field(default=None, repr=False)
-    """White where to look, black where not; of any size, stretched over the picture. Its transparent parts are black.
+    """Greyscale, white where to look, black where not; of any size, stretched over the picture.
 
     What is masked gets the background's colour before the encoder sees it. To leave out image tokens instead would
     hide less: each of the encoder's hidden states has seen the whole picture, and a base adapter has but one.
@@ -76,22 +76,17 @@ def views(image: Image.Image, look: Look, size: int = 224) -> list[Image.Image]:
     return [sharpened(one, look.sharpening) for one in squares]
 
 
-def shown_by(mask: Image.Image) -> Image.Image:
-    """A mask as ``L``: 255 where to look."""
-    return as_rgb(mask, (0, 0, 0)).convert("L")
-
-
 def masked(image: Image.Image, mask: Image.Image) -> Image.Image:
-    """`image` with what `mask` hides made transparent, RGBA."""
+    """`image` with what the greyscale `mask` hides made transparent, RGBA."""
     rgba = decoded(image).convert("RGBA")
-    shown = shown_by(mask).resize(rgba.size, Image.Resampling.BILINEAR)
+    shown = mask.resize(rgba.size, Image.Resampling.BILINEAR)
     rgba.putalpha(ImageChops.multiply(rgba.getchannel("A"), shown))
     return rgba
 
 
 def kept(image: Image.Image, mask: Image.Image) -> Box:
     """What of `image` a crop should keep: the bounds of what `mask` shows at least half of. Raises `UnitError`."""
-    shown = shown_by(mask).resize(decoded(image).size, Image.Resampling.BILINEAR)
+    shown = mask.resize(decoded(image).size, Image.Resampling.BILINEAR)
     box = shown.point([0] * 128 + [255] * 128).getbbox() or shown.getbbox()
     if box is None:
         raise UnitError("The mask on the reference picture hides all of it; make white what is to be looked at.")

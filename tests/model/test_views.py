@@ -161,14 +161,6 @@ def test_a_mask_of_another_size_is_stretched_over_the_picture() -> None:
     assert (seen.getpixel((5, 20)), seen.getpixel((50, 20))) == (RED, GREEN)
 
 
-def test_a_mask_may_be_painted_on_nothing() -> None:
-    painted = Image.new("RGBA", (60, 60))
-    painted.paste((255, 255, 255, 255), (10, 10, 50, 50))
-    plain = mask_of((60, 60), (10, 10, 50, 50))
-    one, other = (view(noise(60, 60), Crop.CENTER, mask=mask) for mask in (painted, plain))
-    assert one.tobytes() == other.tobytes()
-
-
 def test_a_mask_that_shows_nothing_is_a_sentence() -> None:
     with pytest.raises(UnitError, match="hides all of it; make white"):
         views(noise(9, 9), Look(mask=Image.new("L", (9, 9))))
