@@ -32,6 +32,10 @@ class IPAdapterScript(scripts.Script):
         def clear_cache():
             return models.clear_cache(a1111.cache_folder())
 
+        def unload():
+            with a1111.alone():
+                return models.unload()
+
         def save_prompt(name, values):
             with a1111.alone():
                 return saved_prompts.save(name, values, a1111.A1111Host())
@@ -48,7 +52,7 @@ class IPAdapterScript(scripts.Script):
             wait=a1111.wait_for_checkpoint,
         )
         tab = "img2img" if is_img2img else "txt2img"
-        controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache)
+        controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache=clear_cache, unload=unload)
         self.infotext_fields = paste.paste_fields(controls, lists)
         self.paste_field_names = []
         return panel.components(controls)

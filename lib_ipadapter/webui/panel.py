@@ -24,14 +24,16 @@ def build(
     units: int,
     lists: Lists,
     folders: downloads.Folders | None,
+    *,
     clear_cache: Callable[[], str] = models.no_cache,
+    unload: Callable[[], str] = models.unload,
 ) -> list[UnitControls]:
     """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`."""
     elem_id = f"ip_adapter_{tab}"
     now = refresh.read_once(lists)
+    names = lists.presets.names() if lists.presets else ()
 
     def unit(number: int) -> UnitControls:
-    names = lists.presets.names() if lists.presets else ()
         own = build_unit(f"{elem_id}_unit_{number}", now)
         presets.build(f"{elem_id}_unit_{number}", own, lists, names)
         return own
@@ -49,8 +51,8 @@ def build(
             downloads.build(f"{elem_id}_get", folders)
         clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
         clear.click(fn=lambda: compat.say(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
-        unload = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
-        unload.click(fn=lambda: compat.say(models.unload()), inputs=[], outputs=[], show_progress="hidden")
+        forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
+        forget.click(fn=lambda: compat.say(unload()), inputs=[], outputs=[], show_progress="hidden")
         tooltips.build(f"{elem_id}_about")
     refresh.connect(controls, lists)
     _keep_out_of_saved_defaults(controls)

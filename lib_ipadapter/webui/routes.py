@@ -44,12 +44,13 @@ def get_encoders() -> list[dict[str, Any]]:
 
 
 def unload(cache: bool = False) -> dict[str, int]:
-    """Frees what the extension keeps in memory; the next picture reads its files again.
+    """Frees what the extension keeps in memory, once no job needs it; the next picture reads its files again.
 
     `cache`: removes what is kept of pictures on the disk as well.
     """
     removed = {"removed": DiskCache(cache_folder(), 0).clear()} if cache else {}
-    return {"freed": LIBRARY.unload(), **removed}
+    with alone():
+        return {"freed": LIBRARY.unload(), **removed}
 
 
 def get_version() -> dict[str, Any]:

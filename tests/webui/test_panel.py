@@ -198,6 +198,17 @@ def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch
     assert ["'dusk'" in said[0] or "dusk is saved" in said[0], said[1]] == [True, "without a name."]
 
 
+def test_the_page_unloads_as_its_host_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(panel.compat, "say", said.append)
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", 1, LISTS, nowhere, unload=lambda: "when its turn has come")
+    for function in functions_of(blocks):
+        if getattr(function.fn, "__qualname__", "").startswith("build.") and not function.inputs:
+            function.fn()
+    assert "when its turn has come" in said
+
+
 def functions_of(blocks: gr.Blocks) -> list:
     """gradio 3 has a list, today's a dictionary."""
     return list(blocks.fns.values()) if isinstance(blocks.fns, dict) else list(blocks.fns)

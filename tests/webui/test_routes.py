@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import io
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,6 +116,16 @@ def test_unloading_empties_the_cache_and_says_so(routes: ModuleType, tmp_path: P
     adapter = LIBRARY.adapter(tmp_path / "models/ip-adapter/base.safetensors")
     assert routes.unload() == {"freed": adapter.nbytes}
     assert len(LIBRARY.adapters) == 0
+
+
+def test_unloading_waits_for_the_job_that_runs(routes: ModuleType, tmp_path: Path) -> None:
+    LIBRARY.adapter(tmp_path / "models/ip-adapter/base.safetensors")
+    with ThreadPoolExecutor(1) as pool:
+        with fresh("hosts.a1111").alone():
+            answer = pool.submit(routes.unload)
+            assert not wait([answer], 0.2).done
+            assert len(LIBRARY.adapters) == 1
+        assert answer.result(60)["freed"] > 0
 
 
 def encoded(colour: str = "red") -> str:
