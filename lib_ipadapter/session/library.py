@@ -51,7 +51,9 @@ class Library:
         self.encoders: LRU[ImageEncoder] = LRU(0)
         """One at a time: the large ones take gigabytes."""
         self.features: LRU[ImageFeatures] = LRU(64 << 20)
-        self.computed: LRU[KeyValues] = LRU(128 << 20)
+        self.computed: LRU[KeyValues] = LRU(512 << 20)
+        """So much that several units with several pictures outlast each other's turn: with plus for SDXL, four pictures
+        take 81 MB. What falls out is computed anew at every batch and every pass."""
         self.faces = Recognition(LRU(8 << 20))
         self._headers = Headers()
         self._encoding = Encoding(self.encoders, self.features, self._headers)
@@ -134,9 +136,9 @@ class Library:
 
     def _image_prompt(self, unit: Unit, path: Path, encoder: Path | None, host: Host) -> ImagePromptEmbeds:
         """What was saved, or what comes of the unit's pictures now."""
+        variant = self.variant(path, unit.choice)
         if unit.embeds is not None:
             saved = unit.embeds.read(prompt_folders(host.adapter_folders()))
-        variant = self.variant(path, unit.choice)
             return fitting(saved, path.stem, self.sha256(path), variant)
         size = self.sizes(encoder).image_size if encoder else 0
         sight = Sight(variant, encoder, size, host=host, encoding=self._encoding, faces=self.faces)

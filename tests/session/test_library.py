@@ -45,6 +45,14 @@ def test_a_cache_keeps_what_was_used_last_within_its_bytes() -> None:
     assert (kept(cache, "abcde"), cache.nbytes) == ("e", 25)
 
 
+def test_the_units_of_a_large_job_outlast_each_others_turn() -> None:
+    """Four of SDXL with plus and four pictures each."""
+    cache, made = Library().computed, []
+    for name in "abcd" * 2:
+        cache.get(name, lambda name=name: made.append(name) or Thing(81 << 20))  # pyright: ignore[reportArgumentType]
+    assert "".join(made) == "abcd"
+
+
 def test_the_newest_stays_though_it_alone_is_too_large() -> None:
     cache: LRU[Thing] = LRU(0)
     for name in "ab":
