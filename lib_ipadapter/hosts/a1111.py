@@ -135,8 +135,9 @@ class A1111Host:
 def notice(processing: Any, sentence: str) -> None:
     """Says it below the picture in the page, and in its parameters.
 
-    These are published with the picture: what stands behind the first semicolon names this machine's folders.
+    These are published with the picture: what stands behind the first semicolon names folders.
     """
+    sentence = without_folders(sentence)
     processing.comment(sentence)
     processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
 
@@ -199,6 +200,18 @@ def encoder_folders() -> list[Path]:
 def preset_folder() -> Path:
     """Where presets are kept: beside the WebUI's own settings, so that they outlive the extension's folder."""
     return Path(paths.data_path, presets.FOLDER)
+
+
+def without_folders(sentence: str) -> str:
+    """For an answer that leaves this machine: folders go by their place below the WebUI's own, or by their name.
+
+    Whoever may send jobs need not learn where this machine keeps its files; the log says it whole.
+    """
+    home = Path(paths.data_path)
+    for folder in sorted({*adapter_folders(), *encoder_folders(), preset_folder()}, key=lambda one: -len(str(one))):
+        shown = folder.relative_to(home) if folder.is_relative_to(home) else folder.name
+        sentence = sentence.replace(str(folder), str(shown))
+    return sentence
 
 
 def _comfyui(folder: Path | None, name: str) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError
-from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice
+from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice, without_folders
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
@@ -29,7 +29,9 @@ class IPAdapterStopped(HTTPException):
     """Ends a job with a sentence: an error status in the API; in the page it follows this class's name."""
 
     def __init__(self, sentence: str, status: int) -> None:
-        super().__init__(status_code=status, detail=sentence)
+        super().__init__(status_code=status, detail=without_folders(sentence))
+        self.sentence = sentence
+        """For the log: with this machine's folders in it."""
 
     def __str__(self) -> str:
         return str(self.detail)
@@ -103,13 +105,13 @@ class Door:
         """
         outer = around()
         for job in outer:
-            notice(job, str(error))
+            notice(job, error.sentence)
         if not settings.goes_on():
-            LOG.error(str(error))
+            LOG.error(error.sentence)
             raise error
         if not outer:
             _withdraw(processing)
-        host.notice(str(error))
+        host.notice(error.sentence)
 
     def _stop(self, processing: Any, host: A1111Host, error: IPAdapterStopped) -> None:
         """The WebUI swallows what a callback raises; what is raised inside the UNet's call ends the job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import Any
 
 from fastapi import Body, FastAPI, HTTPException
@@ -17,6 +18,7 @@ from lib_ipadapter.hosts.a1111 import (
     encoder_folders,
     loaded_unet,
     preset_folder,
+    without_folders,
 )
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.library import LIBRARY
@@ -24,6 +26,8 @@ from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES
 from lib_ipadapter.webui import models, saved_prompts
+
+LOG = logging.getLogger("IP-Adapter")
 
 WATCHED = "/sdapi/v1/options"
 """The route whose protection (``--api-auth``, or what else a WebUI puts there) ours get too."""
@@ -64,7 +68,7 @@ def encode(unit: dict[str, Any]) -> dict[str, Any]:
         with alone():
             saved = saved_prompts.encode(unit, A1111Host())
     except IPAdapterError as error:
-        raise HTTPException(status_code=422, detail=str(error)) from None
+        raise _refusal(422, error) from None
     items, tokens, _ = saved.embeds.cond.shape
     about = {"items": items, "tokens": tokens, "adapter": saved.adapter, "adapter_sha256": saved.adapter_sha256}
     return {"embeds": base64.b64encode(saved.data()).decode(), "variant": saved.variant, **about}
@@ -82,7 +86,7 @@ def put_preset(name: str = NAME, unit: dict[str, Any] = UNIT) -> dict[str, str]:
         settings = Unit.parse({key: value for key, value in unit.items() if key not in pictures})
         return {"name": _presets().save(name, settings)}
     except UnitError as error:
-        raise HTTPException(422, str(error)) from error
+        raise _refusal(422, error) from error
 
 
 def delete_preset(name: str) -> dict[str, str]:
@@ -90,8 +94,13 @@ def delete_preset(name: str) -> dict[str, str]:
     try:
         _presets().delete(name)
     except UnitError as error:
-        raise HTTPException(404, str(error)) from error
+        raise _refusal(404, error) from error
     return {"name": name}
+
+
+def _refusal(status: int, error: IPAdapterError) -> HTTPException:
+    LOG.warning(str(error))
+    return HTTPException(status, without_folders(str(error)))
 
 
 def _presets() -> Presets:

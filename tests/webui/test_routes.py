@@ -156,6 +156,16 @@ def test_what_cannot_be_encoded_is_a_sentence(client: TestClient, unit: dict[str
     assert said in answer.json()["detail"]
 
 
+def test_what_is_not_there_is_told_without_this_machines_folders_and_the_log_has_them(
+    client: TestClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for unit in ({"image": encoded(), "model": "gone"}, {"embeds": "gone", "model": "base"}):
+        said = client.post("/ip-adapter/encode", json=unit).json()["detail"]
+        assert str(tmp_path) not in said
+        assert "models/ip-adapter" in said
+    assert str(tmp_path / "models/ip-adapter") in caplog.text
+
+
 def test_the_version_is_told_with_the_fields_that_it_knows(client: TestClient) -> None:
     answer = client.get("/ip-adapter/version").json()
     assert answer["version"] == __version__
