@@ -86,8 +86,13 @@ def tiny_features(about: Variant, rows: int = 1) -> tuple[Tensor, ...]:
 
 def tiny_adapter(kind: Kind, seed: int = 0, unet: nn.Module | None = None) -> IPAdapter:
     """Random weights, large enough to be seen in the output."""
+    return filled(variant(kind, unet), seed)
+
+
+def filled(about: Variant, seed: int = 0) -> IPAdapter:
+    """The same for an adapter that is so."""
     torch.manual_seed(seed)
-    adapter = IPAdapter(variant(kind, unet))
+    adapter = IPAdapter(about)
     for name, parameter in adapter.named_parameters():
         if "ip_adapter" in name:
             torch.nn.init.normal_(parameter, std=0.3)

@@ -24,7 +24,7 @@ EVERYDAY = (
         (
             Cell("all steps", (unit("red-checks", scale=1.0),)),
             Cell("until 0.4", (unit("red-checks", scale=1.0, end=0.4),)),
-            Cell("from 0.4 on", (unit("red-checks", scale=1.0, start=0.4),)),
+            Cell("from 0.4 on", (unit("red-checks", scale=1.0, start=0.4, end=1.0),)),
         ),
         prompt="a small cross on the left",
     ),
@@ -37,6 +37,14 @@ EVERYDAY = (
             Cell("second", (unit("teal-spots", scale=0.7),)),
             Cell("both", (unit("purple-stripes", scale=0.5), unit("teal-spots", scale=0.5))),
         ),
+        prompt="a triangle",
+    ),
+    Example(
+        "encoder",
+        "Which encoder, and a unit at rest",
+        "The image encoder that fits is found by itself; of several that fit, `encoder` names one. A unit that is not"
+        " `enabled` rests, and its picture is not looked at.",
+        (Cell("", (unit("purple-stripes", encoder="pocket"), unit("teal-spots", enabled=False))),),
         prompt="a triangle",
     ),
 )

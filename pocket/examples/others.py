@@ -18,7 +18,7 @@ PASSES = (
         "The job's own picture",
         "`input` takes img2img's input picture: in the Batch tab each file is its own reference, in Loopback each"
         " loop's input. `folder` takes the picture of the same name from the folder in *Settings → IP-Adapter*.",
-        (Cell("", (unit(reference="input"),)),),
+        (Cell("", (unit(reference="input"), unit(reference="folder", reference_folder="styles"))),),
     ),
 )
 
@@ -35,6 +35,13 @@ NEGATIVE = (
             Cell("noise, shuffle", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind="shuffle"),)),
         ),
         shown=1,
+        prompt="a star",
+    ),
+    Example(
+        "noise",
+        "Noise in place of a negative picture",
+        "The payload of the last of these pictures: the reference turned upside down, torn about and noisy.",
+        (Cell("", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind="shuffle"),)),),
         prompt="a star",
     ),
 )
@@ -56,5 +63,21 @@ FACES = (
         "A face in the picture, found by `insightface` where it is installed, or one that was saved:"
         " see [faces](faceid.md).",
         (Cell("", ({"model": "ip-adapter-faceid_sd15", "face": "ada", "lora_scale": 0.8},)),),
+    ),
+    Example(
+        "which-face",
+        "Which face, and what kind of file",
+        "Of several faces `face_index` chooses one, the largest being 0; here in img2img's input picture. `kind` says"
+        " what a file is that was renamed, and `shortcut_scale`, for FaceID-plus v2, how much the face's picture counts"
+        " beside its embedding. Of several saved faces, or several pictures, `face_combine` makes one.",
+        (
+            Cell(
+                "",
+                (
+                    {"model": "my-faces", "kind": "faceid-plusv2", "reference": "input", "face_index": 1}
+                    | {"shortcut_scale": 0.8, "face_combine": "average"},
+                ),
+            ),
+        ),
     ),
 )

@@ -34,4 +34,11 @@ SEEN = (
         ),
         prompt="a circle",
     ),
+    Example(
+        "sharpening",
+        "What was lost in scaling",
+        "The encoder's view of a large picture is small; sharpening brings out what has become faint in it.",
+        (Cell("", (unit("red-checks", sharpening=0.6),)),),
+        prompt="a circle",
+    ),
 )

@@ -23,4 +23,12 @@ WHERE = (
         shown=3,
         prompt="a small circle on the left and a small star on the right",
     ),
+    Example(
+        "mask-edge",
+        "Outside the mask, with a soft edge",
+        "`region` says on which side of the mask, or of img2img's inpaint mask, a unit acts; `mask_blur` softens the"
+        " edge by so many pixels of the mask.",
+        (Cell("", ({**LEFT, "region": "outside the mask", "mask_blur": 12},)),),
+        prompt="a small circle on the left and a small star on the right",
+    ),
 )
