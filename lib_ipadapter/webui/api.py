@@ -15,7 +15,8 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.session.unit.parsers import MAX_PICTURES
-from lib_ipadapter.webui.drawing import is_drawing, mask_of
+from lib_ipadapter.webui.arguments import units_by_name
+from lib_ipadapter.webui.drawing import mask_of
 
 MAX_ENCODED = 64 << 20
 """Characters of base64; a 45 MB file. Larger ones are refused before they are decoded."""
@@ -34,8 +35,8 @@ def parse_units(args: Sequence[Any]) -> list[Unit]:
     The API passes one object per unit, by name; where it passes fewer than the page has components, the WebUI fills
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
-    if objects := [arg for arg in args if isinstance(arg, Mapping) and not is_drawing(arg)]:
-        return [parse_unit(values) for values in objects]
+    if objects := units_by_name(args):
+        return [parse_unit(args[index]) for index in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
     return [parse_unit(_by_name(args[i : i + len(FIELDS)])) for i in range(0, len(args), len(FIELDS))]
