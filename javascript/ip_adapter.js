@@ -33,6 +33,16 @@ window.ipAdapter = {
         box.dispatchEvent(new Event("input", {bubbles: true}));
     },
 
+    // Of a weight, to either side: what the server takes in a curve and in a grid.
+    limit: 5,
+
+    // As the server reads a number; NaN for what it refuses, nothing included.
+    number(text) {
+        return text.trim() && Math.abs(Number(text)) <= this.limit ? Number(text) : NaN;
+    },
+
+    within: (number, low, high) => Math.min(Math.max(number, low), high),
+
     // End of an elem_id -> class of what is drawn above that text box.
     editors: {},
 

@@ -7,13 +7,14 @@
     const CHANGES = {ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, 0.05], ArrowDown: [0, -0.05]};
 
     const round = number => Math.round(number * 100) / 100;
-    const within = (number, low, high) => Math.min(Math.max(number, low), high);
+    const {within} = here;
 
-    // null for a text in another notation: that is left to whoever wrote it.
+    // null for a text in another notation, or one that the server refuses: that is left to whoever wrote it.
     function read(text) {
-        const points = text.split(",").filter(part => part.trim()).map(part => part.split(":").map(Number));
-        const good = points.every(point => point.length === 2 && point.every(Number.isFinite));
-        return good ? points.sort((a, b) => a[0] - b[0]) : null;
+        const points = text.trim() ? text.split(",").map(part => part.split(":").map(one => here.number(one))) : [];
+        const good = points.every(([at, ...weights], i) => weights.length === 1 && Number.isFinite(weights[0])
+            && (points[i - 1]?.[0] ?? 0) <= at && at <= 1);
+        return good ? points : null;
     }
 
     const written = points => points.map(([at, weight]) => `${round(at)}:${round(weight)}`).join(", ");
@@ -122,7 +123,7 @@
             event.preventDefault();
             if (change) {
                 const [at, weight] = this.points[i];
-                this.move(i, [at + change[0], Math.max(weight + change[1], this.bottom)]);
+                this.move(i, [at + change[0], within(weight + change[1], this.bottom, here.limit)]);
             } else {
                 this.change(this.points.filter((_, other) => other !== i));
             }

@@ -1,4 +1,4 @@
-// Shows the text of a grid, "1 1 0.5; 0 0 1", as cells to paint: a row for each part of the layers, a column of the steps.
+// Shows the text of a grid, "1, 1, 0.5; 0, 0, 1", as cells to paint: a row for each part of the layers, a column of the steps.
 
 (function() {
     const here = window.ipAdapter;
@@ -6,13 +6,16 @@
     const MOST = {rows: 70, columns: 50};
     const MOVES = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]};
 
-    // null for a text in another notation, or with rows of several lengths.
+    // null for a text that the server refuses, or with rows of several lengths.
     function read(text) {
-        const rows = text.split(";").filter(row => row.trim()).map(row => row.trim().split(/[\s,]+/).map(Number));
+        if (!text.trim()) return [];
+        const rows = text.trim().replace(/;$/, "").split(";")
+            .map(row => row.trim().split(/\s*,\s*|\s+/).map(part => here.number(part)));
         return rows.every(row => row.length === rows[0].length && row.every(Number.isFinite)) ? rows : null;
     }
 
-    const written = rows => rows.every(row => row.every(weight => weight === 1)) ? "" : rows.map(row => row.join(" ")).join("; ");
+    const written = rows => rows.every(row => row.every(weight => weight === 1))
+        ? "" : rows.map(row => row.join(", ")).join("; ");
 
     // Stretched to other numbers of rows and columns, each cell taking the nearest one's weight.
     function stretched(rows, {rows: high, columns: wide}) {
@@ -94,8 +97,9 @@
 
         paint(cell, weight) {
             const {row, column} = cell.dataset;
-            if (row === undefined || this.foreign || this.rows[row][column] === weight) return;
-            this.rows[row][column] = weight;
+            const possible = here.within(weight, -here.limit, here.limit);
+            if (row === undefined || this.foreign || this.rows[row][column] === possible) return;
+            this.rows[row][column] = possible;
             this.change();
         }
 

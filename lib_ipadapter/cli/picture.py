@@ -17,7 +17,6 @@ from lib_ipadapter.errors import AmbiguousError, HostError, UnitError
 from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
 from lib_ipadapter.model.identity import identify
-from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import read_sizes
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
@@ -62,7 +61,7 @@ def make(request: Request) -> tuple[Image.Image, int]:
     """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`."""
     unit = request.unit()
     check_size(request.width, request.height)
-    check_files(request.adapter, request.encoder, unit.choice)
+    check_files(request.adapter, request.encoder, unit)
     pipeline = open_pipeline(request)
     seed = random.randrange(1 << 32) if request.seed is None else request.seed
     picture = draw(request, pipeline, unit, seed)
@@ -88,15 +87,15 @@ def write(picture: Image.Image, path: Path, text: str) -> None:
         raise HostError(f"{path} cannot be written ({error.strerror}); choose another --output.") from error
 
 
-def check_files(adapter: Path, encoder: Path | None, choice: Kind | None) -> None:
+def check_files(adapter: Path, encoder: Path | None, unit: Unit) -> None:
     """What headers tell, before gigabytes are read. Raises `CheckpointError` or `UnitError`."""
     try:
-        variant = identify(adapter, choice)
+        variant = identify(adapter, unit.choice)
     except AmbiguousError as error:
         asked = f"{str(error).rstrip('.')}; or give --kind {' or '.join(error.choices)}."
         raise AmbiguousError(asked, error.choices) from None
     needed = f"{variant.encoder} ({variant.feature_label})"
-    if not variant.feature:
+    if not variant.feature or (unit.embeds and not unit.composition_image):
         return
     if encoder is None:
         raise UnitError(f"{adapter.name} needs the image encoder {needed}: name it by --encoder.")

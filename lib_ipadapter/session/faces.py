@@ -18,7 +18,7 @@ from torch import Tensor
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
-from lib_ipadapter.session.files import ModelFile, find_saved, list_files
+from lib_ipadapter.session.files import ModelFile, find_saved, list_files, saved_folders
 
 FOLDER = "faces"
 """Below an adapter folder: where saved faces are searched."""
@@ -74,8 +74,8 @@ class GivenFace:
 
 
 def face_folders(adapter_folders: Sequence[Path]) -> list[Path]:
-    """Where saved faces are searched; the first is where a user should put them. Of an adapter's file: beside it."""
-    return [(folder.parent if folder.is_file() else folder) / FOLDER for folder in adapter_folders]
+    """Where saved faces are searched; the first is where a user should put them."""
+    return saved_folders(adapter_folders, FOLDER)
 
 
 def list_faces(folders: Sequence[Path]) -> list[ModelFile]:

@@ -84,6 +84,11 @@ def named(name: str, files: Sequence[ModelFile]) -> ModelFile | None:
     return None
 
 
+def saved_folders(adapter_folders: Sequence[Path], name: str) -> list[Path]:
+    """Below each adapter folder the one called `name`; of an adapter's file, beside it."""
+    return [(folder.parent if folder.is_file() else folder) / name for folder in adapter_folders]
+
+
 SAVED_BY = {"face": "face", "image prompt": "encode"}
 """What can be saved -> the command that makes one from a picture."""
 

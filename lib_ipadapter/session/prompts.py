@@ -16,7 +16,7 @@ from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.faces import LONGEST_NAME
-from lib_ipadapter.session.files import ModelFile, find_saved, list_files
+from lib_ipadapter.session.files import ModelFile, find_saved, list_files, saved_folders
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
 
@@ -73,7 +73,7 @@ class GivenPrompt:
 
 def prompt_folders(adapter_folders: Sequence[Path]) -> list[Path]:
     """Where saved prompts are searched; the first is where they are put."""
-    return [folder / FOLDER for folder in adapter_folders]
+    return saved_folders(adapter_folders, FOLDER)
 
 
 def list_prompts(folders: Sequence[Path]) -> list[ModelFile]:

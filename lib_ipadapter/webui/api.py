@@ -16,7 +16,9 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.session.unit.parsers import MAX_PICTURES
-from lib_ipadapter.webui.drawing import is_drawing, mask_of
+from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.webui.arguments import units_by_name
+from lib_ipadapter.webui.drawing import mask_of
 
 MAX_ENCODED = 64 << 20
 """Characters of base64; a 45 MB file. Larger ones are refused before they are decoded."""
@@ -55,8 +57,8 @@ def parse_units(args: Sequence[Any]) -> list[Unit]:
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
     budget = Budget()
-    if objects := [arg for arg in args if isinstance(arg, Mapping) and not is_drawing(arg)]:
-        return [parse_unit(values, budget) for values in objects]
+    if objects := units_by_name(args):
+        return [parse_unit(args[index], budget) for index in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
     return [parse_unit(_by_name(args[i : i + len(FIELDS)]), budget) for i in range(0, len(args), len(FIELDS))]
@@ -79,16 +81,15 @@ def parse_unit(values: Mapping[str, Any], budget: Budget | None = None) -> Unit:
     if not enabled.active:
         return enabled
     decoded = {k: decode[k](v, k, budget) if k in decode else v for k, v in values.items()}
-    return Unit.parse({**_weights(values), **decoded})
+    return Unit.parse({**_weights(values, enabled.reference), **decoded})
 
 
 def decode_pictures(value: Any, name: str = "images", budget: Budget | None = None) -> list[Image.Image | None]:
     """A list of what `decode_picture` takes, or of objects ``{"image": ..., "weight": ...}``; one alone is a list too.
 
-    Raises `UnitError`.
+    What is empty is left out. Raises `UnitError`.
     """
-    pictures = (one.get("image") if isinstance(one, Mapping) else one for one in _listed(value, name))
-    return [decode_picture(picture, name, budget) for picture in pictures]
+    return [decode_picture(_picture_in(one), name, budget) for one in _listed(value, name)]
 
 
 def decode_picture(value: Any, name: str = "image", budget: Budget | None = None) -> Image.Image | None:
@@ -99,7 +100,7 @@ def decode_picture(value: Any, name: str = "image", budget: Budget | None = None
     A path or an address is never opened: whoever may call the API may not therefore read this machine's files.
     `name`: the field's, for messages.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if _is_empty(value):
         return None
     if isinstance(value, Image.Image):
         return value
@@ -121,22 +122,35 @@ DECODERS: Mapping[Type, Callable[[Any, str, Budget], Any]] = {
 
 
 def _listed(value: Any, name: str) -> list[Any]:
-    if value is None or value == "":
+    """Without what is empty: a weight is for a picture that there is."""
+    if _is_empty(value):
         return []
     found = list(value) if isinstance(value, (list, tuple)) else [value]
     if len(found) > MAX_PICTURES:
         raise UnitError(f"IP-Adapter: {name} has {len(found)} pictures; the limit is {MAX_PICTURES}.")
-    return found
+    for one in found:
+        if isinstance(one, Mapping) and (unknown := sorted(set(one) - {"image", "weight"}, key=str)):
+            raise UnitError(f"IP-Adapter: a picture of {name} has no {unknown[0]!r}; it has image and weight.")
+    return [one for one in found if not _is_empty(_picture_in(one))]
 
 
-def _weights(values: Mapping[str, Any]) -> dict[str, Any]:
+def _picture_in(one: Any) -> Any:
+    return one.get("image") if isinstance(one, Mapping) else one
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _weights(values: Mapping[str, Any], reference: str) -> dict[str, Any]:
     """What further pictures say of their own weights, after that of the first; `weights` beside them counts more."""
     listed = [
         one for field in FIELDS if field.type is Type.PICTURES for one in _listed(values.get(field.name), field.name)
     ]
     if not any(isinstance(one, Mapping) and "weight" in one for one in listed):
         return {}
-    first = [1.0] if values.get("image") else []
+    alone = reference == Source.PICTURE and _is_empty(values.get("image"))
+    first = [] if alone else [1.0]
     return {"weights": first + [one.get("weight", 1.0) if isinstance(one, Mapping) else 1.0 for one in listed]}
 
 

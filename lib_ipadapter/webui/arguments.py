@@ -7,6 +7,7 @@ from typing import Any
 
 from lib_ipadapter.errors import HostError, UnitError
 from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.webui.drawing import is_drawing
 
 TITLE = "IP-Adapter"
 """The script's, by which the API and other extensions know it."""
@@ -29,7 +30,7 @@ def set_arguments(processing: Any, arguments: Sequence[Any]) -> None:
 
 def field_of(arguments: Sequence[Any], number: int, name: str) -> Any:
     """The value of a field of unit `number`, 1 and up; None where a page leaves it open. Raises `UnitError`."""
-    if objects := _objects(arguments):
+    if objects := units_by_name(arguments):
         default = next(field.default for field in FIELDS if field.name == name)
         return arguments[_chosen(objects, number)].get(name, default)
     return arguments[_position(arguments, number, name)]
@@ -38,12 +39,17 @@ def field_of(arguments: Sequence[Any], number: int, name: str) -> Any:
 def with_field(arguments: Sequence[Any], number: int, name: str, value: Any) -> list[Any]:
     """`arguments` with another value for one field of unit `number`, 1 and up. Raises `UnitError`."""
     changed = list(arguments)
-    if objects := _objects(arguments):
+    if objects := units_by_name(arguments):
         index = _chosen(objects, number)
         changed[index] = {**arguments[index], name: value}
     else:
         changed[_position(arguments, number, name)] = value
     return changed
+
+
+def units_by_name(arguments: Sequence[Any]) -> list[int]:
+    """Where the API has put units as objects; the page puts none, and what it has of mappings are drawn masks."""
+    return [i for i, argument in enumerate(arguments) if isinstance(argument, Mapping) and not is_drawing(argument)]
 
 
 def _place(processing: Any) -> tuple[int, int]:
@@ -55,11 +61,6 @@ def _place(processing: Any) -> tuple[int, int]:
             f"The script {TITLE} takes no part in this job; give its processing object the WebUI's scripts."
         )
     return own.args_from, min(own.args_to, len(args))
-
-
-def _objects(arguments: Sequence[Any]) -> list[int]:
-    """Where the API has put units by name; the page puts none."""
-    return [index for index, argument in enumerate(arguments) if isinstance(argument, Mapping)]
 
 
 def _chosen(objects: Sequence[int], number: int) -> int:

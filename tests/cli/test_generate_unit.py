@@ -12,11 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_ipadapter.cli.unit import read_unit
+from lib_ipadapter.cli.unit import read_picture, read_unit
+from lib_ipadapter.hosts.without import NoHost
 from lib_ipadapter.model.face import CROP
 from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.session.faces import GivenFace
-from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.library import LIBRARY
+from lib_ipadapter.session.prompts import write_prompt
+from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
 from tests.cli.test_generate import Bench, bench
 
@@ -42,6 +45,18 @@ def test_a_saved_face_steers_without_a_picture_and_without_an_encoder(bench: Ben
     assert not np.array_equal(made["ada"], bench.picture(**given | {"scale": 0, "face": "ada"}))
     assert np.array_equal(made["ada"], bench.picture(**given, face="Ada"))
     assert not np.array_equal(made["ada"], bench.picture(**given, face="ada", set="lora_scale=0"))
+
+
+def test_a_saved_prompt_is_called_by_its_name_and_needs_no_picture_and_no_encoder(bench: Bench, tmp_path: Path) -> None:
+    adapter = Path(shutil.copy(bench.adapter, tmp_path / "own.safetensors"))
+    unit = Unit.parse({"image": read_picture(bench.image), "model": adapter.stem})
+    host = NoHost(torch.device("cpu"), adapter_folders=[adapter], encoder_folders=[bench.encoder])
+    file = tmp_path / "prompts" / "dusk.safetensors"
+    write_prompt(LIBRARY.image_prompt(unit, adapter, host), file)
+    given: dict[str, Any] = {"adapter": adapter, "image": None, "encoder": None, "scale": 1}
+    by_name = bench.picture(**given, set="embeds=dusk")
+    assert np.array_equal(by_name, bench.picture(**given, set=f"embeds={file}"))
+    assert np.array_equal(by_name, bench.picture(adapter=adapter, scale=1))
 
 
 def test_a_face_that_was_given_by_file_is_written_as_a_hash_and_one_by_name_as_its_name(

@@ -56,6 +56,11 @@ def test_a_grid_has_rows_and_columns() -> None:
     assert read_grid("").rows == ()
 
 
+@pytest.mark.parametrize("text", ["1 0; 0.5 1", "1, 0; 0.5, 1;", "1 , 0;0.5 1 ; "])
+def test_a_grids_numbers_may_stand_between_spaces_and_its_last_row_may_end_too(text: str) -> None:
+    assert read_grid(text).rows == ((1.0, 0.0), (0.5, 1.0))
+
+
 SAME = [
     ("curve", [[0, 1], [0.5, 0.3]], "0:1, 0.5:0.3"),
     ("curve", {"0": 1, "0.5": 0.3}, "0:1, 0.5:0.3"),
@@ -109,6 +114,9 @@ WRONG = [
     ("layers", [[True] * 11], "bool is no number"),
     ("grid", "1, ; 2", "nothing is no number"),
     ("grid", "1;;2", "a row is empty"),
+    ("grid", ";", "a row is empty"),
+    ("grid", "1 0;;", "a row is empty"),
+    ("grid", "1,,0", "nothing is no number"),
     ("grid", ";".join(["1"] * 300), "it has 300 rows"),
     ("grid", ",".join(["1"] * 300), "it has 300 numbers"),
     ("grid", "1, " * 20_000, "characters long"),

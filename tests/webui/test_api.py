@@ -181,6 +181,20 @@ def test_the_weights_of_pictures_in_a_list_follow_that_of_the_first() -> None:
     assert api.parse_units([unit(images=listed)])[0].weights == "1 0.5 1"
     assert api.parse_units([{"images": listed, "model": "m"}])[0].weights == "0.5 1"
     assert api.parse_units([unit(images=listed, weights="2 2")])[0].weights == "2 2"
+    assert api.parse_units([{"images": listed, "model": "m", "reference": "input"}])[0].weights == "1 0.5 1"
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", {"image": None}, {"image": "", "weight": 3}])
+def test_an_empty_place_in_a_list_has_no_weight_that_another_picture_would_get(empty: object) -> None:
+    (parsed,) = api.parse_units([unit(image="", images=[empty, {"image": encoded(), "weight": 2}, empty])])
+    assert (len(parsed.pictures), parsed.weights) == (1, "2")
+    (parsed,) = api.parse_units([unit(images=[empty, {"image": encoded(), "weight": 2}])])
+    assert (len(parsed.pictures), parsed.weights) == (2, "1 2")
+
+
+def test_a_picture_in_a_list_says_nothing_that_is_not_understood() -> None:
+    with pytest.raises(UnitError, match="a picture of images has no 'wieght'; it has image and weight"):
+        api.parse_units([unit(images=[{"image": encoded(), "wieght": 2}])])
 
 
 @pytest.mark.parametrize("name", ["images", "negative_image"])

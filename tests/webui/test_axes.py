@@ -64,7 +64,10 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grid:
 
 
 def page_job() -> FakeJob:
-    return FakeJob(*PAGE_UNIT, *DISABLED)
+    """With a mask that was drawn in gradio 3, which is a mapping as the API's units are."""
+    drawn = {"image": Image.new("RGB", (8, 8)), "mask": Image.new("L", (8, 8), 255)}
+    mask = next(position for position, field in enumerate(FIELDS) if field.name == "mask")
+    return FakeJob(*PAGE_UNIT[:mask], drawn, *PAGE_UNIT[mask + 1 :], *DISABLED)
 
 
 def api_job() -> FakeJob:

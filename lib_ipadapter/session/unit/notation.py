@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ LARGEST = 256
 """Numbers in a row."""
 COUNTS = sorted({count for one in STRUCTURES.values() for count in (one.blocks, one.layers)})
 """Numbers in a whole list."""
+COMMAS_OR_SPACES = r"\s*,\s*|\s+"
 
 
 def text_of(value: Any) -> str:
@@ -83,8 +85,9 @@ def read_layers(text: str) -> Layers:
 
 
 def read_grid(text: str) -> Grid:
-    """``1, 0; 0.5, 1``: rows from the first layer to the last, each from the first step to the last."""
-    rows = tuple(tuple(map(_number, _parts(row))) for row in text.split(";")) if text else ()
+    """``1, 0; 0.5, 1`` or ``1 0; 0.5 1;``: rows from the first layer to the last, each from first step to last."""
+    lines = text.strip().removesuffix(";").split(";") if text else []
+    rows = tuple(tuple(map(_number, _parts(line, COMMAS_OR_SPACES))) for line in lines)
     if len(rows) > LARGEST or not all(rows):
         raise ValueError("a row is empty" if len(rows) <= LARGEST else f"it has {len(rows)} rows")
     return Grid(rows)
@@ -115,8 +118,8 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _parts(text: str) -> list[str]:
-    parts = text.split(",") if text.strip() else []
+def _parts(text: str, between: str = ",") -> list[str]:
+    parts = re.split(between, text.strip()) if text.strip() else []
     if len(parts) > LARGEST:
         raise ValueError(f"it has {len(parts)} numbers")
     return parts
@@ -145,6 +148,8 @@ def _number(text: str) -> float:
 
 
 def _rows(rows: Sequence[Any]) -> str:
+    if any(row in ([], (), "") for row in rows):
+        raise ValueError("a row is empty")
     return "; ".join(_row(row) if isinstance(row, (list, tuple)) else _written(row) for row in rows)
 
 
