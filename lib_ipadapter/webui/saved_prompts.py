@@ -23,8 +23,8 @@ Save = Callable[[str, Sequence[Any]], Sequence[str]]
 """``save(name, values of a unit's components)`` -> the list of names as it is then. Raises `IPAdapterError`."""
 
 
-ACTING = {"enabled": True, "scale": 1.0, "start": 0.0, "end": 1.0}
-"""How strongly and when a unit acts is not saved, and one that is switched off can be saved as well."""
+ACTING = {field.name: field.default for field in FIELDS if field.late and field.name not in ("model", "encoder")}
+"""How strongly, when and where a unit acts is not saved, and one that is switched off can be saved as well."""
 
 
 def cannot(name: str, values: Sequence[Any]) -> Sequence[str]:

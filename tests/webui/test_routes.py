@@ -136,6 +136,16 @@ def test_encode_gives_a_file_that_stands_for_the_pictures(routes: ModuleType, cl
 
 
 @pytest.mark.parametrize(
+    "resting", [{"enabled": False}, {"scale": 0}, {"curve": "0:0"}, {"layers": "0:0"}, {"grid": "0"}]
+)
+def test_what_rests_is_encoded_as_what_acts(client: TestClient, resting: dict[str, Any]) -> None:
+    whole, given = ({"image": encoded(), "model": "base", **more} for more in ({}, resting))
+    answers = [client.post("/ip-adapter/encode", json=unit).json() for unit in (whole, given)]
+    assert answers[0] == answers[1] != {}
+    assert answers[0]["tokens"] == 4
+
+
+@pytest.mark.parametrize(
     ("unit", "said"),
     [({"model": "base"}, "without a reference picture"), ({"image": "/etc/passwd", "model": "base"}, "in base64")],
 )
