@@ -30,17 +30,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Pillow knows many more, of which some start other programs (EPS)."""
 
 
-def parse_units(args: Sequence[Any]) -> list[Unit]:
-    """All units in a script's arguments. Raises `UnitError`.
+def parse_units(args: Sequence[Any], resting: bool = False) -> list[Unit]:
+    """All units in a script's arguments; with pictures also those that are `resting`, if asked. Raises `UnitError`.
 
     The API passes one object per unit, by name; where it passes fewer than the page has components, the WebUI fills
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
     if objects := units_by_name(args):
-        return [parse_unit(args[index]) for index in objects]
+        return [parse_unit(args[index], resting) for index in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
-    return [parse_unit(_by_name(args[i : i + len(FIELDS)])) for i in range(0, len(args), len(FIELDS))]
+    return [parse_unit(_by_name(args[i : i + len(FIELDS)]), resting) for i in range(0, len(args), len(FIELDS))]
 
 
 def _by_name(row: Sequence[Any]) -> dict[str, Any]:
@@ -49,11 +49,11 @@ def _by_name(row: Sequence[Any]) -> dict[str, Any]:
     return {"enabled": False, **said}
 
 
-def parse_unit(values: Mapping[str, Any]) -> Unit:
-    """A unit from field name -> value, pictures decoded. A disabled unit's picture is not looked at."""
+def parse_unit(values: Mapping[str, Any], resting: bool = False) -> Unit:
+    """A unit from field name -> value, pictures decoded; of one that cannot act, only if `resting`."""
     decode = {f.name: DECODERS[f.type] for f in FIELDS if f.type in DECODERS}
     enabled = Unit.parse({k: v for k, v in values.items() if k not in decode})
-    if not enabled.active:
+    if not (enabled.active or resting):
         return enabled
     decoded = {k: decode[k](v, k) if k in decode else v for k, v in values.items()}
     return Unit.parse({**_weights(values, enabled.reference), **decoded})
