@@ -182,6 +182,9 @@ def test_saving_from_the_page_writes_a_file_that_is_then_in_the_list(webui: Fake
     values = [{"image": Image.new("RGB", (9, 9)), "model": "base", "scale": 0.0}.get(field.name) for field in FIELDS]
     assert saved_prompts.save("dusk", values, a1111.A1111Host()) == ["None", "dusk"]
     assert (tmp_path / "models/ip-adapter/prompts/dusk.safetensors").is_file()
+    for name in ("dusk", " DUSK.safetensors"):
+        with pytest.raises(Exception, match=r"called 'dusk' already; choose another name, or delete dusk\.safet"):
+            saved_prompts.save(name, values, a1111.A1111Host())
     assert [entry["name"] for entry in fresh("webui.models").adapters([tmp_path / "models/ip-adapter"], None)] == [
         "base", "cut"
     ]  # fmt: skip
