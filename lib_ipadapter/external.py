@@ -17,11 +17,11 @@ __all__ = ["IPAdapterError", "Unit", "get_units", "set_units"]
 
 
 def get_units(processing: Any) -> list[Unit]:
-    """The units of a job, as its page or its API request set them; disabled ones too, but without their pictures.
+    """The units of a job as its page or its API request set them, disabled ones too. Set back, they change nothing.
 
     Raises `IPAdapterError`, with a sentence, for values that no unit may have, or where our script takes no part.
     """
-    return parse_units(arguments_of(processing))
+    return parse_units(arguments_of(processing), resting=True)
 
 
 def set_units(processing: Any, units: Sequence[Unit]) -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.passes import Source
 
-Found = tuple[Sequence[str], str, str]
-"""Names of fields, why they are not used, and what to do."""
+
+class Found(NamedTuple):
+    """Fields of which nothing is made."""
+
+    names: Sequence[str]
+    why: str
+    advice: str
+    where: str = ""
+    """Where not, if elsewhere they are used."""
+
 
 SEEN = ("image", "images", "weights", "image_mask", "face")
 """Fields that say what the reference is."""
@@ -22,44 +32,61 @@ SECOND_SCALE = [kind.value for kind in WeightType if kind.two_scales]
 def ignored(unit: Unit, variant: Variant) -> list[str]:
     """A sentence for each reason for which an adapter that is so makes nothing of something that `unit` says."""
     found = [*_of_layers(unit), *(_beside_a_saved_prompt(unit) if unit.embeds else _of_faces(unit, variant))]
+    return _sentences(unit, found)
+
+
+def replaced(unit: Unit) -> list[str]:
+    """The same for a unit of which the host finds the picture elsewhere: afterwards nobody knows its own."""
+    if unit.reference == Source.PICTURE:
+        return []
+    why = f"reference is {unit.reference!r}, whose picture takes its place"
+    return _sentences(unit, [Found(("image",), why, f"set reference to {Source.PICTURE.value!r}, or take it away")])
+
+
+def _sentences(unit: Unit, found: Sequence[Found]) -> list[str]:
     default = {field.name: field.default for field in FIELDS}
-    given = [([name for name in names if getattr(unit, name) != default[name]], *rest) for names, *rest in found]
-    return [_sentence(unit, names, why, advice) for names, why, advice in given if names]
+    given = [one._replace(names=[name for name in one.names if getattr(unit, name) != default[name]]) for one in found]
+    return [_sentence(unit, one) for one in given if one.names]
 
 
-def _sentence(unit: Unit, names: Sequence[str], why: str, advice: str) -> str:
-    used = "is not used" if len(names) == 1 else "are not used"
-    return f"IP-Adapter: {' and '.join(names)} of the unit with {unit.model} {used}: {why}; {advice}."
+def _sentence(unit: Unit, found: Found) -> str:
+    used = ("is not used" if len(found.names) == 1 else "are not used") + found.where
+    return f"IP-Adapter: {' and '.join(found.names)} of the unit with {unit.model} {used}: {found.why}; {found.advice}."
 
 
 def _of_layers(unit: Unit) -> Iterator[Found]:
     if unit.layers:
         names = ("weight_type", "composition_scale", "composition_image")
-        yield names, "layers by hand stand in place of the weight type", "leave layers empty, or take the others away"
+        why = "layers by hand stand in place of the weight type"
+        yield Found(names, why, "leave layers empty, or take the others away")
         return
     kind = unit.weighting
     if not kind.two_pictures:
         advice = f"choose {' or '.join(SECOND_PICTURE)}, or take it away"
-        yield ("composition_image",), f"the weight type {kind.value!r} takes one picture", advice
+        yield Found(("composition_image",), f"the weight type {kind.value!r} takes one picture", advice)
     if not kind.two_scales:
         advice = f"choose {' or '.join(SECOND_SCALE)}, or set it to 0"
-        yield ("composition_scale",), f"the weight type {kind.value!r} has one scale", advice
+        yield Found(("composition_scale",), f"the weight type {kind.value!r} has one scale", advice)
+    if kind.precise:
+        why = "there the negative side sees the reference picture"
+        where = f" in the layers that the weight type {kind.value!r} inverts"
+        yield Found(("negative_image", "noise"), why, "choose another weight type, or take it away", where)
 
 
 def _beside_a_saved_prompt(unit: Unit) -> Iterator[Found]:
     assert unit.embeds is not None
     why = f"the saved image prompt {unit.embeds.label} stands for all of that"
-    yield SEEN, why, "take one of the two away, or save the pictures again with it"
+    yield Found(SEEN, why, "take one of the two away, or save the pictures again with it")
 
 
 def _of_faces(unit: Unit, variant: Variant) -> Iterator[Found]:
     if variant.face is None:
         why = f"it is a {variant.kind.value} adapter, which asks for no face"
-        yield ("face", "face_index", "face_combine"), why, "choose a FaceID file, or reset them"
+        yield Found(("face", "face_index", "face_combine"), why, "choose a FaceID file, or reset them")
         return
-    yield ("image_mask",), "a FaceID file sees the aligned face", "choose the face by face_index"
+    yield Found(("image_mask",), "a FaceID file sees the aligned face", "choose the face by face_index")
     if unit.face is not None and variant.feature is None:
-        yield ("image", "images"), "the ready-made face stands for what is seen", "take one of the two away"
+        yield Found(("image", "images"), "the ready-made face stands for what is seen", "take one of the two away")
     if unit.combine != Combination.CONCAT:
         why = f"combine is {unit.combine!r}, which counts more"
-        yield ("face_combine",), why, f"set combine to {Combination.CONCAT.value!r}"
+        yield Found(("face_combine",), why, f"set combine to {Combination.CONCAT.value!r}")

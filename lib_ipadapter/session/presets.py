@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from lib_ipadapter.session.files import some
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES
+from lib_ipadapter.session.writing import write_whole
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -72,7 +71,7 @@ class Presets:
         text = json.dumps({"name": name, "unit": values}, indent=1)
         try:
             there = self._found().get(name)
-            _write(there.path if there else self.folder / file_name(name), text)
+            write_whole(there.path if there else self.folder / file_name(name), text.encode())
         except OSError as error:
             raise UnitError(f"The preset {name!r} cannot be saved ({error.strerror}) in {self.folder}.") from error
         return name
@@ -156,16 +155,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not (isinstance(found, dict) and isinstance(found.get("unit"), dict)):
         raise UnitError(f"{path.name} is no preset, and is ignored; delete it, or save the preset again.")
     return {**found, "name": checked_name(found.get("name"))}
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, whoever reads it meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(".tmp", path.stem, path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(unfinished).replace(path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,10 @@ from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.faces import LONGEST_NAME
-from lib_ipadapter.session.files import ModelFile, find_saved, list_files, saved_folders
+from lib_ipadapter.session.files import ModelFile, find_saved, list_files, named, saved_folders
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
+from lib_ipadapter.session.writing import write_whole
 
 FOLDER = "prompts"
 """Below an adapter folder: where saved image prompts are searched."""
@@ -107,13 +107,21 @@ def fitting(prompt: SavedPrompt, adapter: str, sha256: str, variant: Variant) ->
 
 def write_prompt(prompt: SavedPrompt, path: Path) -> None:
     """Writes the file, whole or not at all. Raises `HostError`."""
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(prompt.data())
-        os.replace(part, path)
+        write_whole(path, prompt.data())
     except OSError as error:
         raise HostError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def new_path(name: str, folders: Sequence[Path]) -> Path:
+    """`path_for` a prompt that there is not yet, however its name is spelled. Raises `UnitError`."""
+    path = path_for(name, folders)
+    if found := named(path.stem, list_prompts(folders)):
+        raise UnitError(
+            f"There is a saved image prompt called {found.name!r} already; choose another name, or delete"
+            f" {found.path.name} first."
+        )
+    return path
 
 
 def path_for(name: str, folders: Sequence[Path]) -> Path:

@@ -50,18 +50,19 @@ class Budget:
             )
 
 
-def parse_units(args: Sequence[Any]) -> list[Unit]:
-    """All units in a script's arguments. Raises `UnitError`.
+def parse_units(args: Sequence[Any], resting: bool = False) -> list[Unit]:
+    """All units in a script's arguments; with pictures also those that are `resting`, if asked. Raises `UnitError`.
 
     The API passes one object per unit, by name; where it passes fewer than the page has components, the WebUI fills
     up with the components' defaults, which are dropped here. The page passes every field of every unit in turn.
     """
     budget = Budget()
     if objects := units_by_name(args):
-        return [parse_unit(args[index], budget) for index in objects]
+        return [parse_unit(args[index], budget, resting) for index in objects]
     if args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
-    return [parse_unit(_by_name(args[i : i + len(FIELDS)]), budget) for i in range(0, len(args), len(FIELDS))]
+    rows = (args[i : i + len(FIELDS)] for i in range(0, len(args), len(FIELDS)))
+    return [parse_unit(_by_name(row), budget, resting) for row in rows]
 
 
 def _by_name(row: Sequence[Any]) -> dict[str, Any]:
@@ -70,15 +71,15 @@ def _by_name(row: Sequence[Any]) -> dict[str, Any]:
     return {"enabled": False, **said}
 
 
-def parse_unit(values: Mapping[str, Any], budget: Budget | None = None) -> Unit:
-    """A unit from field name -> value, pictures decoded. A disabled unit's picture is not looked at.
+def parse_unit(values: Mapping[str, Any], budget: Budget | None = None, resting: bool = False) -> Unit:
+    """A unit from field name -> value, pictures decoded; of one that cannot act, only if `resting`.
 
     `budget`: that of the request, where the unit is not alone in it.
     """
     budget = budget or Budget()
     decode = {f.name: DECODERS[f.type] for f in FIELDS if f.type in DECODERS}
     enabled = Unit.parse({k: v for k, v in values.items() if k not in decode})
-    if not enabled.active:
+    if not (enabled.active or resting):
         return enabled
     decoded = {k: decode[k](v, k, budget) if k in decode else v for k, v in values.items()}
     return Unit.parse({**_weights(values, enabled.reference), **decoded})

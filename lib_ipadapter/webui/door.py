@@ -15,6 +15,7 @@ from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice, without_folders
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
+from lib_ipadapter.session.ignored import replaced
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Pass, Passes
 from lib_ipadapter.webui import models, settings
@@ -72,7 +73,7 @@ class Door:
         )
         stopped = None
         try:
-            self._enter(processing, Generation(host, self._acting(processing, args)))
+            self._enter(processing, Generation(host, self._acting(processing, args, host)))
         except IPAdapterError as error:
             stopped = IPAdapterStopped(str(error), 422)
         except Exception as error:
@@ -87,10 +88,12 @@ class Door:
         """Every hook gone, the UNet as it was."""
         self._open.close()
 
-    def _acting(self, processing: Any, args: Sequence[Any]) -> list[Unit]:
+    def _acting(self, processing: Any, args: Sequence[Any], host: A1111Host) -> list[Unit]:
         """The units that have a part in the pass at hand, each with its picture."""
         now = pass_of(processing)
         units = [unit for unit in self._parsed.of(processing, args) if unit.acts_in(now)]
+        for sentence in (sentence for unit in units if unit.active for sentence in replaced(unit)):
+            host.remark(sentence)
         return [with_picture(unit, [*around(), processing]) for unit in units]
 
     def _enter(self, processing: Any, generation: Generation) -> None:

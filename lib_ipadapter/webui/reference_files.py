@@ -50,5 +50,10 @@ def read_reference(name: str, folder: Path | None) -> Image.Image:
         raise UnitError(f"The reference picture {name!r} cannot be read ({error.strerror}).") from error
 
 
+def inside(path: Path, folder: Path) -> bool:
+    """Whether it is no link that leads out: a name that strangers may send must not."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _files(folder: Path | None) -> list[ModelFile]:
-    return list_files([folder], SUFFIXES) if folder else []
+    return [file for file in list_files([folder], SUFFIXES) if inside(file.path, folder)] if folder else []

@@ -16,7 +16,7 @@ from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import settings
 from lib_ipadapter.webui.api import open_picture
 from lib_ipadapter.webui.jobs import batch_file
-from lib_ipadapter.webui.reference_files import MOST_BYTES, SUFFIXES
+from lib_ipadapter.webui.reference_files import MOST_BYTES, SUFFIXES, inside
 
 
 def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
@@ -34,7 +34,7 @@ def folders() -> list[str]:
     """Names of the folders that there are to choose from."""
     root = settings.reference_folder()
     found = root.iterdir() if root and root.is_dir() else ()
-    return sorted(path.name for path in found if path.is_dir() and path.name[0] != "." and _inside(path, path.parent))
+    return sorted(path.name for path in found if path.is_dir() and path.name[0] != "." and inside(path, path.parent))
 
 
 def _input(jobs: Sequence[Any]) -> Image.Image:
@@ -75,7 +75,7 @@ def _folder(name: str | None) -> Path:
     if root is None or not root.is_dir():
         raise UnitError("IP-Adapter: reference is 'folder'; name that folder in Settings > IP-Adapter first.")
     folder = root / name if name else root
-    if not (folder.is_dir() and _inside(folder, root)):
+    if not (folder.is_dir() and inside(folder, root)):
         raise UnitError(
             f"IP-Adapter: the reference folder has no folder {name!r}; there are {', '.join(folders()) or 'none'}."
         )
@@ -84,10 +84,5 @@ def _folder(name: str | None) -> Path:
 
 def _usable(path: Path, folder: Path) -> bool:
     """A picture file of bounded size."""
-    known = path.suffix.lower() in SUFFIXES and path.is_file() and _inside(path, folder)
+    known = path.suffix.lower() in SUFFIXES and path.is_file() and inside(path, folder)
     return known and path.stat().st_size <= MOST_BYTES
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    """Whether it is no link that leads out: a name that strangers may send must not."""
-    return path.resolve().is_relative_to(folder.resolve())

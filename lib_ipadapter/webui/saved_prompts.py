@@ -13,7 +13,7 @@ from lib_ipadapter.model.prompt_file import SavedPrompt
 from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.library import LIBRARY
-from lib_ipadapter.session.prompts import list_prompts, path_for, prompt_folders, write_prompt
+from lib_ipadapter.session.prompts import list_prompts, new_path, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.api import parse_unit
@@ -23,8 +23,8 @@ Save = Callable[[str, Sequence[Any]], Sequence[str]]
 """``save(name, values of a unit's components)`` -> the list of names as it is then. Raises `IPAdapterError`."""
 
 
-ACTING = {"enabled": True, "scale": 1.0, "start": 0.0, "end": 1.0}
-"""How strongly and when a unit acts is not saved, and one that is switched off can be saved as well."""
+ACTING = {field.name: field.default for field in FIELDS if field.late and field.name not in ("model", "encoder")}
+"""How strongly, when and where a unit acts is not saved, and one that is switched off can be saved as well."""
 
 
 def cannot(name: str, values: Sequence[Any]) -> Sequence[str]:
@@ -38,8 +38,8 @@ def choices(adapter_folders: Sequence[Path]) -> list[str]:
 
 
 def save(name: str, values: Sequence[Any], host: Host) -> list[str]:
-    """Writes what a unit's components show to a file called `name`; gives the new list. Raises `IPAdapterError`."""
-    path = path_for(name, prompt_folders(host.adapter_folders()))
+    """Writes what a unit's components show to a new file called `name`; gives the new list. Raises `IPAdapterError`."""
+    path = new_path(name, prompt_folders(host.adapter_folders()))
     given = {field.name: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
     write_prompt(encode(given, host), path)
     return choices(host.adapter_folders())

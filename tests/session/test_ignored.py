@@ -43,6 +43,11 @@ IGNORED: dict[str, tuple[Kind, dict[str, object], str]] = {
     "a face for pictures": (Kind.BASE, {"face": NUMBERS}, "face .* a base adapter, which asks for no face"),
     "a mask on a face": (Kind.FACEID_PLUS, {"image_mask": SECOND}, "image_mask .* sees the aligned face"),
     "a picture of a face": (Kind.FACEID, {"face": NUMBERS}, "image .* the ready-made face stands for"),
+    "a negative picture": (
+        Kind.BASE,
+        {"weight_type": "style transfer precise", "negative_image": SECOND},
+        "negative_image .* is not used in the layers that the weight type 'style transfer precise' inverts: there the",
+    ),
     "faces side by side": (
         Kind.FACEID, {"combine": "add", "face_combine": "concat"}, "face_combine .* combine is 'add', which counts more"
     ),
@@ -63,6 +68,7 @@ USED: list[tuple[Kind, dict[str, object]]] = [
     (Kind.BASE, {}),
     (Kind.BASE, {"images": [SECOND], "image_mask": SECOND, "combine": "add", "weights": "1 2"}),
     (Kind.BASE, {"layers": "4:1"}),
+    (Kind.BASE, {"weight_type": "strong style transfer", "negative_image": SECOND, "noise": 0.5}),
     (Kind.PLUS, {"embeds": "dusk", "image": None, "composition_image": SECOND, "weight_type": "style and composition"}),
     (Kind.FACEID, {"image": None, "face": NUMBERS, "face_combine": "concat"}),
     (Kind.FACEID, {"face_index": 1, "images": [SECOND]}),

@@ -100,7 +100,8 @@ def test_every_bit_of_a_grid_survives_being_text(rows: list[list[float]]) -> Non
 WRONG = [
     ("curve", "0:1, 2:1", "2 is no part of the steps, from 0 to 1"),
     ("curve", "0.5:1, 0.2:1", "its points must go from left to right"),
-    ("curve", "[0.3:0.9:12]", "12 is no"),
+    ("curve", "[0.3:0.9:10]", "10 is no part of the steps, from 0 to 1; a step's number is none"),
+    ("curve", "[0.3:0.9:soon]", "soon is no part of the steps"),
     ("curve", "[0.3:0.9", "brackets are [from:to:when]"),
     ("curve", "[" * 500 + "1" + ":0.5]" * 500, "brackets are [from:to:when]"),
     ("curve", "loud", "loud is no number from -5 to 5"),

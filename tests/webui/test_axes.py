@@ -142,6 +142,18 @@ def test_no_other_file_can_be_asked_for(grid: Grid, name: str) -> None:
         option.apply(cell, wanted, [])
 
 
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(grid: Grid) -> None:
+    references = grid.folder / "references"
+    (references / "way out").symlink_to(grid.folder)
+    (references / "out.png").symlink_to(grid.folder / "secret.png")
+    (references / "same.png").symlink_to(references / "red.png")
+    option = grid["Unit 1 Reference file"]
+    assert option.choices() == ["red", "same", "sub/blue"]
+    for name in ("out", "way out/secret"):
+        with pytest.raises(Exception, match="no reference picture called"):
+            option.confirm(api_job(), [name])
+
+
 def test_without_a_folder_the_sentence_says_where_to_set_one(grid: Grid) -> None:
     grid.axes.settings.shared.opts.data["ip_adapter_reference_folder"] = ""
     assert grid["Unit 1 Reference file"].choices() == []

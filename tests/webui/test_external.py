@@ -48,6 +48,19 @@ def test_what_is_set_is_what_is_read_and_other_scripts_keep_theirs(job: Any) -> 
     assert (len(one.script_args), type(one.script_args)) == (len(before), type(before))
 
 
+@pytest.mark.parametrize("rests", [{"enabled": False}, {"scale": 0.0}, {"start": 0.6, "end": 0.5}])
+@pytest.mark.parametrize("page", [False, True])
+def test_a_unit_that_rests_keeps_its_picture_when_it_is_set_back(rests: dict[str, Any], page: bool) -> None:
+    args = [rests.get(field.name, value) for field, value in zip(FIELDS, PAGE_UNIT, strict=True)]
+    job = FakeJob(*args, *DISABLED) if page else FakeJob(unit(**rests), *[None] * (2 * len(FIELDS) - 1))
+    for _ in range(2):
+        set_units(job, get_units(job))
+    (first, *_) = get_units(job)
+    assert not first.active
+    assert first.image is not None
+    assert first.image.tobytes() == PICTURE.tobytes()
+
+
 def test_setting_the_units_of_a_copy_leaves_the_job_that_it_was_copied_from() -> None:
     job = page_job()
     other = copy.copy(job)

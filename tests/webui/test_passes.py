@@ -194,6 +194,14 @@ def test_what_is_set_to_no_effect_is_said_once_for_all_passes_and_in_the_paramet
     assert set(processing.extra_generation_params) == {"IP-Adapter 1"}
 
 
+def test_a_picture_beside_another_reference_does_not_stay_unused_unnoticed(webui: FakeWebUI, door: Any) -> None:
+    units = [UNIT | {"reference": "input"}]
+    processing = begin(door, units, init_images=[Image.new("RGB", (8, 8))])
+    sampled(webui, door, processing, units)
+    (said,) = processing.comments
+    assert "image of the unit with ip-adapter_sd15 is not used: reference is 'input'" in said
+
+
 INPUT = {"model": UNIT["model"], "reference": "input"}
 
 

@@ -147,6 +147,16 @@ def test_encode_gives_a_file_that_stands_for_the_pictures(routes: ModuleType, cl
 
 
 @pytest.mark.parametrize(
+    "resting", [{"enabled": False}, {"scale": 0}, {"curve": "0:0"}, {"layers": "0:0"}, {"grid": "0"}]
+)
+def test_what_rests_is_encoded_as_what_acts(client: TestClient, resting: dict[str, Any]) -> None:
+    whole, given = ({"image": encoded(), "model": "base", **more} for more in ({}, resting))
+    answers = [client.post("/ip-adapter/encode", json=unit).json() for unit in (whole, given)]
+    assert answers[0] == answers[1] != {}
+    assert answers[0]["tokens"] == 4
+
+
+@pytest.mark.parametrize(
     ("unit", "said"),
     [({"model": "base"}, "without a reference picture"), ({"image": "/etc/passwd", "model": "base"}, "in base64")],
 )
@@ -193,6 +203,9 @@ def test_saving_from_the_page_writes_a_file_that_is_then_in_the_list(webui: Fake
     values = [{"image": Image.new("RGB", (9, 9)), "model": "base", "scale": 0.0}.get(field.name) for field in FIELDS]
     assert saved_prompts.save("dusk", values, a1111.A1111Host()) == ["None", "dusk"]
     assert (tmp_path / "models/ip-adapter/prompts/dusk.safetensors").is_file()
+    for name in ("dusk", " DUSK.safetensors"):
+        with pytest.raises(Exception, match=r"called 'dusk' already; choose another name, or delete dusk\.safet"):
+            saved_prompts.save(name, values, a1111.A1111Host())
     assert [entry["name"] for entry in fresh("webui.models").adapters([tmp_path / "models/ip-adapter"], None)] == [
         "base", "cut"
     ]  # fmt: skip

@@ -131,19 +131,20 @@ def _point(text: str) -> Point:
 
 
 def _fraction(text: str) -> float:
-    where = _number(text)
-    if not 0.0 <= where <= 1.0:
-        raise ValueError(f"{where:g} is no part of the steps, from 0 to 1")
-    return where
+    return _between(text, 0.0, 1.0, "part of the steps, from 0 to 1; a step's number is none")
 
 
 def _number(text: str) -> float:
+    return _between(text, -LIMIT, LIMIT, f"number from {-LIMIT:g} to {LIMIT:g}")
+
+
+def _between(text: str, low: float, high: float, what: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not -LIMIT <= number <= LIMIT:
-        raise ValueError(f"{text.strip()[:12] or 'nothing'} is no number from {-LIMIT:g} to {LIMIT:g}")
+    if not low <= number <= high:
+        raise ValueError(f"{text.strip()[:12] or 'nothing'} is no {what}")
     return number
 
 

@@ -1,0 +1,53 @@
+"""What is written is whole or not there, nobody's private file, and leaves nothing beside it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lib_ipadapter.session.writing import write_whole
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_whole(tmp_path / "a", b"old")
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        write(path, data[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "a", b"new one")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_two_that_write_at_once_do_not_mix(tmp_path: Path) -> None:
+    contents = [bytes([letter]) * 100_000 for letter in b"ab"]
+    failures: list[OSError] = []
+
+    def write(data: bytes) -> None:
+        try:
+            for _ in range(50):
+                write_whole(tmp_path / "sub" / "a", data)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=[data]) for data in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    (only,) = (tmp_path / "sub").iterdir()
+    assert only.read_bytes() in contents
+
+
+def test_who_may_read_a_new_file_may_read_this_one(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_whole(tmp_path / "a", b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
