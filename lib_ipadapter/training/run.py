@@ -74,6 +74,7 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
     if plugin := accelerator.state.deepspeed_plugin:
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
         plugin.deepspeed_config["gradient_accumulation_steps"] = config.accumulation
+        plugin.deepspeed_config["gradient_clipping"] = config.max_grad_norm  # accelerate's "auto" would be 1
     return accelerator
 
 

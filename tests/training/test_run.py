@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from lib_ipadapter.errors import HostError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
+from lib_ipadapter.training import run as training_run
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.run import train
@@ -275,6 +277,19 @@ def test_the_shipped_configuration_of_deepspeed_is_one_that_accelerate_reads() -
     assert given.distributed_type == "DEEPSPEED"
     assert given.deepspeed_config["zero_stage"] == 2
     assert given.mixed_precision == "no"
+
+
+def test_deepspeed_shortens_gradients_as_the_command_line_says(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto"})
+    monkeypatch.setattr(training_run, "PartialState", lambda cpu: SimpleNamespace(device=torch.device("cpu")))
+    monkeypatch.setattr(
+        training_run, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
+    )
+    for longest in (0.0, 3.0):
+        training_run.open_accelerator(config(world, tmp_path, max_grad_norm=longest))
+        assert plugin.deepspeed_config["gradient_clipping"] == longest
 
 
 def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:
