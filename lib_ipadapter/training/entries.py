@@ -12,6 +12,8 @@ from typing import Any
 from lib_ipadapter.errors import TrainingError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+ENCODING = "utf-8-sig"
+"""UTF-8, whose mark Windows' editors put in front."""
 
 
 class Problem(str, Enum):
@@ -75,7 +77,7 @@ def _records(data: Path) -> Iterator[tuple[str, Any] | Rejected]:
         if data.is_dir():
             yield from _folder(data)
         elif data.suffix == ".jsonl":
-            with data.open(encoding="utf-8") as lines:
+            with data.open(encoding=ENCODING) as lines:
                 yield from (_line(number, line) for number, line in enumerate(lines, 1) if line.strip())
         elif data.suffix == ".json":
             yield from ((f"entry {number}", record) for number, record in enumerate(_list(data), 1))
@@ -100,7 +102,7 @@ def _caption(path: Path, folder: Path) -> str:
     """Empty where there is none, or where a link leads out of the data folder."""
     if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
         return ""
-    return path.read_text(encoding="utf-8", errors="replace").strip()
+    return path.read_text(encoding=ENCODING, errors="replace").strip()
 
 
 def _line(number: int, line: str) -> tuple[str, Any] | Rejected:
@@ -112,7 +114,7 @@ def _line(number: int, line: str) -> tuple[str, Any] | Rejected:
 
 def _list(data: Path) -> list[Any]:
     try:
-        records = json.loads(data.read_text(encoding="utf-8"))
+        records = json.loads(data.read_text(encoding=ENCODING))
     except json.JSONDecodeError as error:
         raise TrainingError(f"{data} is not JSON (line {error.lineno}: {error.msg}).") from error
     if not isinstance(records, list):

@@ -61,6 +61,19 @@ def test_a_folder_names_pictures_with_the_text_file_beside_them(tmp_path: Path) 
     assert [(e.name, e.text) for e in entries] == [("a.png", "a thing"), ("c.webp", ""), ("deep/b.JPG", "another")]
 
 
+def test_the_mark_that_windows_puts_in_front_of_utf_8_is_no_text(tmp_path: Path) -> None:
+    mark = "\N{ZERO WIDTH NO-BREAK SPACE}"
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text(f"{mark}a thing", encoding="utf-8")
+    for form in (as_json, as_jsonl):
+        (tmp_path / "lists").mkdir(exist_ok=True)
+        data = form(tmp_path / "lists")
+        data.write_text(mark + data.read_text(), encoding="utf-8")
+        entries, rejected = read_entries(data)
+        assert ([entry.name for entry in entries], rejected) == (["a.png", "sub/b.png"], [])
+    assert [entry.text for entry in read_entries(tmp_path)[0]] == ["a thing"]
+
+
 def test_pictures_may_lie_elsewhere_than_their_list(tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     entries, _ = read_entries(as_json(tmp_path / "lists"), tmp_path / "pictures")
