@@ -91,19 +91,21 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
     cache, report = encode(config, accelerator, frozen, adapter.variant, report)
     tell(str(report))
     trained, held = divide(report.examples, config)
-    _write_facts(config, report, accelerator)
     stream = Stream.of(config, len(trained), len(frozen.alphas))
     held_stream = Stream(config.seed, len(held), len(frozen.alphas))
-    return Loop(
+    loop = Loop(
         config=config,
         accelerator=accelerator,
         adapter=adapter,
         source=Batches(trained, cache, stream, frozen),
         held_out=Batches(held, cache, held_stream, frozen),
         samples=Samples(held[: config.sample_count], cache, frozen, config),
-        position=Position(seed=config.seed, data_hash=report.data_hash),
+        position=Position(seed=config.seed, data_hash=report.data_hash, examples=len(trained)),
         metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
     )
+    _resume(loop, tell)
+    _write_facts(config, report, accelerator)
+    return loop
 
 
 def encode(
@@ -136,9 +138,15 @@ def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Examp
 
 
 def check_output(config: TrainConfig) -> None:
-    """Raises `TrainingError` where a run would write over another one."""
-    if not config.resume and any(config.output.glob("state-*")):
+    """Raises `TrainingError` where a run would write over another one, or has none to go on from."""
+    begun = any(config.output.glob("state-*"))
+    if begun and not config.resume:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
+    if config.resume and not begun:
+        raise TrainingError(
+            f"--resume goes on from a state-* in {config.output}, and there is none; give the --output of the run to"
+            " go on with, or leave --resume out to begin."
+        )
 
 
 def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Report) -> dict[str, str]:
@@ -159,13 +167,19 @@ def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Re
     }
 
 
-def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:
-    """Resumes where asked, says what it will take, and runs."""
-    state = loop.saves.newest() if loop.config.resume else None
-    if state:
+def _resume(loop: Loop, tell: Say) -> None:
+    """Where asked. Raises `TrainingError`; nothing of the run has been written over by then."""
+    if state := loop.saves.newest() if loop.config.resume else None:
         loop.resume(state)
         tell(f"Going on from {state} at step {loop.position.step}")
+
+
+def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:
+    """Says what it will take, and runs. Raises `TrainingError`."""
     if loop.position.step >= loop.config.steps:
+        saved = loop.saves.adapter_path(loop.position.step)
+        if not saved.is_file():
+            raise TrainingError(f"All {loop.config.steps} steps are done, and {saved} is gone; give more --steps.")
         tell(f"All {loop.config.steps} steps are done already.")
         return
     tell(str(loop.estimate()))

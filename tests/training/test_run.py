@@ -119,6 +119,32 @@ def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path
     assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
 
 
+def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"--resume goes on from a state-\* in .*, and there is none; give"):
+        run(world, tmp_path, steps=1, resume=True)
+    run(world, tmp_path, steps=1)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(TrainingError, match="state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
+        run(world, tmp_path, steps=2, resume=True, kind=Kind.PLUS)
+    assert (tmp_path / "config.json").read_bytes() == before
+    (tmp_path / "adapter-00000001.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"adapter-00000001.safetensors is gone; give more --steps"):
+        run(world, tmp_path, steps=1, resume=True)
+
+
+def test_going_on_with_another_order_of_the_data_is_said(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(world, tmp_path, steps=1)
+    run(world, tmp_path, steps=2, resume=True)
+    assert "the order of the data is a new one" not in caplog.text
+    run(world, tmp_path, steps=3, resume=True, holdout=2)
+    assert "--holdout or --seed have changed since state-00000002" in caplog.text
+    caplog.clear()
+    run(world, tmp_path, steps=4, resume=True, holdout=2)
+    assert "the order of the data is a new one" not in caplog.text
+
+
 def test_batches_and_accumulation_divide_the_same_rows(world: Path, tmp_path: Path) -> None:
     rows = {"learning_rate": 1e-3, "full_precision": True}
     whole = run(world, tmp_path / "whole", batch_size=4, **rows)
