@@ -266,6 +266,16 @@ def test_latents_and_features_on_disk_are_made_once(
     assert equal(run(world, tmp_path / "two", cache=tmp_path / "cache"), first)
 
 
+def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = 8 * (8 * 8 * 8 + 6) * 4, 9 * 40 * 4, 2 * 77 * 48 * 4  # of latents, features, texts
+    run(world, tmp_path / "fits", steps=1, cache_memory=sum(sizes) / 2**30)
+    monkeypatch.setattr("lib_ipadapter.training.cache.read_picture", lambda _: pytest.fail("read"))
+    with pytest.raises(TrainingError, match=r"take .* GiB, and --cache-memory allows .*; give --cache a folder"):
+        run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
+
+
 def test_frozen_parts_are_half_and_trained_ones_float(world: Path, tmp_path: Path) -> None:
     from lib_ipadapter.training.config import Precision
 
