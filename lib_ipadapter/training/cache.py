@@ -20,7 +20,6 @@ from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.training.check import Example, Report
 from lib_ipadapter.training.config import TrainConfig
-from lib_ipadapter.training.entries import Problem, Rejected
 from lib_ipadapter.training.frozen import Frozen, Item, read_picture
 
 NOTHING = "nothing"
@@ -117,8 +116,8 @@ class Filler:
     progress: Callable[[Sequence[Any], str], Iterable[Any]]
     """Wraps batches and shows how far they are."""
 
-    def fill(self, report: Report, feature: Feature) -> list[Rejected]:
-        """Returns the entries whose pictures turned out to be unreadable. Raises `TrainingError` for want of memory."""
+    def fill(self, report: Report, feature: Feature) -> list[Example]:
+        """Returns the examples whose pictures turn out to be unreadable. Raises `TrainingError` for want of memory."""
         frozen, examples = self.frozen, report.examples
         images = {e.image_hash: e.entry.image for e in examples}
         references = {e.reference_hash: e.entry.reference for e in examples}
@@ -134,8 +133,7 @@ class Filler:
             self.cache.features.put(NOTHING, frozen.nothing(feature))
         with frozen.visiting(*frozen.text_encoders):
             self._texts(texts)
-        damaged = [e for e in examples if {e.image_hash, e.reference_hash} & unread]
-        return [Rejected(example.entry.name, Problem.CORRUPT) for example in damaged]
+        return [example for example in examples if {example.image_hash, example.reference_hash} & unread]
 
     def _check_room(self, feature: Feature, images: int, references: int, texts: int) -> None:
         """Before hours of encoding. All items of a shelf are as large as one of nothing."""

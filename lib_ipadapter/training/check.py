@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,10 +50,11 @@ class Report:
         """Of everything that is trained on, in its order."""
         return hashlib.sha256("\n".join(example.identity for example in self.examples).encode()).hexdigest()
 
-    def without(self, rejected: Sequence[Rejected]) -> Report:
-        """Less these, which were found out later."""
-        names = {item.name for item in rejected}
-        kept = [example for example in self.examples if example.entry.name not in names]
+    def without(self, corrupt: Collection[Example]) -> Report:
+        """Less these, which were found out later. Entries may share a name: one picture, several references."""
+        lost = set(corrupt)
+        rejected = [Rejected(e.entry.name, Problem.CORRUPT) for e in self.examples if e in lost]
+        kept = [example for example in self.examples if example not in lost]
         return replace(self, examples=kept, rejected=[*self.rejected, *rejected])
 
     def __str__(self) -> str:

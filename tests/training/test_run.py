@@ -124,7 +124,7 @@ def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tm
         run(world, tmp_path, steps=1, resume=True)
     run(world, tmp_path, steps=1)
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(TrainingError, match="state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
+    with pytest.raises(TrainingError, match=r"state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
         run(world, tmp_path, steps=2, resume=True, kind=Kind.PLUS)
     assert (tmp_path / "config.json").read_bytes() == before
     (tmp_path / "adapter-00000001.safetensors").unlink()
@@ -257,6 +257,17 @@ def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path
     assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
 
 
+def test_a_damaged_reference_takes_its_own_entry_and_no_other_along(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data")
+    whole = (data / "red.png").read_bytes()
+    (data / "red.png").write_bytes(whole[: len(whole) // 2])
+    entry = {"image_file": "blue.png", "text": "x"}
+    (data / "list.json").write_text(json.dumps([entry, {**entry, "cond_image": "red.png"}]))
+    said: list[str] = []
+    train(config(world, tmp_path / "out", data=data / "list.json", steps=1), said.append)
+    assert "1 usable entries; skipped: 1 corrupt" in said
+
+
 def test_latents_and_features_on_disk_are_made_once(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +330,7 @@ def test_deepspeed_shortens_gradients_as_the_command_line_says(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto"})
-    monkeypatch.setattr(training_run, "PartialState", lambda cpu: SimpleNamespace(device=torch.device("cpu")))
+    monkeypatch.setattr(training_run, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cpu")))
     monkeypatch.setattr(
         training_run, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
     )
