@@ -107,19 +107,29 @@ def _caption(path: Path, folder: Path) -> str:
 
 def _line(number: int, line: str) -> tuple[str, Any] | Rejected:
     try:
-        return f"line {number}", json.loads(line)
+        return f"line {number}", _parsed(line)
     except json.JSONDecodeError as error:
         return Rejected(f"line {number}", Problem.MALFORMED, error.msg)
 
 
 def _list(data: Path) -> list[Any]:
+    text = data.read_text(encoding=ENCODING)
     try:
-        records = json.loads(data.read_text(encoding=ENCODING))
+        records = _parsed(text)
     except json.JSONDecodeError as error:
         raise TrainingError(f"{data} is not JSON (line {error.lineno}: {error.msg}).") from error
     if not isinstance(records, list):
-        raise TrainingError(f'{data} must be a list of {{"image_file": ..., "text": ...}}, got {type(records)}.')
+        begins = text.strip()[:40]
+        raise TrainingError(f'{data} must be a list of {{"image_file": ..., "text": ...}}; it begins with {begins!r}.')
     return records
+
+
+def _parsed(text: str) -> Any:
+    """Raises `json.JSONDecodeError`, also for what Python will not nest as deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("Nested too deeply", text, 0) from None
 
 
 def _entry(record: tuple[str, Any], root: Path) -> Entry | Rejected:

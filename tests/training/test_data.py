@@ -109,7 +109,8 @@ def test_a_link_out_of_a_folder_of_pictures_is_not_followed(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "line",
     ["{", "[]", '"a.png"', '{"text": "x"}', '{"image_file": 3, "text": "x"}', '{"image_file": "a.png", "text": 3}',
-     '{"image_file": "a.png", "text": "x", "cond_image": 1}', '{"image_file": "a\\u0000.png", "text": "x"}'],
+     '{"image_file": "a.png", "text": "x", "cond_image": 1}', '{"image_file": "a\\u0000.png", "text": "x"}',
+     pytest.param("[" * 100_000, id="nested")],
 )  # fmt: skip
 def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text(f'{line}\n{{"image_file": "a.png", "text": "x"}}\n')
@@ -122,7 +123,8 @@ def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path
     ("name", "content", "message"),
     [
         ("list.json", "{", "is not JSON"),
-        ("list.json", "{}", "must be a list"),
+        ("list.json", ' {"a.png": "a thing"}', r"must be a list of .*; it begins with '\{\"a\.png\": \"a thing\"\}'\."),
+        pytest.param("list.json", "[" * 100_000, r"is not JSON \(line 1: Nested too deeply\)", id="nested"),
         ("list.json", "[]", "holds no entries"),
         ("list.csv", "a,b", "no data that is known"),
         ("list.jsonl", b"\xff\xfe", "not text in UTF-8"),
