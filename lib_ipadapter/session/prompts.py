@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from lib_ipadapter.errors import CheckpointError, HostError, UnitError
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.faces import LONGEST_NAME
 from lib_ipadapter.session.files import ModelFile, find_saved, list_files
 from lib_ipadapter.session.room import check_tokens
@@ -107,13 +107,8 @@ def fitting(prompt: SavedPrompt, adapter: str, sha256: str, variant: Variant) ->
 
 def write_prompt(prompt: SavedPrompt, path: Path) -> None:
     """Writes the file, whole or not at all. Raises `HostError`."""
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path, HostError) as part:
         part.write_bytes(prompt.data())
-        os.replace(part, path)
-    except OSError as error:
-        raise HostError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def path_for(name: str, folders: Sequence[Path]) -> Path:

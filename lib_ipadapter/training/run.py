@@ -20,6 +20,7 @@ from lib_ipadapter import __version__
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.vision import EncoderSizes
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.cache import Cache, Filler
 from lib_ipadapter.training.check import Example, Report, examine
@@ -48,9 +49,8 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         _go(loop, accelerator, tell)
         final = config.output / "adapter.safetensors"
         if accelerator.is_main_process:
-            trial = final.with_name(f"{final.name}.trial")
-            shutil.copyfile(loop.saves.adapter_path(loop.position.step), trial)
-            trial.replace(final)
+            with whole(final, TrainingError) as part:
+                shutil.copyfile(loop.saves.adapter_path(loop.position.step), part)
         accelerator.wait_for_everyone()
         tell(f"Done: {final}")
         return final
