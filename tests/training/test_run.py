@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from lib_ipadapter import training
@@ -226,6 +228,12 @@ def test_samples_are_drawn_with_as_many_tokens_as_the_encoder_gives(world: Path,
         assert sheet.size == (4 * 64, 4 * 64 + 16)
 
 
+def test_the_same_weights_draw_the_same_samples_at_every_step(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=2, learning_rate=0.0, sample_every=1, sample_steps=2)
+    sheets = [tmp_path / "samples" / f"0000000{step}.png" for step in (1, 2)]
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
+
+
 def test_warm_start_is_refused_where_it_does_not_fit(world: Path, tmp_path: Path) -> None:
     path = save_adapter(tiny_adapter(Kind.PLUS), tmp_path / "published.safetensors")
     with pytest.raises(TrainingError, match="cannot go on as kind base"):
@@ -287,16 +295,34 @@ def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
         run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
 
 
-def test_frozen_parts_are_half_and_trained_ones_float(world: Path, tmp_path: Path) -> None:
+def test_frozen_parts_are_half_and_trained_ones_float(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lib_ipadapter.training.config import Precision
 
+    seen: list[Frozen] = []
+    predict = Frozen.predict
+    monkeypatch.setattr(Frozen, "predict", lambda frozen, *given: (seen.append(frozen), predict(frozen, *given))[1])
     run(world, tmp_path, precision=Precision.BF16, gradient_checkpointing=True)
+    for part in (seen[0].unet, *seen[0].text_encoders):
+        assert {parameter.dtype for parameter in part.parameters()} == {torch.bfloat16}
     assert {tensor.dtype for tensor in state(tmp_path, 2).values()} == {torch.float32}
 
 
-def test_gradient_checkpointing_changes_nothing_but_memory(world: Path, tmp_path: Path) -> None:
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointed, checkpoint = [], torch.utils.checkpoint.checkpoint
+
+    def counting(*given: Any, **more: Any) -> Any:
+        checkpointed.append(given[0])
+        return checkpoint(*given, **more)
+
+    monkeypatch.setattr("torch.utils.checkpoint.checkpoint", counting)
     plain = run(world, tmp_path / "plain", full_precision=True)
+    assert not checkpointed
     assert equal(run(world, tmp_path / "checkpointing", full_precision=True, gradient_checkpointing=True), plain)
+    assert checkpointed
 
 
 def test_sdxl_is_trained_with_its_second_text_and_sizes(world: Path, tmp_path: Path) -> None:
@@ -345,4 +371,7 @@ def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [2, 4, 4]
     assert {"loss/all", "grad_norm", "learning_rate", "dropped/both"} <= lines[0].keys()
     assert {"reference/right", "reference/shuffled", "reference/gap"} <= lines[2].keys()
-    assert list((tmp_path / "tensorboard").glob("events.*"))
+    drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for line in lines:
+        for name in line.keys() - {"step"}:
+            assert (line["step"], pytest.approx(line[name])) in [(s.step, s.value) for s in drawn.Scalars(name)]
