@@ -1,8 +1,7 @@
-"""Whole runs on a tiny world: they learn, they save what loads, they go on bit for bit."""
+"""Whole runs on a tiny world: they learn, and save what loads."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -20,7 +19,6 @@ import torch.utils.checkpoint
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
 
 from lib_ipadapter import training
 from lib_ipadapter.errors import HostError, TrainingError
@@ -30,27 +28,8 @@ from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
 from lib_ipadapter.training import run as training_run
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item
-from lib_ipadapter.training.run import train
 from tests.models import save_adapter, tiny_adapter
-from tests.training.world import config, save_pictures, save_sdxl_checkpoint
-
-
-def run(world: Path, output: Path, **more: object) -> dict[str, Tensor]:
-    said: list[str] = []
-    train(config(world, output, **more), said.append)
-    return load_file(output / "adapter.safetensors")
-
-
-def metrics(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(output: Path, step: int) -> dict[str, Tensor]:
-    return load_file(output / f"state-{step:08d}" / "model.safetensors")
-
-
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+from tests.training.world import config, equal, metrics, run, save_pictures, save_sdxl_checkpoint, state
 
 
 def colours_as_latents(_: Frozen, images: Sequence[Image.Image], size: int) -> list[Item]:
@@ -90,61 +69,6 @@ def test_every_save_is_an_adapter_that_says_what_it_is(kind: Kind, world: Path, 
     assert len(metadata["data_hash"]) == 64
     assert metadata["encoder"].startswith("encoder: ")
     assert metadata["tokens"] == {Kind.BASE: "4", Kind.PLUS: "16", Kind.FULL: "17"}[kind]
-
-
-def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path: Path) -> None:
-    rows = {"batch_size": 3, "accumulation": 2, "save_every": 2, "warmup": 3, "kind": Kind.PLUS}
-    run(world, tmp_path / "whole", steps=5, **rows)
-    run(world, tmp_path / "parts", steps=2, **rows)
-    torch.manual_seed(99)
-    run(world, tmp_path / "parts", steps=5, resume=True, **rows)
-    assert equal(state(tmp_path / "whole", 5), state(tmp_path / "parts", 5))
-    optimisers = [
-        torch.load(tmp_path / part / "state-00000005" / "optimizer.bin", weights_only=True)["state"]
-        for part in ("whole", "parts")
-    ]
-    moments = [{f"{i}.{k}": torch.as_tensor(v) for i, s in o.items() for k, v in s.items()} for o in optimisers]
-    assert equal(*moments)
-    curves = [[line.get("loss/all") for line in metrics(tmp_path / part)] for part in ("whole", "parts")]
-    assert curves[1] == [curves[0][0], None, *curves[0][1:]]  # the part that ended looked at its references
-
-
-def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path) -> None:
-    run(world, tmp_path, steps=1)
-    with pytest.raises(TrainingError, match="holds a run already; give --resume"):
-        run(world, tmp_path, steps=2)
-    run(world, tmp_path, steps=1, resume=True)
-    run(world, tmp_path, steps=2, resume=True)
-    last = (tmp_path / "adapter.safetensors").read_bytes()
-    run(world, tmp_path, steps=1, resume=True)  # fewer than are done
-    assert (tmp_path / "adapter.safetensors").read_bytes() == last
-    assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
-
-
-def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"--resume goes on from a state-\* in .*, and there is none; give"):
-        run(world, tmp_path, steps=1, resume=True)
-    run(world, tmp_path, steps=1)
-    before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(TrainingError, match=r"state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
-        run(world, tmp_path, steps=2, resume=True, kind=Kind.PLUS)
-    assert (tmp_path / "config.json").read_bytes() == before
-    (tmp_path / "adapter-00000001.safetensors").unlink()
-    with pytest.raises(TrainingError, match=r"adapter-00000001.safetensors is gone; give more --steps"):
-        run(world, tmp_path, steps=1, resume=True)
-
-
-def test_going_on_with_another_order_of_the_data_is_said(
-    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(world, tmp_path, steps=1)
-    run(world, tmp_path, steps=2, resume=True)
-    assert "the order of the data is a new one" not in caplog.text
-    run(world, tmp_path, steps=3, resume=True, holdout=2)
-    assert "--holdout or --seed have changed since state-00000002" in caplog.text
-    caplog.clear()
-    run(world, tmp_path, steps=4, resume=True, holdout=2)
-    assert "the order of the data is a new one" not in caplog.text
 
 
 def test_batches_and_accumulation_divide_the_same_rows(world: Path, tmp_path: Path) -> None:
@@ -253,46 +177,6 @@ def test_a_batch_that_gives_no_number_is_named_and_not_saved(
     with pytest.raises(TrainingError, match=r"not a number in step 1, for red\.png \(timestep \d+\): look"):
         run(world, tmp_path, batch_size=8, steps=1, drop_image=0, drop_both=0)
     assert not list(tmp_path.glob("adapter*"))
-
-
-def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path) -> None:
-    data = save_pictures(tmp_path / "data")
-    whole = (data / "red.png").read_bytes()
-    (data / "red.png").write_bytes(whole[: len(whole) // 2])
-    said: list[str] = []
-    train(config(world, tmp_path / "out", data=data, steps=1), said.append)
-    assert "7 usable entries; skipped: 1 corrupt" in said
-    assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
-
-
-def test_a_damaged_reference_takes_its_own_entry_and_no_other_along(world: Path, tmp_path: Path) -> None:
-    data = save_pictures(tmp_path / "data")
-    whole = (data / "red.png").read_bytes()
-    (data / "red.png").write_bytes(whole[: len(whole) // 2])
-    entry = {"image_file": "blue.png", "text": "x"}
-    (data / "list.json").write_text(json.dumps([entry, {**entry, "cond_image": "red.png"}]))
-    said: list[str] = []
-    train(config(world, tmp_path / "out", data=data / "list.json", steps=1), said.append)
-    assert "1 usable entries; skipped: 1 corrupt" in said
-
-
-def test_latents_and_features_on_disk_are_made_once(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = run(world, tmp_path / "one", cache=tmp_path / "cache", cache_memory=0)
-    monkeypatch.setattr(Frozen, "encode_latents", lambda *_: pytest.fail("encoded again"))
-    monkeypatch.setattr(Frozen, "encode_texts", lambda *_: pytest.fail("encoded again"))
-    assert equal(run(world, tmp_path / "two", cache=tmp_path / "cache"), first)
-
-
-def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = 8 * (8 * 8 * 8 + 6) * 4, 9 * 40 * 4, 2 * 77 * 48 * 4  # of latents, features, texts
-    run(world, tmp_path / "fits", steps=1, cache_memory=sum(sizes) / 2**30)
-    monkeypatch.setattr("lib_ipadapter.training.cache.read_picture", lambda _: pytest.fail("read"))
-    with pytest.raises(TrainingError, match=r"take .* GiB, and --cache-memory allows .*; give --cache a folder"):
-        run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
 
 
 def test_frozen_parts_are_half_and_trained_ones_float(
