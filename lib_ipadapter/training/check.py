@@ -48,7 +48,7 @@ class Report:
     @property
     def data_hash(self) -> str:
         """Of everything that is trained on, in its order."""
-        return hashlib.sha256("\n".join(example.identity for example in self.examples).encode()).hexdigest()
+        return data_hash(self.examples)
 
     def without(self, corrupt: Collection[Example]) -> Report:
         """Less these, which were found out later. Entries may share a name: one picture, several references."""
@@ -60,6 +60,11 @@ class Report:
     def __str__(self) -> str:
         found = ", ".join(f"{count} {problem}" for problem, count in self.counts.items())
         return f"{len(self.examples)} usable entries; skipped: {found or 'none'}"
+
+
+def data_hash(examples: Iterable[Example]) -> str:
+    """Of contents in their order."""
+    return hashlib.sha256("\n".join(example.identity for example in examples).encode()).hexdigest()
 
 
 def examine(

@@ -89,7 +89,7 @@ class Loop:
 
         Raises `TrainingError` for the state of another adapter.
         """
-        order = self.position.order
+        seed, data_hash = self.position.seed, self.position.data_hash
         try:
             self.accelerator.load_state(str(state))
         except RuntimeError as error:  # torch's, for weights of other names or shapes
@@ -97,11 +97,11 @@ class Loop:
                 f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind and"
                 " --tokens as config.json beside it has them, or another --output."
             ) from error
-        if self.position.order != order:
+        if (self.position.seed, self.position.data_hash) != (seed, data_hash):
             LOG.warning(
                 "The data, --holdout or --seed have changed since %s: the order of the data is a new one.", state.name
             )
-            self.position.order = order
+            self.position.seed, self.position.data_hash = seed, data_hash
 
     def estimate(self) -> Estimate:
         """What the run will take, from trying a step."""

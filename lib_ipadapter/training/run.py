@@ -23,7 +23,7 @@ from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.cache import Cache, Filler
-from lib_ipadapter.training.check import Example, Report, examine
+from lib_ipadapter.training.check import Example, Report, data_hash, examine
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, choose_dtype
 from lib_ipadapter.training.logs import Curves
@@ -91,6 +91,8 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
     cache, report = encode(config, accelerator, frozen, adapter.variant, report)
     tell(str(report))
     trained, held = divide(report.examples, config)
+    if len(trained) == len(report.examples):
+        tell("No entry is kept for evaluation: curves and samples are of entries that are trained on.")
     stream = Stream.of(config, len(trained), len(frozen.alphas))
     held_stream = Stream(config.seed, len(held), len(frozen.alphas))
     loop = Loop(
@@ -100,7 +102,7 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
         source=Batches(trained, cache, stream, frozen),
         held_out=Batches(held, cache, held_stream, frozen),
         samples=Samples(held[: config.sample_count], cache, frozen, config),
-        position=Position(seed=config.seed, data_hash=report.data_hash, examples=len(trained)),
+        position=Position(seed=config.seed, data_hash=data_hash(trained)),
         metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
     )
     _resume(loop, tell)
@@ -128,11 +130,14 @@ def encode(
 
 
 def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Example], list[Example]]:
-    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back."""
+    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back.
+
+    Contents choose and not the seed: a run that goes on from the adapter of another is not shown what that one saw.
+    """
     count = min(64, len(examples) // 20) if config.holdout is None else config.holdout
     if count >= len(examples):
         raise TrainingError(f"--holdout {count} leaves nothing to train on: there are {len(examples)} usable entries.")
-    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(config.seed)).tolist()
+    order = sorted(range(len(examples)), key=lambda i: examples[i].identity)
     held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
     return [examples[i] for i in sorted(order[count:])], held
 

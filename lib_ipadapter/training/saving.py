@@ -27,17 +27,7 @@ class Position:
     """Of the stream that have been trained on."""
     seed: int = 0
     data_hash: str = ""
-    examples: int = 0
-    """That are trained on; the rest of the data is held out."""
-
-    @property
-    def order(self) -> tuple[int, str, int]:
-        """All that the order of the data follows from."""
-        return self.seed, self.data_hash, self.examples
-
-    @order.setter
-    def order(self, order: tuple[int, str, int]) -> None:
-        self.seed, self.data_hash, self.examples = order
+    """Of what is trained on, without what is held out."""
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)

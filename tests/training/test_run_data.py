@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.check import Example
+from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.frozen import Frozen
-from lib_ipadapter.training.run import train
+from lib_ipadapter.training.run import divide, train
 from tests.training.world import config, equal, run, save_pictures
 
 
@@ -51,3 +53,20 @@ def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
     monkeypatch.setattr("lib_ipadapter.training.cache.read_picture", lambda _: pytest.fail("read"))
     with pytest.raises(TrainingError, match=r"take .* GiB, and --cache-memory allows .*; give --cache a folder"):
         run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
+
+
+def test_what_is_held_out_follows_from_the_data_and_not_from_the_seed_or_its_order(tmp_path: Path) -> None:
+    examples = [Example(Entry(f"{i}", tmp_path / f"{i}", "x"), f"{i * 7 % 40:02d}", "") for i in range(40)]
+    divided = [divide(order, config(tmp_path, tmp_path, holdout=None, seed=seed))
+               for order in (examples, examples[::-1]) for seed in (0, 1)]  # fmt: skip
+    for trained, held in divided:
+        assert (set(held), set(trained)) == (set(divided[0][1]), set(examples) - set(divided[0][1]))
+        assert len(held) == 2
+    assert divided[0][0] == [example for example in examples if example not in divided[0][1]]
+
+
+@pytest.mark.parametrize("holdout", [None, 0, 1])
+def test_a_run_that_holds_nothing_out_says_so(holdout: int | None, world: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    train(config(world, tmp_path, steps=1, holdout=holdout), said.append)
+    assert any("No entry is kept for evaluation" in line for line in said) == (holdout != 1)
