@@ -60,11 +60,9 @@ def table(numbers: Mapping[str, Any]) -> str:
     for row in rows(numbers):
         shares = " | ".join(f"{row.shares[part]:.1%}" for part in (*SAID, "together"))
         lines.append(f"| {row.given} | {shares} | {row.goal} |")
-    judge = min(numbers["judge"].values())
-    lines += [
-        "",
-        f"Over {numbers['references']} references; on drawn scenes the judge is right in at least {judge:.1%}.",
-    ]
+    judge, references = min(numbers["judge"].values()), numbers["references"]
+    pairs = f", in halves over {max(1, references // 2)} pairs of them" if "halves" in numbers else ""
+    lines += ["", f"Over {references} references{pairs}; on drawn scenes the judge is right in at least {judge:.1%}."]
     return "\n".join(lines)
 
 

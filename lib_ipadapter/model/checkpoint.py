@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import re
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from lib_ipadapter.model import foreign
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
 from lib_ipadapter.model.variant import Shapes
+from lib_ipadapter.model.writing import whole
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".sft")
 """Only by these a file in a folder is looked at at all; what it is, its content says."""
@@ -91,16 +91,17 @@ def read_metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """A safetensors file of `tensors`, by a temporary file beside it: an interruption leaves the old one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        safetensors.torch.save_file(contiguous, temporary, {"format": "pt", **(metadata or {})})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    check: Callable[[Path], None] = lambda _: None,
+) -> None:
+    """A safetensors file of `tensors` that `check` has looked at. Raises `CheckpointError`, and leaves the old one."""
+    contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    with whole(path) as part:
+        safetensors.torch.save_file(contiguous, part, {"format": "pt", **(metadata or {})})
+        check(part)
 
 
 def sha256(path: Path) -> str:

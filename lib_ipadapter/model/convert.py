@@ -15,6 +15,7 @@ from lib_ipadapter.model.dialects import Dialect, joined
 from lib_ipadapter.model.identity import identified
 from lib_ipadapter.model.layouts import unwrapped, whole_adapter
 from lib_ipadapter.model.variant import Kind, Variant
+from lib_ipadapter.model.writing import whole
 
 WEIGHTS = (
     "model.safetensors",
@@ -61,6 +62,10 @@ def convert_file(
     tensors, found = read_foreign(source, adapter)
     if dtype:
         tensors = {key: tensor.to(DTYPES[dtype]) for key, tensor in tensors.items()}
+        if damaged := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise CheckpointError(
+                f"{source.name} holds values that {dtype} cannot, in {damaged[0]}; leave out --dtype."
+            )
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     variant = identified(shapes, source, choice)
     with torch.device("meta"):
@@ -74,9 +79,8 @@ def _write_pickle(path: Path, tensors: Mapping[str, Tensor], _: Mapping[str, str
     """As the published ``.bin`` files: the two parts as dictionaries in one; any other layout flat."""
     parts = {key.split(".")[0] for key in tensors}
     nested = {p: {k.removeprefix(f"{p}."): t for k, t in tensors.items() if k.startswith(f"{p}.")} for p in parts}
-    temporary = path.with_name(f".{path.name}.tmp")
-    torch.save(nested if parts == {"image_proj", "ip_adapter"} else dict(tensors), temporary)
-    temporary.replace(path)
+    with whole(path) as part:
+        torch.save(nested if parts == {"image_proj", "ip_adapter"} else dict(tensors), part)
 
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.files import some
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES
-from lib_ipadapter.session.writing import write_whole
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -69,11 +69,9 @@ class Presets:
         values = {field.name: _plain(getattr(unit, field.name)) for field in SAVED}
         values["model"] = self.bare_name(unit.model) if unit.model else None
         text = json.dumps({"name": name, "unit": values}, indent=1)
-        try:
-            there = self._found().get(name)
-            write_whole(there.path if there else self.folder / file_name(name), text.encode())
-        except OSError as error:
-            raise UnitError(f"The preset {name!r} cannot be saved ({error.strerror}) in {self.folder}.") from error
+        there = self._found().get(name)
+        with whole(there.path if there else self.folder / file_name(name), UnitError) as part:
+            part.write_text(text, encoding="utf-8")
         return name
 
     def delete(self, name: str) -> None:

@@ -14,11 +14,11 @@ from lib_ipadapter.errors import CheckpointError, HostError, UnitError
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.faces import LONGEST_NAME
 from lib_ipadapter.session.files import ModelFile, find_saved, list_files, named, saved_folders
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
-from lib_ipadapter.session.writing import write_whole
 
 FOLDER = "prompts"
 """Below an adapter folder: where saved image prompts are searched."""
@@ -107,10 +107,8 @@ def fitting(prompt: SavedPrompt, adapter: str, sha256: str, variant: Variant) ->
 
 def write_prompt(prompt: SavedPrompt, path: Path) -> None:
     """Writes the file, whole or not at all. Raises `HostError`."""
-    try:
-        write_whole(path, prompt.data())
-    except OSError as error:
-        raise HostError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    with whole(path, HostError) as part:
+        part.write_bytes(prompt.data())
 
 
 def new_path(name: str, folders: Sequence[Path]) -> Path:

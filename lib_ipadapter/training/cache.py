@@ -12,14 +12,14 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, TrainingError
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.training.check import Example, Report
 from lib_ipadapter.training.config import TrainConfig
-from lib_ipadapter.training.entries import Problem, Rejected
 from lib_ipadapter.training.frozen import Frozen, Item, read_picture
 
 NOTHING = "nothing"
@@ -52,14 +52,14 @@ class Shelf:
         return item
 
     def put(self, key: str, item: Item) -> None:
-        """Keeps `item`; without a folder in memory, whatever it takes."""
+        """Keeps `item`; without a folder in memory, where `Filler` has seen that there is room."""
         item = {name: tensor.contiguous() for name, tensor in item.items()}
         if self.folder is not None:
             checkpoint.write(self._path(key), item)
         self._remember(key, item)
 
     def _remember(self, key: str, item: Item) -> None:
-        size = sum(tensor.nbytes for tensor in item.values())
+        size = size_of(item)
         if self.folder is None or self.nbytes + size <= self.limit:
             self._items[key] = item
             self.nbytes += size
@@ -116,11 +116,14 @@ class Filler:
     progress: Callable[[Sequence[Any], str], Iterable[Any]]
     """Wraps batches and shows how far they are."""
 
-    def fill(self, report: Report, feature: Feature) -> list[Rejected]:
-        """Returns the entries whose pictures turned out to be unreadable."""
+    def fill(self, report: Report, feature: Feature) -> list[Example]:
+        """Returns the examples whose pictures turn out to be unreadable. Raises `TrainingError` for want of memory."""
         frozen, examples = self.frozen, report.examples
         images = {e.image_hash: e.entry.image for e in examples}
         references = {e.reference_hash: e.entry.reference for e in examples}
+        texts = list(dict.fromkeys(["", self.config.sample_prompt or "", *(e.entry.text for e in examples)]))
+        if self.cache.latents.folder is None:
+            self._check_room(feature, len(images), len(references) + 1, len(texts))
         with frozen.visiting(frozen.vae):
             encode = partial(frozen.encode_latents, size=self.config.resolution)
             unread = self._pictures("latents", self.cache.latents, images, encode)
@@ -129,9 +132,20 @@ class Filler:
             unread |= self._pictures("features", self.cache.features, references, encode)
             self.cache.features.put(NOTHING, frozen.nothing(feature))
         with frozen.visiting(*frozen.text_encoders):
-            self._texts(["", self.config.sample_prompt or "", *(e.entry.text for e in examples)])
-        damaged = [e for e in examples if {e.image_hash, e.reference_hash} & unread]
-        return [Rejected(example.entry.name, Problem.CORRUPT) for example in damaged]
+            self._texts(texts)
+        return [example for example in examples if {example.image_hash, example.reference_hash} & unread]
+
+    def _check_room(self, feature: Feature, images: int, references: int, texts: int) -> None:
+        """Before hours of encoding. All items of a shelf are as large as one of nothing."""
+        side = self.config.resolution
+        latent = self.frozen.encode_latents([Image.new("RGB", (side, side))], size=side)[0]
+        features, text = self.frozen.nothing(feature), self.frozen.encode_texts([""])[0]
+        needed = size_of(latent) * images + size_of(features) * references + size_of(text) * texts
+        if needed > self.config.cache_memory * 2**30:
+            raise TrainingError(
+                f"Latents, features and texts take {needed / 2**30:.3g} GiB, and --cache-memory allows"
+                f" {self.config.cache_memory:g}; give --cache a folder, which keeps the rest, or allow more."
+            )
 
     def _pictures(
         self, label: str, shelf: Shelf, paths: Mapping[str, Path], encode: Callable[[Sequence[Any]], list[Item]]
@@ -150,10 +164,15 @@ class Filler:
 
     def _texts(self, texts: Sequence[str]) -> None:
         shelf = self.cache.texts
-        missing = [text for text in self.split(list(dict.fromkeys(texts))) if text_key(text) not in shelf]
+        missing = [text for text in self.split(texts) if text_key(text) not in shelf]
         for some in self.progress(batches(missing, self.config.batch_size), "texts"):
             for text, item in zip(some, self.frozen.encode_texts(some), strict=True):
                 shelf.put(text_key(text), item)
+
+
+def size_of(item: Item) -> int:
+    """Bytes of memory."""
+    return sum(tensor.nbytes for tensor in item.values())
 
 
 def stacked(items: Sequence[Item], device: torch.device) -> Item:

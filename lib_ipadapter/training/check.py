@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,17 +48,23 @@ class Report:
     @property
     def data_hash(self) -> str:
         """Of everything that is trained on, in its order."""
-        return hashlib.sha256("\n".join(example.identity for example in self.examples).encode()).hexdigest()
+        return data_hash(self.examples)
 
-    def without(self, rejected: Sequence[Rejected]) -> Report:
-        """Less these, which were found out later."""
-        names = {item.name for item in rejected}
-        kept = [example for example in self.examples if example.entry.name not in names]
+    def without(self, corrupt: Collection[Example]) -> Report:
+        """Less these, which were found out later. Entries may share a name: one picture, several references."""
+        lost = set(corrupt)
+        rejected = [Rejected(e.entry.name, Problem.CORRUPT) for e in self.examples if e in lost]
+        kept = [example for example in self.examples if example not in lost]
         return replace(self, examples=kept, rejected=[*self.rejected, *rejected])
 
     def __str__(self) -> str:
         found = ", ".join(f"{count} {problem}" for problem, count in self.counts.items())
         return f"{len(self.examples)} usable entries; skipped: {found or 'none'}"
+
+
+def data_hash(examples: Iterable[Example]) -> str:
+    """Of contents in their order."""
+    return hashlib.sha256("\n".join(example.identity for example in examples).encode()).hexdigest()
 
 
 def examine(

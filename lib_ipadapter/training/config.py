@@ -63,7 +63,7 @@ class TrainConfig:
     empty_captions: Annotated[bool, "Train on pictures without a caption too."] = False
     holdout: Annotated[int | None, "Entries kept for evaluation; a twentieth, at most 64, if not given."] = None
     cache: Annotated[Path | None, "Folder for latents and features; in memory, if not given (one process)."] = None
-    cache_memory: Annotated[float, "GiB of latents, features and texts that may stay in memory."] = 8.0
+    cache_memory: Annotated[float, "GiB of latents, features and texts in memory; a cache folder keeps more."] = 8.0
 
     steps: Annotated[int, "Optimiser steps in all."] = 1_000_000
     batch_size: Annotated[int, "Pictures per process and step, before accumulation."] = 8

@@ -12,6 +12,8 @@ from typing import Any
 from lib_ipadapter.errors import TrainingError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+ENCODING = "utf-8-sig"
+"""UTF-8, whose mark Windows' editors put in front."""
 
 
 class Problem(str, Enum):
@@ -75,7 +77,7 @@ def _records(data: Path) -> Iterator[tuple[str, Any] | Rejected]:
         if data.is_dir():
             yield from _folder(data)
         elif data.suffix == ".jsonl":
-            with data.open(encoding="utf-8") as lines:
+            with data.open(encoding=ENCODING) as lines:
                 yield from (_line(number, line) for number, line in enumerate(lines, 1) if line.strip())
         elif data.suffix == ".json":
             yield from ((f"entry {number}", record) for number, record in enumerate(_list(data), 1))
@@ -100,24 +102,34 @@ def _caption(path: Path, folder: Path) -> str:
     """Empty where there is none, or where a link leads out of the data folder."""
     if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
         return ""
-    return path.read_text(encoding="utf-8", errors="replace").strip()
+    return path.read_text(encoding=ENCODING, errors="replace").strip()
 
 
 def _line(number: int, line: str) -> tuple[str, Any] | Rejected:
     try:
-        return f"line {number}", json.loads(line)
+        return f"line {number}", _parsed(line)
     except json.JSONDecodeError as error:
         return Rejected(f"line {number}", Problem.MALFORMED, error.msg)
 
 
 def _list(data: Path) -> list[Any]:
+    text = data.read_text(encoding=ENCODING)
     try:
-        records = json.loads(data.read_text(encoding="utf-8"))
+        records = _parsed(text)
     except json.JSONDecodeError as error:
         raise TrainingError(f"{data} is not JSON (line {error.lineno}: {error.msg}).") from error
     if not isinstance(records, list):
-        raise TrainingError(f'{data} must be a list of {{"image_file": ..., "text": ...}}, got {type(records)}.')
+        begins = text.strip()[:40]
+        raise TrainingError(f'{data} must be a list of {{"image_file": ..., "text": ...}}; it begins with {begins!r}.')
     return records
+
+
+def _parsed(text: str) -> Any:
+    """Raises `json.JSONDecodeError`, also for what Python will not nest as deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("Nested too deeply", text, 0) from None
 
 
 def _entry(record: tuple[str, Any], root: Path) -> Entry | Rejected:

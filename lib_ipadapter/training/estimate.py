@@ -65,6 +65,8 @@ def estimate(
 def _try(loss: Callable[[], Tensor], parameters: list[Tensor], device: torch.device) -> tuple[float, int]:
     """Seconds and bytes of one step. Gradients are returned and dropped: nothing is kept, no other process waits."""
     seconds = 0.0
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)  # encoding came before, and may have taken more than any step
     for _ in range(2):
         begun = time.perf_counter()
         torch.autograd.grad(loss(), parameters)

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.estimate import Estimate, estimate
@@ -84,11 +85,22 @@ class Loop:
         self.injection = Injection(source.frozen.unet)
 
     def resume(self, state: Path) -> None:
-        """Goes on from `state`; says so where the data or the seed are others than they were."""
+        """Goes on from `state`; says so where what is trained on, or its order, is no longer the same.
+
+        Raises `TrainingError` for the state of another adapter.
+        """
         seed, data_hash = self.position.seed, self.position.data_hash
-        self.accelerator.load_state(str(state))
+        try:
+            self.accelerator.load_state(str(state))
+        except RuntimeError as error:  # torch's, for weights of other names or shapes
+            raise TrainingError(
+                f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind and"
+                " --tokens as config.json beside it has them, or another --output."
+            ) from error
         if (self.position.seed, self.position.data_hash) != (seed, data_hash):
-            LOG.warning("The data or the seed have changed since %s: the order of the data is a new one.", state.name)
+            LOG.warning(
+                "The data, --holdout or --seed have changed since %s: the order of the data is a new one.", state.name
+            )
             self.position.seed, self.position.data_hash = seed, data_hash
 
     def estimate(self) -> Estimate:

@@ -20,9 +20,10 @@ from lib_ipadapter import __version__
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.vision import EncoderSizes
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.cache import Cache, Filler
-from lib_ipadapter.training.check import Example, Report, examine
+from lib_ipadapter.training.check import Example, Report, data_hash, examine
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, choose_dtype
 from lib_ipadapter.training.logs import Curves
@@ -48,9 +49,8 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         _go(loop, accelerator, tell)
         final = config.output / "adapter.safetensors"
         if accelerator.is_main_process:
-            trial = final.with_name(f"{final.name}.trial")
-            shutil.copyfile(loop.saves.adapter_path(loop.position.step), trial)
-            trial.replace(final)
+            with whole(final, TrainingError) as part:
+                shutil.copyfile(loop.saves.adapter_path(loop.position.step), part)
         accelerator.wait_for_everyone()
         tell(f"Done: {final}")
         return final
@@ -74,6 +74,7 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
     if plugin := accelerator.state.deepspeed_plugin:
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
         plugin.deepspeed_config["gradient_accumulation_steps"] = config.accumulation
+        plugin.deepspeed_config["gradient_clipping"] = config.max_grad_norm  # accelerate's "auto" would be 1
     return accelerator
 
 
@@ -90,19 +91,23 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
     cache, report = encode(config, accelerator, frozen, adapter.variant, report)
     tell(str(report))
     trained, held = divide(report.examples, config)
-    _write_facts(config, report, accelerator)
+    if len(trained) == len(report.examples):
+        tell("No entry is kept for evaluation: curves and samples are of entries that are trained on.")
     stream = Stream.of(config, len(trained), len(frozen.alphas))
     held_stream = Stream(config.seed, len(held), len(frozen.alphas))
-    return Loop(
+    loop = Loop(
         config=config,
         accelerator=accelerator,
         adapter=adapter,
         source=Batches(trained, cache, stream, frozen),
         held_out=Batches(held, cache, held_stream, frozen),
         samples=Samples(held[: config.sample_count], cache, frozen, config),
-        position=Position(seed=config.seed, data_hash=report.data_hash),
+        position=Position(seed=config.seed, data_hash=data_hash(trained)),
         metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
     )
+    _resume(loop, tell)
+    _write_facts(config, report, accelerator)
+    return loop
 
 
 def encode(
@@ -125,19 +130,28 @@ def encode(
 
 
 def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Example], list[Example]]:
-    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back."""
+    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back.
+
+    Contents choose and not the seed: a run that goes on from the adapter of another is not shown what that one saw.
+    """
     count = min(64, len(examples) // 20) if config.holdout is None else config.holdout
     if count >= len(examples):
         raise TrainingError(f"--holdout {count} leaves nothing to train on: there are {len(examples)} usable entries.")
-    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(config.seed)).tolist()
+    order = sorted(range(len(examples)), key=lambda i: examples[i].identity)
     held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
     return [examples[i] for i in sorted(order[count:])], held
 
 
 def check_output(config: TrainConfig) -> None:
-    """Raises `TrainingError` where a run would write over another one."""
-    if not config.resume and any(config.output.glob("state-*")):
+    """Raises `TrainingError` where a run would write over another one, or has none to go on from."""
+    begun = any(config.output.glob("state-*"))
+    if begun and not config.resume:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
+    if config.resume and not begun:
+        raise TrainingError(
+            f"--resume goes on from a state-* in {config.output}, and there is none; give the --output of the run to"
+            " go on with, or leave --resume out to begin."
+        )
 
 
 def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Report) -> dict[str, str]:
@@ -158,13 +172,19 @@ def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Re
     }
 
 
-def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:
-    """Resumes where asked, says what it will take, and runs."""
-    state = loop.saves.newest() if loop.config.resume else None
-    if state:
+def _resume(loop: Loop, tell: Say) -> None:
+    """Where asked. Raises `TrainingError`; nothing of the run has been written over by then."""
+    if state := loop.saves.newest() if loop.config.resume else None:
         loop.resume(state)
         tell(f"Going on from {state} at step {loop.position.step}")
+
+
+def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:
+    """Says what it will take, and runs. Raises `TrainingError`."""
     if loop.position.step >= loop.config.steps:
+        saved = loop.saves.adapter_path(loop.position.step)
+        if not saved.is_file():
+            raise TrainingError(f"All {loop.config.steps} steps are done, and {saved} is gone; give more --steps.")
         tell(f"All {loop.config.steps} steps are done already.")
         return
     tell(str(loop.estimate()))

@@ -27,6 +27,7 @@ class Position:
     """Of the stream that have been trained on."""
     seed: int = 0
     data_hash: str = ""
+    """Of what is trained on, without what is held out."""
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -39,18 +40,12 @@ class Position:
 def save_adapter(adapter: IPAdapter, path: Path, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
     """In the published layout. The file takes its name only after it was read back and found to be this adapter.
 
-    Raises `TrainingError` and leaves what was there.
+    Raises `IPAdapterError` and leaves what was there.
     """
     tensors = {key: tensor.detach().to("cpu", dtype) for key, tensor in adapter.state_dict().items()}
     if damaged := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise TrainingError(f"{path.name} is not saved: {damaged[0]} holds values that are no numbers in {dtype}.")
-    trial = path.with_name(f"{path.name}.trial")
-    try:
-        checkpoint.write(trial, tensors, metadata)
-        check_saved(trial, tensors, adapter.variant)
-        trial.replace(path)
-    finally:
-        trial.unlink(missing_ok=True)
+    checkpoint.write(path, tensors, metadata, lambda part: check_saved(part, tensors, adapter.variant))
 
 
 def check_saved(path: Path, tensors: Mapping[str, torch.Tensor], variant: Variant) -> None:

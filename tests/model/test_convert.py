@@ -190,6 +190,38 @@ def test_precision_is_kept_unless_asked_for(tmp_path: Path) -> None:
     assert {t.dtype for t in read_any(tmp_path / "kept.bin").values()} == {torch.float16}
 
 
+def test_values_that_half_precision_cannot_hold_are_not_written(tmp_path: Path) -> None:
+    adapter = tiny_adapter(Kind.BASE)
+    adapter.ip_adapter["5"].to_k_ip.weight.data[3, 3] = 1e6  # pyright: ignore
+    save_file(adapter.state_dict(), tmp_path / "in.safetensors")
+    with pytest.raises(CheckpointError, match=r"holds values that fp16 cannot, in ip_adapter\.5\.to_k_ip\.weight"):
+        convert_file(tmp_path / "in.safetensors", tmp_path / "out.safetensors", dtype="fp16")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_where_nothing_can_be_written_is_a_sentence_and_a_missing_folder_is_made(suffix: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.safetensors", tmp_path / "made" / f"out{suffix}"
+    save_file(tiny_adapter(Kind.BASE).state_dict(), source)
+    convert_file(source, target)
+    assert [file.name for file in target.parent.iterdir()] == [target.name]
+    for nowhere in (source / f"a{suffix}", Path("/proc") / f"a{suffix}"):
+        with pytest.raises(CheckpointError, match=r" cannot be written \(.*\); choose another place"):
+            convert_file(source, nowhere)
+
+
+def test_a_pickle_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    save_file(tiny_adapter(Kind.BASE).state_dict(), tmp_path / "in.safetensors")
+    monkeypatch.setattr("torch.save", broken)
+    with pytest.raises(CheckpointError, match=r"cannot be written \(PytorchStreamWriter"):
+        convert_file(tmp_path / "in.safetensors", tmp_path / "out.bin")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.safetensors"]
+
+
 def test_a_file_that_is_there_is_written_over_only_when_asked(tmp_path: Path) -> None:
     save_file(tiny_adapter(Kind.BASE).state_dict(), tmp_path / "in.safetensors")
     (tmp_path / "out.safetensors").write_text("precious")
@@ -216,7 +248,7 @@ def test_a_file_that_is_interrupted_leaves_the_old_one(tmp_path: Path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr("safetensors.torch.save_file", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match=r"a\.safetensors cannot be written \(disk full\); choose"):
         checkpoint.write(tmp_path / "a.safetensors", {"x": torch.zeros(2)})
     assert torch.equal(read_any(tmp_path / "a.safetensors")["x"], torch.ones(2))
     assert read_metadata(tmp_path / "a.safetensors") == {"format": "pt", "steps": "1"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pocket import plots, report
+from pocket import evaluate, halves, plots, report
 from pocket.evaluate import SAID, SCALES
 from pocket.studio import KINDS
 
@@ -22,6 +22,12 @@ def test_the_readme_shows_what_was_measured(numbers: dict) -> None:
     readme = report.README.read_text(encoding="utf-8")
     assert report.table(numbers) in readme
     assert report.written(readme, numbers) == readme
+
+
+def test_the_table_says_how_many_pictures_a_share_is_of(numbers: dict) -> None:
+    drawn = [task.group for task in evaluate.tasks(6)]
+    assert {drawn.count(right.value) for right in halves.Right} == {3}
+    assert "Over 6 references, in halves over 3 pairs of them;" in report.table({**numbers, "references": 6})
 
 
 def test_all_that_is_promised_was_measured(numbers: dict) -> None:

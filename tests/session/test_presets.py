@@ -179,7 +179,7 @@ def test_a_file_is_there_whole_or_not_at_all(presets: Presets, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(UnitError, match="cannot be saved"):
+    with pytest.raises(UnitError, match="cannot be written"):
         presets.save("mine", Unit(scale=0.75))
     assert presets.load("mine")["scale"] == 0.5
     assert len(list(presets.folder.iterdir())) == 1

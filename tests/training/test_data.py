@@ -61,6 +61,19 @@ def test_a_folder_names_pictures_with_the_text_file_beside_them(tmp_path: Path) 
     assert [(e.name, e.text) for e in entries] == [("a.png", "a thing"), ("c.webp", ""), ("deep/b.JPG", "another")]
 
 
+def test_the_mark_that_windows_puts_in_front_of_utf_8_is_no_text(tmp_path: Path) -> None:
+    mark = "\N{ZERO WIDTH NO-BREAK SPACE}"
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text(f"{mark}a thing", encoding="utf-8")
+    for form in (as_json, as_jsonl):
+        (tmp_path / "lists").mkdir(exist_ok=True)
+        data = form(tmp_path / "lists")
+        data.write_text(mark + data.read_text(), encoding="utf-8")
+        entries, rejected = read_entries(data)
+        assert ([entry.name for entry in entries], rejected) == (["a.png", "sub/b.png"], [])
+    assert [entry.text for entry in read_entries(tmp_path)[0]] == ["a thing"]
+
+
 def test_pictures_may_lie_elsewhere_than_their_list(tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     entries, _ = read_entries(as_json(tmp_path / "lists"), tmp_path / "pictures")
@@ -96,7 +109,8 @@ def test_a_link_out_of_a_folder_of_pictures_is_not_followed(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "line",
     ["{", "[]", '"a.png"', '{"text": "x"}', '{"image_file": 3, "text": "x"}', '{"image_file": "a.png", "text": 3}',
-     '{"image_file": "a.png", "text": "x", "cond_image": 1}', '{"image_file": "a\\u0000.png", "text": "x"}'],
+     '{"image_file": "a.png", "text": "x", "cond_image": 1}', '{"image_file": "a\\u0000.png", "text": "x"}',
+     pytest.param("[" * 100_000, id="nested")],
 )  # fmt: skip
 def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text(f'{line}\n{{"image_file": "a.png", "text": "x"}}\n')
@@ -109,7 +123,8 @@ def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path
     ("name", "content", "message"),
     [
         ("list.json", "{", "is not JSON"),
-        ("list.json", "{}", "must be a list"),
+        ("list.json", ' {"a.png": "a thing"}', r"must be a list of .*; it begins with '\{\"a\.png\": \"a thing\"\}'\."),
+        pytest.param("list.json", "[" * 100_000, r"is not JSON \(line 1: Nested too deeply\)", id="nested"),
         ("list.json", "[]", "holds no entries"),
         ("list.csv", "a,b", "no data that is known"),
         ("list.jsonl", b"\xff\xfe", "not text in UTF-8"),

@@ -1,8 +1,7 @@
-"""Whole runs on a tiny world: they learn, they save what loads, they go on bit for bit."""
+"""Whole runs on a tiny world: they learn, and save what loads."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -11,42 +10,26 @@ from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lib_ipadapter import training
 from lib_ipadapter.errors import HostError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
+from lib_ipadapter.training import run as training_run
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item
-from lib_ipadapter.training.run import train
 from tests.models import save_adapter, tiny_adapter
-from tests.training.world import config, save_pictures, save_sdxl_checkpoint
-
-
-def run(world: Path, output: Path, **more: object) -> dict[str, Tensor]:
-    said: list[str] = []
-    train(config(world, output, **more), said.append)
-    return load_file(output / "adapter.safetensors")
-
-
-def metrics(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(output: Path, step: int) -> dict[str, Tensor]:
-    return load_file(output / f"state-{step:08d}" / "model.safetensors")
-
-
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+from tests.training.world import config, equal, metrics, run, save_pictures, save_sdxl_checkpoint, state
 
 
 def colours_as_latents(_: Frozen, images: Sequence[Image.Image], size: int) -> list[Item]:
@@ -86,35 +69,6 @@ def test_every_save_is_an_adapter_that_says_what_it_is(kind: Kind, world: Path, 
     assert len(metadata["data_hash"]) == 64
     assert metadata["encoder"].startswith("encoder: ")
     assert metadata["tokens"] == {Kind.BASE: "4", Kind.PLUS: "16", Kind.FULL: "17"}[kind]
-
-
-def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path: Path) -> None:
-    rows = {"batch_size": 3, "accumulation": 2, "save_every": 2, "warmup": 3, "kind": Kind.PLUS}
-    run(world, tmp_path / "whole", steps=5, **rows)
-    run(world, tmp_path / "parts", steps=2, **rows)
-    torch.manual_seed(99)
-    run(world, tmp_path / "parts", steps=5, resume=True, **rows)
-    assert equal(state(tmp_path / "whole", 5), state(tmp_path / "parts", 5))
-    optimisers = [
-        torch.load(tmp_path / part / "state-00000005" / "optimizer.bin", weights_only=True)["state"]
-        for part in ("whole", "parts")
-    ]
-    moments = [{f"{i}.{k}": torch.as_tensor(v) for i, s in o.items() for k, v in s.items()} for o in optimisers]
-    assert equal(*moments)
-    curves = [[line.get("loss/all") for line in metrics(tmp_path / part)] for part in ("whole", "parts")]
-    assert curves[1] == [curves[0][0], None, *curves[0][1:]]  # the part that ended looked at its references
-
-
-def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path) -> None:
-    run(world, tmp_path, steps=1)
-    with pytest.raises(TrainingError, match="holds a run already; give --resume"):
-        run(world, tmp_path, steps=2)
-    run(world, tmp_path, steps=1, resume=True)
-    run(world, tmp_path, steps=2, resume=True)
-    last = (tmp_path / "adapter.safetensors").read_bytes()
-    run(world, tmp_path, steps=1, resume=True)  # fewer than are done
-    assert (tmp_path / "adapter.safetensors").read_bytes() == last
-    assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
 
 
 def test_batches_and_accumulation_divide_the_same_rows(world: Path, tmp_path: Path) -> None:
@@ -198,6 +152,12 @@ def test_samples_are_drawn_with_as_many_tokens_as_the_encoder_gives(world: Path,
         assert sheet.size == (4 * 64, 4 * 64 + 16)
 
 
+def test_the_same_weights_draw_the_same_samples_at_every_step(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=2, learning_rate=0.0, sample_every=1, sample_steps=2)
+    sheets = [tmp_path / "samples" / f"0000000{step}.png" for step in (1, 2)]
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
+
+
 def test_warm_start_is_refused_where_it_does_not_fit(world: Path, tmp_path: Path) -> None:
     path = save_adapter(tiny_adapter(Kind.PLUS), tmp_path / "published.safetensors")
     with pytest.raises(TrainingError, match="cannot go on as kind base"):
@@ -219,35 +179,34 @@ def test_a_batch_that_gives_no_number_is_named_and_not_saved(
     assert not list(tmp_path.glob("adapter*"))
 
 
-def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path) -> None:
-    data = save_pictures(tmp_path / "data")
-    whole = (data / "red.png").read_bytes()
-    (data / "red.png").write_bytes(whole[: len(whole) // 2])
-    said: list[str] = []
-    train(config(world, tmp_path / "out", data=data, steps=1), said.append)
-    assert "7 usable entries; skipped: 1 corrupt" in said
-    assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
-
-
-def test_latents_and_features_on_disk_are_made_once(
+def test_frozen_parts_are_half_and_trained_ones_float(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(world, tmp_path / "one", cache=tmp_path / "cache", cache_memory=0)
-    monkeypatch.setattr(Frozen, "encode_latents", lambda *_: pytest.fail("encoded again"))
-    monkeypatch.setattr(Frozen, "encode_texts", lambda *_: pytest.fail("encoded again"))
-    assert equal(run(world, tmp_path / "two", cache=tmp_path / "cache"), first)
-
-
-def test_frozen_parts_are_half_and_trained_ones_float(world: Path, tmp_path: Path) -> None:
     from lib_ipadapter.training.config import Precision
 
+    seen: list[Frozen] = []
+    predict = Frozen.predict
+    monkeypatch.setattr(Frozen, "predict", lambda frozen, *given: (seen.append(frozen), predict(frozen, *given))[1])
     run(world, tmp_path, precision=Precision.BF16, gradient_checkpointing=True)
+    for part in (seen[0].unet, *seen[0].text_encoders):
+        assert {parameter.dtype for parameter in part.parameters()} == {torch.bfloat16}
     assert {tensor.dtype for tensor in state(tmp_path, 2).values()} == {torch.float32}
 
 
-def test_gradient_checkpointing_changes_nothing_but_memory(world: Path, tmp_path: Path) -> None:
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointed, checkpoint = [], torch.utils.checkpoint.checkpoint
+
+    def counting(*given: Any, **more: Any) -> Any:
+        checkpointed.append(given[0])
+        return checkpoint(*given, **more)
+
+    monkeypatch.setattr("torch.utils.checkpoint.checkpoint", counting)
     plain = run(world, tmp_path / "plain", full_precision=True)
+    assert not checkpointed
     assert equal(run(world, tmp_path / "checkpointing", full_precision=True, gradient_checkpointing=True), plain)
+    assert checkpointed
 
 
 def test_sdxl_is_trained_with_its_second_text_and_sizes(world: Path, tmp_path: Path) -> None:
@@ -277,10 +236,26 @@ def test_the_shipped_configuration_of_deepspeed_is_one_that_accelerate_reads() -
     assert given.mixed_precision == "no"
 
 
+def test_deepspeed_shortens_gradients_as_the_command_line_says(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto"})
+    monkeypatch.setattr(training_run, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cpu")))
+    monkeypatch.setattr(
+        training_run, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
+    )
+    for longest in (0.0, 3.0):
+        training_run.open_accelerator(config(world, tmp_path, max_grad_norm=longest))
+        assert plugin.deepspeed_config["gradient_clipping"] == longest
+
+
 def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path, steps=4, log_every=2, eval_every=4)
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == [2, 4, 4]
     assert {"loss/all", "grad_norm", "learning_rate", "dropped/both"} <= lines[0].keys()
     assert {"reference/right", "reference/shuffled", "reference/gap"} <= lines[2].keys()
-    assert list((tmp_path / "tensorboard").glob("events.*"))
+    drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for line in lines:
+        for name in line.keys() - {"step"}:
+            assert (line["step"], pytest.approx(line[name])) in [(s.step, s.value) for s in drawn.Scalars(name)]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.run import train
 from tests.models import tiny_encoder, tiny_pipeline
 
 COLOURS = ("red", "lime", "blue", "yellow", "magenta", "cyan", "white", "black")
@@ -94,3 +98,21 @@ def config(world: Path, output: Path, **more: object) -> TrainConfig:
         "cpu": True,
     }
     return TrainConfig(**(values | more))  # pyright: ignore[reportArgumentType]
+
+
+def run(world: Path, output: Path, **more: object) -> dict[str, Tensor]:
+    said: list[str] = []
+    train(config(world, output, **more), said.append)
+    return load_file(output / "adapter.safetensors")
+
+
+def metrics(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(output: Path, step: int) -> dict[str, Tensor]:
+    return load_file(output / f"state-{step:08d}" / "model.safetensors")
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

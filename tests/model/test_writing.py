@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lib_ipadapter.session.writing import write_whole
+from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model.writing import whole
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    with whole(path) as part:
+        part.write_bytes(data)
 
 
 def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(
@@ -21,20 +27,20 @@ def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CheckpointError, match="No space"):
         write_whole(tmp_path / "a", b"new one")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_two_that_write_at_once_do_not_mix(tmp_path: Path) -> None:
     contents = [bytes([letter]) * 100_000 for letter in b"ab"]
-    failures: list[OSError] = []
+    failures: list[CheckpointError] = []
 
     def write(data: bytes) -> None:
         try:
             for _ in range(50):
                 write_whole(tmp_path / "sub" / "a", data)
-        except OSError as error:
+        except CheckpointError as error:
             failures.append(error)
 
     threads = [threading.Thread(target=write, args=[data]) for data in contents]

@@ -1,0 +1,31 @@
+"""Files that are there whole or not at all, whoever reads or writes them meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from safetensors import SafetensorError
+
+from lib_ipadapter.errors import CheckpointError, IPAdapterError
+
+
+@contextmanager
+def whole(path: Path, failure: type[IPAdapterError] = CheckpointError) -> Iterator[Path]:
+    """A place beside `path` to write to. It takes the name when the block has ended well; else the old file stays.
+
+    Raises `failure` where nothing can be written. Folders on the way are made.
+    """
+    part = path.with_name(f".{uuid4().hex}.part")  # `tempfile` would let nobody else read it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch has the second for a full disk
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        raise failure(f"{path} cannot be written ({reason}); choose another place, or make room there.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()

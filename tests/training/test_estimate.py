@@ -1,0 +1,63 @@
+"""What a run is said to take is what a step of it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.estimate import Estimate, estimate
+
+
+class Card:
+    """A GPU's record of its memory: encoding has taken 4 GiB, and each step takes 1."""
+
+    peak = 4 << 30
+
+    def forget(self, _: torch.device) -> None:
+        self.peak = 0
+
+    def step(self) -> None:
+        self.peak = max(self.peak, 1 << 30)
+
+
+def tried(card: Card, device: str) -> tuple[nn.Module, Estimate]:
+    trained = nn.Linear(8, 4, bias=False)
+
+    def loss() -> Tensor:
+        card.step()
+        return trained(torch.ones(8)).sum()
+
+    frozen = SimpleNamespace(device=torch.device(device), nbytes=7)
+    config = TrainConfig(data=Path(), accumulation=3)
+    return trained, estimate(
+        frozen=frozen,  # pyright: ignore[reportArgumentType]
+        trained=trained,
+        loss=loss,
+        cached=5,
+        steps=10,
+        config=config,
+    )
+
+
+def test_the_peak_of_a_step_is_not_that_of_the_encoding_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card()
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", card.forget)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: card.peak)
+    _, found = tried(card, "cuda")
+    assert found.measured == (1 << 30) + 32 * 8  # and AdamW's moments
+    assert "1.0 GiB at the peak of a step (measured)" in str(found)
+
+
+def test_trying_a_step_leaves_no_gradient_and_counts_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100, 2))
+    monkeypatch.setattr("lib_ipadapter.training.estimate.time.perf_counter", lambda: next(clock))
+    trained, found = tried(Card(), "cpu")
+    assert all(parameter.grad is None for parameter in trained.parameters())
+    assert found == Estimate(frozen=7, trained=32 * 16, cached=5, measured=0, seconds=2 * 3 * 10)
+    assert str(found).endswith("Time: 60 seconds at the speed of one step.")

@@ -1,0 +1,72 @@
+"""What a run makes of its data: what it skips, what it keeps, what there is no room for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.check import Example
+from lib_ipadapter.training.entries import Entry
+from lib_ipadapter.training.frozen import Frozen
+from lib_ipadapter.training.run import divide, train
+from tests.training.world import config, equal, run, save_pictures
+
+
+def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data")
+    whole = (data / "red.png").read_bytes()
+    (data / "red.png").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    train(config(world, tmp_path / "out", data=data, steps=1), said.append)
+    assert "7 usable entries; skipped: 1 corrupt" in said
+    assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
+
+
+def test_a_damaged_reference_takes_its_own_entry_and_no_other_along(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data")
+    whole = (data / "red.png").read_bytes()
+    (data / "red.png").write_bytes(whole[: len(whole) // 2])
+    entry = {"image_file": "blue.png", "text": "x"}
+    (data / "list.json").write_text(json.dumps([entry, {**entry, "cond_image": "red.png"}]))
+    said: list[str] = []
+    train(config(world, tmp_path / "out", data=data / "list.json", steps=1), said.append)
+    assert "1 usable entries; skipped: 1 corrupt" in said
+
+
+def test_latents_and_features_on_disk_are_made_once(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(world, tmp_path / "one", cache=tmp_path / "cache", cache_memory=0)
+    monkeypatch.setattr(Frozen, "encode_latents", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(Frozen, "encode_texts", lambda *_: pytest.fail("encoded again"))
+    assert equal(run(world, tmp_path / "two", cache=tmp_path / "cache"), first)
+
+
+def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = 8 * (8 * 8 * 8 + 6) * 4, 9 * 40 * 4, 2 * 77 * 48 * 4  # of latents, features, texts
+    run(world, tmp_path / "fits", steps=1, cache_memory=sum(sizes) / 2**30)
+    monkeypatch.setattr("lib_ipadapter.training.cache.read_picture", lambda _: pytest.fail("read"))
+    with pytest.raises(TrainingError, match=r"take .* GiB, and --cache-memory allows .*; give --cache a folder"):
+        run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
+
+
+def test_what_is_held_out_follows_from_the_data_and_not_from_the_seed_or_its_order(tmp_path: Path) -> None:
+    examples = [Example(Entry(f"{i}", tmp_path / f"{i}", "x"), f"{i * 7 % 40:02d}", "") for i in range(40)]
+    divided = [divide(order, config(tmp_path, tmp_path, holdout=None, seed=seed))
+               for order in (examples, examples[::-1]) for seed in (0, 1)]  # fmt: skip
+    for trained, held in divided:
+        assert (set(held), set(trained)) == (set(divided[0][1]), set(examples) - set(divided[0][1]))
+        assert len(held) == 2
+    assert divided[0][0] == [example for example in examples if example not in divided[0][1]]
+
+
+@pytest.mark.parametrize("holdout", [None, 0, 1])
+def test_a_run_that_holds_nothing_out_says_so(holdout: int | None, world: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    train(config(world, tmp_path, steps=1, holdout=holdout), said.append)
+    assert any("No entry is kept for evaluation" in line for line in said) == (holdout != 1)
