@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ A face that fills its picture is larger than what the detector knows; in a small
 """
 
 INSTALL = "python -m pip install insightface onnxruntime"
+REPAIR = "python -m pip install --force-reinstall --no-deps --no-cache-dir insightface"
 
 
 class InsightFace:
@@ -44,33 +46,50 @@ class InsightFace:
         root = _root(roots)
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                return cls(
-                    make(name=PACK, root=str(root), allowed_modules=list(MODULES), providers=["CPUExecutionProvider"])
+                analysis = make(
+                    name=PACK, root=str(root), allowed_modules=list(MODULES), providers=["CPUExecutionProvider"]
                 )
+                return cls(_complete(analysis))
         except Exception as error:  # onnxruntime and a damaged model may raise anything
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise UnitError(
-                f"insightface cannot open its models in {root / 'models' / PACK} ({reason}); download them again."
+                f"insightface cannot open its models in {root / 'models' / PACK} ({_reason(error)}); download them"
+                " again."
             ) from error
 
     def faces(self, image: Image.Image) -> list[Face]:
         """Every face in an RGB picture, at the first of `SIZES` at which there is one."""
         bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
         for size in SIZES:
-            # Its `prepare` ignores every size but the first one.
-            self.analysis.det_model.input_size = (size, size)
-            if found := self.analysis.get(bgr):
-                return [_face(face) for face in found]
+            if size * min(image.size) <= max(image.size):
+                break  # it cannot scale a side to nothing
+            # Its `get` searches at the size of `prepare` only, which each version remembers in another way.
+            boxes, points = self.analysis.det_model.detect(bgr, input_size=(size, size))
+            if len(boxes):
+                return [self._face(bgr, *found) for found in zip(boxes, points, strict=True)]
         return []
 
+    def _face(self, bgr: Any, box: Any, points: Any) -> Face:
+        """`box` is left, top, right, bottom and how sure it is; `points` are the landmarks."""
+        left, top, right, bottom, _ = map(float, box)
+        embedding = self.analysis.models["recognition"].get(bgr, SimpleNamespace(kps=points))
+        return Face(
+            box=(left, top, right, bottom),
+            landmarks=tuple((float(x), float(y)) for x, y in points),
+            embedding=tuple(map(float, embedding)),
+        )
 
-def _face(found: Any) -> Face:
-    left, top, right, bottom = map(float, found.bbox)
-    return Face(
-        box=(left, top, right, bottom),
-        landmarks=tuple((float(x), float(y)) for x, y in found.kps),
-        embedding=tuple(map(float, found.embedding)),
-    )
+
+def _complete(analysis: Any) -> Any:
+    """`analysis` unless a model is missing, of which it would not say a word."""
+    if missing := [task for task in MODULES if task not in analysis.models]:
+        raise LookupError(f"there is none for {' and '.join(missing)}")
+    return analysis
+
+
+def _reason(error: Exception) -> str:
+    """The first line; where it only asserts that it has a detector there is none."""
+    silent = "there is none for detection" if isinstance(error, AssertionError) else type(error).__name__
+    return next(iter(str(error).splitlines()), silent)
 
 
 def _face_analysis() -> Any:
@@ -83,6 +102,11 @@ def _face_analysis() -> Any:
             f" ({error.name or error}): run `{INSTALL}` with the WebUI's Python and restart, or give a ready-made"
             " embedding in the field `face`."
         ) from None
+    except Exception as error:  # what was built for another numpy raises a ValueError
+        raise UnitError(
+            f"insightface is installed, but cannot be imported ({_reason(error)}): run `{REPAIR}` with the WebUI's"
+            " Python and restart, or give a ready-made embedding in the field `face`."
+        ) from error
     return FaceAnalysis
 
 

@@ -19,7 +19,7 @@ from lib_ipadapter.session.ignored import replaced
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Pass, Passes
 from lib_ipadapter.webui import models, settings
-from lib_ipadapter.webui.jobs import around, pass_of
+from lib_ipadapter.webui.jobs import around, begun, pass_of
 from lib_ipadapter.webui.parsed import ParsedUnits
 from lib_ipadapter.webui.references import with_picture
 
@@ -49,10 +49,10 @@ class Door:
         """A job begins. Whatever an interrupted one left open is closed, and the infotext written.
 
         A job inside another has parameters of its own, or shares those of the picture that it works on: both are left
-        as they are.
+        as they are. So are those of a job that has begun: they may say by now that the adapter failed.
         """
         self.close()
-        if around():
+        if around() or begun(processing):
             return
         _withdraw(processing)
         try:

@@ -27,6 +27,15 @@ def around() -> list[Any]:
     return [frame.f_locals["p"] for frame in reversed(outer)]
 
 
+def begun(processing: Any) -> bool:
+    """Whether a job's beginning is only reported again, for a copy of it, while it is under way.
+
+    ADetailer does that after each batch, for scripts that count on it; parameters are the copy's and the job's alike.
+    """
+    job = next(_calls(JOB), None)
+    return job is not None and job.f_locals["p"] is not processing
+
+
 def pass_of(processing: Any) -> Pass:
     """The pass of which the sampling begins."""
     if around():

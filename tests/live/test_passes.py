@@ -127,6 +127,19 @@ def test_a_failure_inside_is_said_of_the_picture(client: Client, probe: Probe, u
     assert probe.hooks() == []
 
 
+@pytest.mark.parametrize("detailer", INSIDE)
+def test_where_it_goes_on_without_the_adapter_each_picture_of_a_batch_says_so(
+    detailer: str, client: Client, unit: MakeUnit
+) -> None:
+    with client.settings(ip_adapter_go_on=True):
+        answer = client.txt2img(
+            [unit(model="nope", detailer=detailer)], batch_size=2, **jobs(boxes=BOXES, stems=["ip_adapter"])
+        )
+    assert all("IP-Adapter error" in text for text in answer.info["infotexts"])
+    claims = ["IP-Adapter 1" in text for text in answer.info["infotexts"]]
+    assert claims == [detailer == "only"] * 2
+
+
 def test_after_a_job_that_broke_off_the_next_is_not_taken_for_one_inside(
     client: Client, probe: Probe, unit: MakeUnit
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,34 +18,59 @@ from lib_ipadapter.model.insight import SIZES, InsightFace
 RED = Image.new("RGB", (30, 20), (255, 0, 0))
 
 
+class Detector:
+    """Its `input_size` is what `prepare` has set; what another `prepare` does differs from version to version."""
+
+    def __init__(self, made: dict[str, Any], finds_at: int) -> None:
+        self.made = made
+        self.finds_at = finds_at
+        self.input_size: tuple[int, int] | None = None
+        self.seen: list[tuple[int, int]] = []
+
+    def detect(
+        self, img: np.ndarray, input_size: tuple[int, int] | None = None, max_num: int = 0, metric: str = "default"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        assert img.flags["C_CONTIGUOUS"]
+        assert img.dtype == np.uint8
+        side = (input_size or self.input_size or (0, 0))[0]
+        assert side * min(img.shape[:2]) // max(img.shape[:2]) > 0  # OpenCV says so, of a picture scaled to nothing
+        self.made["pixel"] = tuple(img[0, 0])
+        self.seen.append((side, side))
+        found = side == self.finds_at
+        boxes, points = [[1, 2, 11, 22, 0.9]] * found, [range(10)] * found
+        return np.array(boxes, np.float32).reshape(-1, 5), np.array(points, np.float32).reshape(-1, 5, 2)
+
+
+class Recogniser:
+    """Its embeddings are not of length 1."""
+
+    def get(self, img: np.ndarray, face: Any) -> np.ndarray:
+        assert face.kps.shape == (5, 2)
+        face.embedding = np.full(512, 2.0, np.float32)
+        return face.embedding
+
+
 class FaceAnalysis:
-    """insightface 0.7's class as far as it is used: `det_model` ignores a second `prepare`."""
+    """insightface's class as far as it is used, which is the same in 0.7 and 2.1."""
 
     made: dict[str, Any]
-    finds_at: int
+    finds_at: int = 640
+    tasks = ("detection", "recognition")
+    """Of the models that are in the folder."""
 
     def __init__(self, name: str, root: str, allowed_modules: list[str], providers: list[str]) -> None:
-        type(self).made = {"name": name, "root": root, "modules": set(allowed_modules), "providers": providers}
-        self.det_model = SimpleNamespace(input_size=None)
-        self.seen: list[tuple[int, int]] = []
+        made = {"name": name, "root": root, "modules": set(allowed_modules), "providers": providers}
+        type(self).made = made
+        every = {"detection": Detector(made, self.finds_at), "recognition": Recogniser()}
+        self.models = {task: every[task] for task in self.tasks if task in allowed_modules}
+        if "detection" not in self.models:
+            raise AssertionError
+        self.det_model: Any = self.models["detection"]
         print("find model: ...")
 
     def prepare(self, ctx_id: int, det_thresh: float = 0.5, det_size: tuple[int, int] = (640, 640)) -> None:
-        assert self.det_model.input_size is None
         self.made["ctx_id"] = ctx_id
         self.det_model.input_size = det_size
-
-    def get(self, img: np.ndarray, max_num: int = 0) -> list[Any]:
-        assert img.flags["C_CONTIGUOUS"]
-        assert img.dtype == np.uint8
-        self.made["pixel"] = tuple(img[0, 0])
-        self.seen.append(self.det_model.input_size)
-        if self.det_model.input_size != (self.finds_at, self.finds_at):
-            return []
-        box, kps = np.array([1, 2, 11, 22], np.float32), np.arange(10, dtype=np.float32).reshape(5, 2)
-        raw = np.full(512, 2.0, np.float32)
-        normed = raw / np.linalg.norm(raw)
-        return [SimpleNamespace(bbox=box, kps=kps, embedding=raw, normed_embedding=normed, det_score=0.9)]
 
 
 @pytest.fixture
@@ -63,10 +88,7 @@ def models(root: Path) -> Path:
 
 
 @pytest.mark.usefixtures("installed")
-def test_it_is_asked_for_its_models_and_given_bgr(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(FaceAnalysis, "finds_at", 640, raising=False)
+def test_it_is_asked_for_its_models_and_given_bgr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = models(tmp_path / "second")
     found = InsightFace.open([tmp_path / "first", root]).faces(RED)
     assert FaceAnalysis.made == {
@@ -87,14 +109,25 @@ def test_it_is_asked_for_its_models_and_given_bgr(
 def test_smaller_sizes_are_tried_until_a_face_is_found(
     finds_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FaceAnalysis, "finds_at", finds_at, raising=False)
+    monkeypatch.setattr(FaceAnalysis, "finds_at", finds_at)
     analyser = InsightFace.open([models(tmp_path)])
     for _ in range(2):  # the second picture begins at the largest size again
-        analyser.analysis.seen.clear()
+        analyser.analysis.det_model.seen.clear()
         assert len(analyser.faces(RED)) == (finds_at > 0)
         tried = [size for size in SIZES if size >= finds_at]
-        assert analyser.analysis.seen == [(size, size) for size in tried]
+        assert analyser.analysis.det_model.seen == [(size, size) for size in tried]
     assert SIZES[0] == 640
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("size", [(2000, 10), (9, 1300)])
+def test_in_a_picture_too_thin_to_be_scaled_there_is_no_face(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FaceAnalysis, "finds_at", 128)
+    analyser = InsightFace.open([models(tmp_path)])
+    assert analyser.faces(Image.new("RGB", size)) == []
+    assert analyser.analysis.det_model.seen[0] == (640, 640)
 
 
 def test_without_it_one_sentence_says_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +135,25 @@ def test_without_it_one_sentence_says_the_command(tmp_path: Path, monkeypatch: p
     with pytest.raises(UnitError, match=r"is not installed .*`python -m pip install insightface onnxruntime`") as said:
         InsightFace.open([models(tmp_path)])
     assert "ready-made embedding in the field `face`." in str(said.value)
+    assert "\n" not in str(said.value)
+
+
+class BuiltForAnotherNumpy:
+    """Finds insightface, and fails as its compiled part does."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "insightface":
+            raise ValueError("numpy.dtype size changed, may indicate binary incompatibility\nmore")
+
+
+def test_what_cannot_be_imported_is_a_sentence_that_says_how_to_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("insightface", "insightface.app"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [BuiltForAnotherNumpy(), *sys.meta_path])
+    with pytest.raises(UnitError, match=r"cannot be imported \(numpy.dtype size .*--force-reinstall") as said:
+        InsightFace.open([models(tmp_path)])
     assert "\n" not in str(said.value)
 
 
@@ -123,4 +175,14 @@ def test_damaged_models_are_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(FaceAnalysis, "__init__", fail)
     with pytest.raises(UnitError, match=r"cannot open its models in .*buffalo_l \(INVALID_PROTOBUF\); download"):
+        InsightFace.open([models(tmp_path)])
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(("there", "missing"), [("detection", "recognition"), ("recognition", "detection")])
+def test_a_pack_that_lacks_a_model_is_a_sentence(
+    there: str, missing: str, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FaceAnalysis, "tasks", (there,))
+    with pytest.raises(UnitError, match=rf"buffalo_l \(there is none for {missing}\); download them again"):
         InsightFace.open([models(tmp_path)])

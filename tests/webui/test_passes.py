@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,23 @@ def test_the_parameters_of_the_picture_are_its_own(webui: FakeWebUI, door: Any) 
     _, outer = inside(webui, door, units)
     assert set(outer.extra_generation_params) == {"IP-Adapter 1"}
     assert "detailer: only" in outer.extra_generation_params["IP-Adapter 1"]
+
+
+def test_a_beginning_that_is_reported_again_leaves_what_a_failure_has_said(webui: FakeWebUI, door: Any) -> None:
+    """As ADetailer does after each batch, with a copy that shares the parameters."""
+    webui.opts.data["ip_adapter_go_on"] = True
+    units = [UNIT | {"model": "nope"}]
+
+    def job(processing: FakeProcessing) -> FakeProcessing:
+        for _ in range(2):  # batch files use one processing object again and again
+            door.process(processing, units)
+            assert set(processing.extra_generation_params) == {"IP-Adapter 1"}
+            sampled(webui, door, processing, units)
+            door.process(copy.copy(processing), units)
+            assert set(processing.extra_generation_params) == {"IP-Adapter error"}
+        return processing
+
+    JOB(job, new())
 
 
 def test_a_failure_inside_is_said_of_the_picture_because_the_webui_swallows_it(webui: FakeWebUI, door: Any) -> None:

@@ -36,9 +36,14 @@ class ProbeJobs(scripts.Script):
             p.script_args = with_units(p, asked["hires"])
 
     def postprocess_image(self, p, made, asked):
-        """One mask after the other, each on what the one before has left; all from one job that is copied."""
+        """One mask after the other, each on what the one before has left; all from one job that is copied.
+
+        Before the first picture of a batch every script is told that the job has ended, after the last that it begins.
+        """
         if not (asked and asked.get("boxes")):
             return
+        if p.batch_index == 0:
+            p.scripts.postprocess(copy.copy(p), processing.Processed(p, [], p.seed, ""))
         template = inner_job(p, made.image, asked)
         for box in asked["boxes"]:
             job = copy.copy(template)
@@ -46,6 +51,16 @@ class ProbeJobs(scripts.Script):
             job.image_mask = Image.new("L", made.image.size)
             job.image_mask.paste(255, tuple(box))
             made.image = processing.process_images(job).images[0]
+        if p.batch_index == p.batch_size - 1:
+            begin_again(p)
+
+
+def begin_again(p):
+    prompts = p.all_prompts, p.all_negative_prompts
+    job = copy.copy(p)
+    p.scripts.before_process(job)
+    p.scripts.process(job)
+    p.all_prompts, p.all_negative_prompts = prompts
 
 
 def inner_job(p, image, asked):
