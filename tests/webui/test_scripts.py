@@ -315,6 +315,15 @@ def test_a_grid_is_stretched_to_other_numbers(page: Any) -> None:
     assert text(page, "grid") == "1 1 0 0; 1 1 0 0"
 
 
+def test_what_happens_in_the_rest_of_the_page_costs_the_panel_nothing(page: Any) -> None:
+    page.evaluate("window.looks = 0; window.ipAdapter.onPanelUpdate(() => looks++)")
+    page.evaluate("document.querySelector('#txt2img_gallery').append('progress')")
+    page.wait_for_timeout(600)
+    assert page.evaluate("looks") == 0
+    field(page, "note").evaluate("note => note.append('a note')")
+    page.wait_for_function("looks === 1")
+
+
 def test_nothing_sticks_out_on_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     unfold(page)
