@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.webui import compat, preview, saved_prompts
-from lib_ipadapter.webui.api import decode_pictures
 from lib_ipadapter.webui.models import NONE
 
 Choices = Callable[[], Sequence[str]]
@@ -122,27 +119,9 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, ref
                     found[field.name] = component(field, elem_id, lists)
                     if field.type in (Type.FACE, Type.EMBEDS):
                         refreshes.append(compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh"))
-                    if field.type is Type.PICTURES:
-                        _gallery(found[field.name], field, elem_id)
         if any(field.type is Type.EMBEDS for field in fields):
             found[SAVE] = saved_prompts.build(elem_id)
     return found
-
-
-def _gallery(pictures: Any, field: Field, elem_id: str) -> None:
-    """Shows the pictures that are uploaded."""
-    name = f"{elem_id}_{field.name}_gallery"
-    gallery = gr.Gallery(label=field.label, visible=False, height=140, columns=4, elem_id=name)
-    pictures.change(fn=show_pictures, inputs=[pictures], outputs=[gallery], show_progress="hidden")
-
-
-def show_pictures(contents: list[bytes] | None) -> Any:
-    """A gallery of uploaded files; of those that are no pictures there is nothing to see."""
-    shown: list[Image.Image] = []
-    for content in contents or []:
-        with suppress(UnitError):
-            shown += [picture for picture in decode_pictures(content) if picture is not None]
-    return gr.update(value=shown, visible=bool(shown))
 
 
 def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
 from lib_ipadapter.webui import panel, paste, saved_prompts
-from lib_ipadapter.webui.controls import Lists, UnitControls, show_pictures
+from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 
 EMPTY = {
@@ -169,14 +168,6 @@ def test_pasted_fields_of_several_pictures_are_restored_and_a_prompt_that_is_gon
     assert {name: found[name] for name in wanted} == wanted
     assert restored(controls, {"IP-Adapter 1": "model: m, embeds: dawn"}, 0)["embeds"] == "None"
     assert any("saved image prompt 'dawn'" in sentence for sentence in warned)
-
-
-def test_uploaded_pictures_are_shown_and_what_is_no_picture_is_not() -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    update = show_pictures([buffer.getvalue(), b"no picture"])
-    assert (len(update["value"]), update["visible"]) == (1, True)
-    assert show_pictures(None)["visible"] is False
 
 
 def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
