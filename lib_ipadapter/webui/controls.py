@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ WIDE = (
 )
 """Types whose components have a row of their own; of others two share one."""
 
+WITH_REFRESH = (Type.FACE, Type.EMBEDS)
+"""Types whose folded components have a button beside them that asks for their list anew."""
 
 SAVE = "save"
 """Beside the components of fields: what saves an image prompt."""
@@ -75,8 +77,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         found[name] = component(everyday[name], elem_id, lists)
         return found[name]
 
-    with gr.Row():
-        enabled = add("enabled")
+    enabled = add("enabled")
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
         add("image")
         view = gr.Image(
@@ -117,7 +118,7 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, ref
             with _row(row):
                 for field in row:
                     found[field.name] = component(field, elem_id, lists)
-                    if field.type in (Type.FACE, Type.EMBEDS):
+                    if field.type in WITH_REFRESH:
                         refreshes.append(compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh"))
         if any(field.type is Type.EMBEDS for field in fields):
             found[SAVE] = saved_prompts.build(elem_id)
@@ -135,10 +136,12 @@ def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
     yield row
 
 
-@contextmanager
-def _row(fields: Sequence[Field]) -> Iterator[None]:
-    with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type in (Type.FACE, Type.EMBEDS) else []):
-        yield
+def _row(fields: Sequence[Field]) -> AbstractContextManager[Any]:
+    """Each row costs the page two elements that it must draw before it can be used: a field alone needs none."""
+    beside = fields[0].type in WITH_REFRESH
+    if len(fields) == 1 and not beside and fields[0].type is not Type.PICTURES:
+        return nullcontext()
+    return gr.Row(elem_classes=["ip-adapter-model"] if beside else [])
 
 
 def _encoders(lists: Lists) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -94,6 +95,20 @@ def test_one_unit_has_no_tabs() -> None:
     with gr.Blocks() as blocks:
         panel.build("img2img", 1, LISTS, nowhere)
     assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
+
+
+def test_a_field_that_stands_alone_costs_the_page_no_row() -> None:
+    """Whatever is in the page must be drawn before it can be used, in each unit of both tabs."""
+    with gr.Blocks() as page:
+        panel.build("txt2img", 1, LISTS, nowhere)
+    rows = [block for block in page.blocks.values() if isinstance(block, gr.Row)]
+    alone = [row for row in rows if len([*_leaves(row)]) == 1]
+    assert [leaf.elem_id for row in alone for leaf in _leaves(row)] == ["ip_adapter_txt2img_unit_1_images"]
+
+
+def _leaves(block: Any) -> Iterator[Any]:
+    for child in block.children:
+        yield from _leaves(child) if hasattr(child, "children") else (child,)
 
 
 def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: list[UnitControls]) -> None:
