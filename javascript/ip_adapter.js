@@ -26,6 +26,14 @@ window.ipAdapter = {
 
     isOpen: label => label.classList.contains("open"),
 
+    looks: [],
+
+    // Has `look` look at a panel, now and whenever elements came or went in it. The rest of the page, which the progress
+    // of a job changes all the time, costs nothing.
+    onPanelUpdate(look) {
+        this.looks.push(look);
+    },
+
     // To a text box, as if somebody had typed it.
     write(box, text) {
         if (box.value === text) return;
@@ -94,6 +102,22 @@ window.ipAdapter = {
     window.ipAdapterRefreshModels = function() {
         here.panels().forEach(refresh);
     };
+
+    const watched = new WeakSet();
+
+    function watch(panel) {
+        if (watched.has(panel)) return;
+        watched.add(panel);
+        const look = () => here.looks.forEach(one => one(panel));
+        let timer;
+        const later = () => { clearTimeout(timer); timer = setTimeout(look, 200); };
+        new MutationObserver(later).observe(panel, {childList: true, subtree: true});
+        look();
+    }
+
+    const watchAll = () => here.panels().forEach(watch);
+    onUiLoaded(watchAll);
+    onAfterUiUpdate(watchAll);  // a gradio that draws a panel anew has another element for it
 
     let checkpoint;
     onOptionsChanged(function() {

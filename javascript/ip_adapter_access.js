@@ -3,10 +3,15 @@
 (function() {
     const here = window.ipAdapter;
 
+    const explained = new WeakSet();
+
     function explain(panel) {
-        const source = panel.querySelector("[data-about]");
-        const about = source ? JSON.parse(source.dataset.about) : {};
-        for (const element of panel.querySelectorAll("[id]")) {
+        const met = [...panel.querySelectorAll("[id]")].filter(element => !explained.has(element));
+        const source = met.length && panel.querySelector("[data-about]");
+        if (!source) return;
+        const about = JSON.parse(source.dataset.about);
+        for (const element of met) {
+            explained.add(element);
             const name = element.id.replace(/^ip_adapter_[a-z0-9]+_(unit_\d+_)?/, "");
             const sentence = about[name] ?? about[name.match(/_(refresh)$/)?.[1]];
             if (!sentence || element.title) continue;
@@ -42,14 +47,8 @@
         }
     }
 
-    function look() {
-        here.panels().forEach(panel => { explain(panel); reach(panel); });
-    }
-
-    onUiLoaded(function() {
-        look();
-        // A label says by its class alone that it is unfolded.
-        here.panels().forEach(panel => panel.addEventListener("click", () => setTimeout(look)));
-    });
-    onAfterUiUpdate(look);
+    here.onPanelUpdate(explain);
+    here.onPanelUpdate(reach);
+    // A label says by its class alone that it is unfolded.
+    onUiLoaded(() => here.panels().forEach(panel => panel.addEventListener("click", () => setTimeout(reach, 0, panel))));
 })();

@@ -4,14 +4,12 @@
     const here = window.ipAdapter;
     const shown = [];
 
-    function look() {
-        for (const panel of here.panels()) {
-            for (const [ending, Editor] of Object.entries(here.editors)) {
-                for (const field of panel.querySelectorAll(`[id^="${panel.id}_unit_"][id$="${ending}"]`)) {
-                    const box = field.querySelector("textarea, input[type=text]");
-                    if (!box || shown.some(editor => editor.box === box)) continue;
-                    shown.push(new Editor(field, box));
-                }
+    function look(panel) {
+        for (const [ending, Editor] of Object.entries(here.editors)) {
+            for (const field of panel.querySelectorAll(`[id^="${panel.id}_unit_"][id$="${ending}"]`)) {
+                const box = field.querySelector("textarea, input[type=text]");
+                if (!box || shown.some(editor => editor.box === box)) continue;
+                shown.push(new Editor(field, box));
             }
         }
     }
@@ -21,9 +19,6 @@
         for (const editor of shown) if (editor.box.value !== editor.seen) editor.draw();
     }
 
-    onUiLoaded(function() {
-        look();
-        setInterval(follow, 500);
-    });
-    onAfterUiUpdate(look);
+    here.onPanelUpdate(look);
+    onUiLoaded(() => setInterval(follow, 500));
 })();

@@ -10,29 +10,57 @@
 
     // The field for pictures that `element` belongs to; else the reference of the open unit.
     function fieldFor(element, panel) {
+        const several = element?.closest?.(`[id^="${panel.id}_unit_"][id$="_images_panel"]`);
+        if (several) return document.getElementById(several.id.replace(/_panel$/, ""));
         const field = element?.closest?.(`[id^="${panel.id}_unit_"]`);
         const takes = field && !field.id.endsWith("_view") && field.querySelector('input[type="file"], img');
         return takes ? field : here.openField(panel, "image");
     }
 
-    // Gradio 3 keeps its file input beside a picture, later ones have it only where none is.
-    async function put(field, file) {
-        if (!upload(field)) field.querySelector('[aria-label="Clear"], [aria-label="Remove Image"]')?.click();
-        for (let tries = 0; tries < 40 && !upload(field); tries++) {
-            await new Promise(resolve => setTimeout(resolve, 50));
-        }
+    // What a field for several files holds.
+    here.filesIn = field => [...field.querySelectorAll("a[href]")]
+        .map(link => ({name: link.download || "picture", address: link.href}));
+
+    here.until = async function(holds) {
+        for (let tries = 0; tries < 100 && !holds(); tries++) await new Promise(resolve => setTimeout(resolve, 50));
+    };
+
+    function hand(field, given) {
         const files = new DataTransfer();
-        files.items.add(file);
+        given.forEach(file => files.items.add(file));
         upload(field).files = files.files;
         upload(field).dispatchEvent(new Event("change", {bubbles: true}));
     }
 
-    async function fetched(address) {
+    const clear = field => field.querySelector('[aria-label="Clear"], [aria-label="Remove Image"]')?.click();
+
+    // Gradio 3 keeps its file input beside a picture, later ones have it only where none is.
+    async function put(field, file) {
+        if (!upload(field)) clear(field);
+        await here.until(() => upload(field));
+        hand(field, [file]);
+    }
+
+    // In place of all that a field for several files holds: gradio 3 cannot add to them, or change their order.
+    here.putAll = async function(field, files) {
+        if (here.filesIn(field).length) clear(field);
+        await here.until(() => upload(field) && !here.filesIn(field).length);
+        if (files.length) hand(field, files);
+        await here.until(() => here.filesIn(field).length === files.length);
+    };
+
+    const kept = field => Promise.all(here.filesIn(field).map(({address, name}) => here.fetched(address, name)));
+    const takesSeveral = field => field.id.endsWith("_images");
+    const give = async (field, files) => takesSeveral(field)
+        ? here.putAll(field, [...await kept(field), ...files]) : put(field, files[0]);
+
+    // What a field holds already, and so has a name, is not judged again.
+    here.fetched = async function(address, name) {
         const answer = await fetch(address);
         const content = await answer.blob();
-        if (!answer.ok || !isPicture(content)) throw new Error(`${address} is no picture`);
-        return new File([content], "picture", {type: content.type});
-    }
+        if (!answer.ok || !(name || isPicture(content))) throw new Error(`${address} is no picture`);
+        return new File([content], name ?? "picture", {type: content.type});
+    };
 
     function say(field, sentence) {
         const note = document.getElementById(field.id.replace(/_[a-z]+$/, "_note"));
@@ -40,14 +68,17 @@
         if (place) place.textContent = here.translated(sentence);
     }
 
-    async function take(field, file, address) {
+    here.orSay = async function(field, act) {
         try {
-            await put(field, file ?? await fetched(address));
+            await act();
         } catch (error) {
             console.error(error);
             say(field, UNREADABLE);
         }
-    }
+    };
+
+    const take = (field, files, address) => here.orSay(field, async() =>
+        give(field, files.length ? files : [await here.fetched(address)]));
 
     // A page's picture that is dragged has an address, and in some browsers is a file too: the address has the original.
     const addressOf = data => (data.getData("text/uri-list") || "").split("\n").find(line => line && line[0] !== "#");
@@ -66,14 +97,14 @@
         const panel = panelOf(event.target);
         if (!panel || !mayBePicture(event.dataTransfer)) return;
         const field = fieldFor(event.target, panel);
-        const file = [...event.dataTransfer.files].find(isPicture);
+        const files = [...event.dataTransfer.files].filter(isPicture);
         const address = addressOf(event.dataTransfer);
         event.preventDefault();
         event.stopImmediatePropagation();
         if (address) {
-            fetched(address).then(found => put(field, found), () => file ? put(field, file) : say(field, UNREADABLE));
-        } else if (file) {
-            take(field, file);
+            here.fetched(address).then(found => give(field, [found]), () => take(field, files, address));
+        } else if (files.length) {
+            take(field, files);
         }
     }, true);
 
@@ -85,7 +116,7 @@
         if (!file || !panel) return;
         event.preventDefault();
         event.stopImmediatePropagation();
-        take(fieldFor(over, panel), file);
+        take(fieldFor(over, panel), [file]);
     }, true);
 
     function shown(tab) {
@@ -100,7 +131,7 @@
         const field = await new Promise(resolve => setTimeout(() => resolve(here.openField(panel, "image")), 50));
         field.scrollIntoView({block: "center"});
         if (picture) {
-            await take(field, null, picture.src);
+            await take(field, [], picture.src);
         } else {
             say(field, "There is no picture to send yet.");
         }

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.webui import compat, preview, saved_prompts
-from lib_ipadapter.webui.api import decode_pictures
 from lib_ipadapter.webui.models import NONE
 
 Choices = Callable[[], Sequence[str]]
@@ -35,6 +32,8 @@ WIDE = (
 )
 """Types whose components have a row of their own; of others two share one."""
 
+WITH_REFRESH = (Type.FACE, Type.EMBEDS)
+"""Types whose folded components have a button beside them that asks for their list anew."""
 
 SAVE = "save"
 """Beside the components of fields: what saves an image prompt."""
@@ -78,8 +77,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         found[name] = component(everyday[name], elem_id, lists)
         return found[name]
 
-    with gr.Row():
-        enabled = add("enabled")
+    enabled = add("enabled")
     with gr.Row(elem_classes=["ip-adapter-pictures"]):
         add("image")
         view = gr.Image(
@@ -120,29 +118,11 @@ def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, ref
             with _row(row):
                 for field in row:
                     found[field.name] = component(field, elem_id, lists)
-                    if field.type in (Type.FACE, Type.EMBEDS):
+                    if field.type in WITH_REFRESH:
                         refreshes.append(compat.refresh_button(elem_id=f"{elem_id}_{field.name}_refresh"))
-                    if field.type is Type.PICTURES:
-                        _gallery(found[field.name], field, elem_id)
         if any(field.type is Type.EMBEDS for field in fields):
             found[SAVE] = saved_prompts.build(elem_id)
     return found
-
-
-def _gallery(pictures: Any, field: Field, elem_id: str) -> None:
-    """Shows the pictures that are uploaded."""
-    name = f"{elem_id}_{field.name}_gallery"
-    gallery = gr.Gallery(label=field.label, visible=False, height=140, columns=4, elem_id=name)
-    pictures.change(fn=show_pictures, inputs=[pictures], outputs=[gallery], show_progress="hidden")
-
-
-def show_pictures(contents: list[bytes] | None) -> Any:
-    """A gallery of uploaded files; of those that are no pictures there is nothing to see."""
-    shown: list[Image.Image] = []
-    for content in contents or []:
-        with suppress(UnitError):
-            shown += [picture for picture in decode_pictures(content) if picture is not None]
-    return gr.update(value=shown, visible=bool(shown))
 
 
 def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
@@ -156,10 +136,12 @@ def _rows(fields: Sequence[Field]) -> Iterator[list[Field]]:
     yield row
 
 
-@contextmanager
-def _row(fields: Sequence[Field]) -> Iterator[None]:
-    with gr.Row(elem_classes=["ip-adapter-model"] if fields[0].type in (Type.FACE, Type.EMBEDS) else []):
-        yield
+def _row(fields: Sequence[Field]) -> AbstractContextManager[Any]:
+    """Each row costs the page two elements that it must draw before it can be used: a field alone needs none."""
+    beside = fields[0].type in WITH_REFRESH
+    if len(fields) == 1 and not beside and fields[0].type is not Type.PICTURES:
+        return nullcontext()
+    return gr.Row(elem_classes=["ip-adapter-model"] if beside else [])
 
 
 def _encoders(lists: Lists) -> list[str]:

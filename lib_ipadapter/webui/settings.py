@@ -21,7 +21,9 @@ def register() -> None:
     options = {
         UNITS: shared.OptionInfo(
             3, "Number of units", gr.Slider, {"minimum": 1, "maximum": 10, "step": 1}, section=SECTION
-        ).needs_reload_ui(),
+        )
+        .info("each makes the page a little slower to open")
+        .needs_reload_ui(),
         GO_ON: shared.OptionInfo(False, "Go on without the adapter when it fails", section=SECTION).info(
             "otherwise the job stops with a message; when it goes on, the picture's parameters say so"
         ),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -18,7 +18,7 @@ from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
 from lib_ipadapter.webui import panel, paste, saved_prompts
-from lib_ipadapter.webui.controls import Lists, UnitControls, show_pictures
+from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 
 EMPTY = {
@@ -97,6 +97,20 @@ def test_one_unit_has_no_tabs() -> None:
     assert not any(isinstance(block, gr.Tabs) for block in blocks.blocks.values())
 
 
+def test_a_field_that_stands_alone_costs_the_page_no_row() -> None:
+    """Whatever is in the page must be drawn before it can be used, in each unit of both tabs."""
+    with gr.Blocks() as page:
+        panel.build("txt2img", 1, LISTS, nowhere)
+    rows = [block for block in page.blocks.values() if isinstance(block, gr.Row)]
+    alone = [row for row in rows if len([*_leaves(row)]) == 1]
+    assert [leaf.elem_id for row in alone for leaf in _leaves(row)] == ["ip_adapter_txt2img_unit_1_images"]
+
+
+def _leaves(block: Any) -> Iterator[Any]:
+    for child in block.children:
+        yield from _leaves(child) if hasattr(child, "children") else (child,)
+
+
 def test_pasted_parameters_restore_the_unit_and_switch_off_the_others(controls: list[UnitControls]) -> None:
     unit = Unit(image=Image.new("RGB", (8, 8)), model="ip-adapter_sd15", scale=0.85, start=0.1, end=0.9)
     parameters = infotext.write([Unit(enabled=False), unit], lambda name: name)
@@ -169,14 +183,6 @@ def test_pasted_fields_of_several_pictures_are_restored_and_a_prompt_that_is_gon
     assert {name: found[name] for name in wanted} == wanted
     assert restored(controls, {"IP-Adapter 1": "model: m, embeds: dawn"}, 0)["embeds"] == "None"
     assert any("saved image prompt 'dawn'" in sentence for sentence in warned)
-
-
-def test_uploaded_pictures_are_shown_and_what_is_no_picture_is_not() -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    update = show_pictures([buffer.getvalue(), b"no picture"])
-    assert (len(update["value"]), update["visible"]) == (1, True)
-    assert show_pictures(None)["visible"] is False
 
 
 def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

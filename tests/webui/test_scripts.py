@@ -29,6 +29,9 @@ UNIT = """
 <div id="{unit}_curve_panel"><div class="label-wrap">When</div>
   <div id="{unit}_curve" class="block"><label>Curve<textarea></textarea></label></div></div>
 <div id="{unit}_grid" class="block"><label>Grid<textarea></textarea></label></div>
+<div id="{unit}_images_panel"><div id="{unit}_images" class="files"><input type="file" multiple>
+    <button aria-label="Clear"></button><div class="list"></div></div>
+  <div id="{unit}_weights" class="block"><label>Weights<textarea></textarea></label></div></div>
 """
 PAGE = """<!DOCTYPE html><html><head><style>{style}</style></head><body>
 <div id="txt2img_prompt"><textarea></textarea></div>
@@ -39,6 +42,12 @@ PAGE = """<!DOCTYPE html><html><head><style>{style}</style></head><body>
 <script>
 const outer = document.querySelector("#ip_adapter_txt2img > .label-wrap");
 outer.onclick = () => {{ content.style.display = outer.classList.toggle("open") ? "block" : "none"; }};
+for (const field of document.querySelectorAll(".files")) {{
+    const list = field.querySelector(".list");
+    const link = file => Object.assign(document.createElement("a"), {{download: file.name, href: URL.createObjectURL(file)}});
+    field.querySelector("input").onchange = event => list.replaceChildren(...[...event.target.files].map(link));
+    field.querySelector("button").onclick = () => list.replaceChildren();
+}}
 window.taken = {{}};
 document.addEventListener("change", event => {{
     if (event.target.type === "file") window.taken[event.target.closest("[id]").id] = event.target.files[0].type;
@@ -336,6 +345,90 @@ def test_a_grid_is_stretched_to_other_numbers(page: Any) -> None:
         field(page, "grid").get_by_label(label).fill(number)
         field(page, "grid").get_by_label(label).press("Tab")
     assert drawn(page, "grid") == "1, 1, 0, 0; 1, 1, 0, 0"
+
+
+def upload(page: Any, *colours: str) -> None:
+    """As further pictures, each called by its colour."""
+    files = []
+    for colour in colours:
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8), colour).save(file, "PNG")
+        files.append({"name": colour, "mimeType": "image/png", "buffer": file.getvalue()})
+    field(page, "images").locator("input").set_input_files(files)
+
+
+def expect_thumbnails(page: Any, *shown: str, weights: str) -> None:
+    """Number, name and weight of each in turn, once they are so; and the text of weights."""
+    script = """wanted => [...document.querySelectorAll(".ip-adapter-further [role=listitem]")].map(item =>
+        [item.querySelector("label").textContent, item.querySelector("img").alt, item.querySelector("input").value]
+            .join(" ")).join() === wanted"""
+    page.wait_for_function(script, arg=",".join(shown))
+    assert text(page, "weights") == weights
+
+
+def thumbnail(page: Any, number: int) -> Any:
+    return page.locator(".ip-adapter-further [role=listitem]").nth(number - 1)
+
+
+def test_further_pictures_are_shown_with_their_weights(page: Any) -> None:
+    unfold(page)
+    upload(page, "red", "green")
+    expect_thumbnails(page, "1 red 1", "2 green 1", weights="")
+    type_into(page, "weights", "0.5, 0.25")
+    expect_thumbnails(page, "1 red 0.5", "2 green 0.25", weights="0.5, 0.25")
+    thumbnail(page, 2).locator("input").fill("9")
+    thumbnail(page, 2).locator("input").blur()
+    expect_thumbnails(page, "1 red 0.5", "2 green 3", weights="0.5 3")
+
+
+def test_weights_count_from_the_reference_picture(page: Any) -> None:
+    unfold(page)
+    upload(page, "red")
+    type_into(page, "weights", "0.5 0.25")
+    field(page, "image").locator("[data-testid=image]").evaluate("place => place.append(new Image())")
+    expect_thumbnails(page, "2 red 0.25", weights="0.5 0.25")
+
+
+def test_a_further_picture_is_moved_and_taken_out_together_with_its_weight(page: Any) -> None:
+    unfold(page)
+    upload(page, "red", "green", "blue")
+    type_into(page, "weights", "1 0.5")
+    assert thumbnail(page, 1).get_by_label("Move to the left").is_disabled()
+    thumbnail(page, 2).get_by_label("Move to the right").press("Enter")
+    expect_thumbnails(page, "1 red 1", "2 blue 1", "3 green 0.5", weights="1 1 0.5")
+    thumbnail(page, 3).drag_to(thumbnail(page, 1))
+    expect_thumbnails(page, "1 green 0.5", "2 red 1", "3 blue 1", weights="0.5")
+    thumbnail(page, 1).get_by_label("Take out").click()
+    expect_thumbnails(page, "1 red 1", "2 blue 1", weights="")
+
+
+def test_weights_in_another_notation_are_left_as_they_are(page: Any) -> None:
+    unfold(page)
+    upload(page, "red", "green")
+    type_into(page, "weights", "half")
+    assert thumbnail(page, 2).locator("input").is_disabled()
+    thumbnail(page, 2).get_by_label("Move to the left").click()
+    expect_thumbnails(page, "1 green 1", "2 red 1", weights="half")
+
+
+def test_pictures_that_are_dropped_on_the_further_ones_are_added_to_them(page: Any) -> None:
+    unfold(page)
+    upload(page, "red")
+    field(page, "images_panel").evaluate("""panel => {
+        const data = new DataTransfer();
+        for (const name of ["one", "two"]) data.items.add(new File(["x"], name, {type: "image/png"}));
+        panel.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+    }""")
+    expect_thumbnails(page, "1 red 1", "2 one 1", "3 two 1", weights="")
+
+
+def test_what_happens_in_the_rest_of_the_page_costs_the_panel_nothing(page: Any) -> None:
+    page.evaluate("window.looks = 0; window.ipAdapter.onPanelUpdate(() => looks++)")
+    page.evaluate("document.querySelector('#txt2img_gallery').append('progress')")
+    page.wait_for_timeout(600)
+    assert page.evaluate("looks") == 0
+    field(page, "note").evaluate("note => note.append('a note')")
+    page.wait_for_function("looks === 1")
 
 
 def test_nothing_sticks_out_on_a_phone(page: Any) -> None:
