@@ -9,14 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.shapes import Float
-from lib_ipadapter.model.dialects import BLOCKS, places
-from lib_ipadapter.model.variant import Base, Variant
+from lib_ipadapter.model.variant import Variant
 
 MODULES = {"to_q": "to_q", "to_k": "to_k", "to_v": "to_v", "to_out": "to_out.0"}
 """Projection as the file names it -> the linear map below the attention layer, in both namings of UNets."""
@@ -39,43 +37,6 @@ class LowRank:
 
 LoRA = Mapping[int, Mapping[str, LowRank]]
 """Processor number -> projection (a key of `MODULES`) -> what is added. Odd numbers are cross-attention."""
-
-
-class Naming(str, Enum):
-    """How a UNet names its layers."""
-
-    LDM = "ldm"
-    """The WebUI's: ``input_blocks.1.1.transformer_blocks.0.attn1``."""
-    DIFFUSERS = "diffusers"
-    """``down_blocks.0.attentions.0.transformer_blocks.0.attn1``."""
-
-
-LDM_PLACES: dict[Base, tuple[str, ...]] = {
-    Base.SD15: (
-        *(f"input_blocks.{n}.1" for n in (1, 2, 4, 5, 7, 8)),
-        *(f"output_blocks.{n}.1" for n in range(3, 12)),
-        "middle_block.1",
-    ),
-    Base.SDXL: (
-        *(f"input_blocks.{n}.1" for n in (4, 5, 7, 8)),
-        *(f"output_blocks.{n}.1" for n in range(6)),
-        "middle_block.1",
-    ),
-}
-"""The blocks of transformers in the order of an adapter's numbering, which is that of `dialects.BLOCKS`."""
-
-
-def attention_names(base: Base, naming: Naming) -> list[str]:
-    """Names of all attention layers below the UNet; the position is the processor number."""
-    if naming is Naming.DIFFUSERS:
-        return places(base)
-    depths = [depth for _, attentions, depth in BLOCKS[base] for _ in range(attentions)]
-    return [
-        f"{block}.transformer_blocks.{i}.attn{which}"
-        for block, depth in zip(LDM_PLACES[base], depths, strict=True)
-        for i in range(depth)
-        for which in (1, 2)
-    ]
 
 
 def lora_shapes(variant: Variant) -> dict[str, tuple[int, ...]]:

@@ -37,6 +37,9 @@ class Downloads:
 
     def follow(self, name: str) -> Iterator[str]:
         """Gets `name`, if nothing is running, and says how far it is until it has ended, for better or worse."""
+        if self._running and self._cancel.is_set():
+            yield f"{self._name} is still being cancelled; click again when the server has answered."
+            return
         if self._running and name != self._name:
             yield f"{self._name} is being downloaded; wait until that has ended, or cancel it."
             return

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.detection import detect
+from lib_ipadapter.model.dialects import places
 from lib_ipadapter.model.identity import identified
-from lib_ipadapter.model.lora import Naming, attention_names
 from lib_ipadapter.model.variant import Base, Kind, Variant
 from tests.models import tiny_features
 from tests.recorded import Shapes, recorded
@@ -186,7 +186,7 @@ def test_the_lora_goes_where_diffusers_puts_it(name: str) -> None:
     theirs = loader._load_ip_adapter_loras(unet(variant.base), [parts(tensors)])[0]
     ours = {
         f"unet.{place}.processor.{projection}_lora.{half}.weight": getattr(low_rank, half)
-        for number, place in enumerate(attention_names(variant.base, Naming.DIFFUSERS))
+        for number, place in enumerate(places(variant.base))
         for projection, low_rank in adapter.lora[number].items()
         for half in ("down", "up")
     }

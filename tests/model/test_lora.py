@@ -6,24 +6,15 @@ import pytest
 import torch
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model.lora import MODULES, Naming, attention_names, lora_of, lora_tensors
+from lib_ipadapter.model.dialects import places
+from lib_ipadapter.model.lora import MODULES, lora_of, lora_tensors
 from lib_ipadapter.model.variant import Base, Kind
-from lib_ipadapter.patch.layers import cross_attentions
 from tests.models import tiny_adapter, tiny_unet
-from tests.patch import trees
-
-
-@pytest.mark.parametrize(("base", "structure"), [(Base.SD15, trees.SD15), (Base.SDXL, trees.SDXL)])
-def test_the_webuis_names_are_those_of_its_unet_in_checkpoint_order(base: Base, structure: trees.Structure) -> None:
-    names = attention_names(base, Naming.LDM)
-    layers = cross_attentions(trees.narrow_tree(structure))
-    assert names[1::2] == [layer.name for layer in layers]
-    assert names[::2] == [layer.name.replace("attn2", "attn1") for layer in layers]
 
 
 def test_every_part_fits_the_map_that_it_is_named_after() -> None:
     unet, lora = tiny_unet(), tiny_adapter(Kind.FACEID).lora
-    names = attention_names(Base.SD15, Naming.DIFFUSERS)
+    names = places(Base.SD15)
     assert list(lora) == list(range(len(names)))
     for number, projections in lora.items():
         assert list(projections) == list(MODULES)

@@ -69,6 +69,22 @@ def test_cancel_ends_it_without_a_file_of_that_name(hub: Hub, folders: Folders, 
     assert not (tmp_path / "ip-adapter" / NAME).exists()
 
 
+def test_after_cancel_it_is_got_as_soon_as_the_server_has_answered_and_said_until_then(
+    hub: Hub, folders: Folders, tmp_path: Path
+) -> None:
+    hub.gate.clear()
+    panel = Downloads(folders)
+    for text in panel.follow(NAME):
+        if "50%" in text:
+            panel.cancel()
+    for name in (NAME, "vit-h"):
+        assert [*panel.follow(name)] == [f"{NAME} is still being cancelled; click again when the server has answered."]
+    hub.gate.set()
+    assert panel._thread
+    panel._thread.join()
+    assert [*panel.follow(NAME)][-1].startswith(f"{NAME} is in {tmp_path / 'ip-adapter'}; ")
+
+
 def test_whoever_comes_back_follows_what_is_running_and_gets_nothing_else(hub: Hub, folders: Folders) -> None:
     hub.gate.clear()
     panel = Downloads(folders)
