@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from lib_ipadapter.model.checkpoint import SUFFIXES
 
 WhyNot = Callable[[Path], str]
 """Why a file there cannot be used, in a few words; empty when it can."""
+
+PartsOf = Callable[[Path], Collection[Path]]
+"""The files in a folder that together are one encoder; none where the folder is none."""
 
 NAMED = 8
 """Files that a message names before it only counts them."""
@@ -42,13 +45,15 @@ def list_files(folders: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> l
     return sorted(found.values(), key=lambda file: _key(file.name))
 
 
-def list_encoders(folders: Sequence[Path], is_encoder_folder: Callable[[Path], bool]) -> list[ModelFile]:
-    """Single files, and folders that transformers could load."""
+def list_encoders(folders: Sequence[Path], parts_of: PartsOf) -> list[ModelFile]:
+    """Single files, and folders that transformers could load; beside such a folder's own parts others may lie."""
     found: dict[str, ModelFile] = {}
     for folder in folders:
-        for path in _walk(folder):
+        paths = list(_walk(folder))
+        parts = {home: parts_of(home) for home in {path.parent for path in paths if path != folder}}
+        for path in paths:
             home = path.parent
-            if path != folder and is_encoder_folder(home):
+            if path in parts.get(home, ()):
                 name = home.relative_to(folder).as_posix() if home != folder else folder.name
                 found.setdefault(_key(name), ModelFile(name, home))
             elif path.suffix.lower() in SUFFIXES:
