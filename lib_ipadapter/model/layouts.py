@@ -80,7 +80,7 @@ def _which(shapes: Shapes, adapter: int | None, name: str) -> int:
 
 
 def unwrapped_key(key: str) -> str:
-    """A key without wrappers."""
-    for wrapper in WRAPPERS:
+    """A key without wrappers, in whatever order they were put around each other."""
+    while wrapper := next((wrapper for wrapper in WRAPPERS if key.startswith(wrapper)), ""):
         key = key.removeprefix(wrapper)
     return key
