@@ -125,6 +125,24 @@ def test_the_searched_folder_may_be_the_encoder_itself(tmp_path: Path) -> None:
     assert [(file.name, file.path) for file in list_encoders([folder], encoder_parts)] == [("vit", folder)]
 
 
+def test_of_twins_in_a_folder_the_one_without_code_is_listed_and_each_is_found_by_its_whole_name(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "ip.bin", "ip.safetensors", "ip.pth")
+    assert [file.path.name for file in list_files([tmp_path])] == ["ip.safetensors"]
+    assert [file.path.name for file in list_encoders([tmp_path], encoder_parts)] == ["ip.safetensors"]
+    assert find("ip", [tmp_path]).path.name == "ip.safetensors"
+    for name in ("ip.bin", "IP.safetensors", "ip.pth"):
+        assert find(name, [tmp_path]).path.name == name.lower()
+
+
+def test_a_file_that_was_named_itself_is_found_whatever_its_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "ada.model", "other.model")
+    assert find("ada", [tmp_path / "ada.model"]).path == tmp_path / "ada.model"
+    assert [file.path for file in list_encoders([tmp_path / "ada.model"], encoder_parts)] == [tmp_path / "ada.model"]
+    assert list_files([tmp_path]) == []
+
+
 def test_an_encoder_beside_single_files_takes_its_own_parts_and_no_others(tmp_path: Path) -> None:
     touch(tmp_path, "config.json", "model.safetensors", "pytorch_model.bin", "clip_h.pth", "readme.md")
     touch(tmp_path, "deep/config.json", "deep/only.bin", "sharded/config.json", "sharded/model-1-of-2.safetensors")
