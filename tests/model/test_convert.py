@@ -114,7 +114,10 @@ def test_wrappers_around_each_other_come_off_in_whatever_order(wrappers: tuple[s
 def test_of_several_adapters_in_one_unet_one_must_be_said(tmp_path: Path) -> None:
     adapters = [tiny_adapter(kind, seed) for seed, kind in enumerate(Kind)]
     save_file(diffusers_state(*adapters), tmp_path / "unet.safetensors")
-    with pytest.raises(CheckpointError, match="holds 7 adapters; say which with --adapter 0 to 6"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"holds 7 adapters; .* convert unet\.safetensors OUT\.safetensors --adapter N`, N from 0 to 6",
+    ):
         read_foreign(tmp_path / "unet.safetensors")
     for number, adapter in enumerate(adapters):
         assert same(read_foreign(tmp_path / "unet.safetensors", number)[0], adapter.state_dict())
