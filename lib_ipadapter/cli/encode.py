@@ -20,6 +20,7 @@ def encode(
     encoder: Annotated[
         Path | None, typer.Option(help="The image encoder: its folder, or a single safetensors file.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help=UNIT["kind"])] = None,
     combine: Annotated[str, typer.Option(help=UNIT["combine"])] = "concat",
     weights: Annotated[str, typer.Option(help=UNIT["weights"])] = "",
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
@@ -33,7 +34,8 @@ def encode(
     from lib_ipadapter.session.unit import Unit  # noqa: PLC0415
 
     images = [read_picture(path) for path in pictures]
-    unit = Unit.parse({"images": images, "model": adapter.stem, "combine": combine, "weights": weights})
+    how = {"combine": combine, "weights": weights} | ({"kind": kind} if kind else {})
+    unit = Unit.parse({"images": images, "model": adapter.stem, **how})
     where = open_device(device or best_device())
     host = NoHost(where, adapter_folders=[adapter], encoder_folders=[encoder] if encoder else [])
     saved = LIBRARY.image_prompt(unit, adapter, host)

@@ -28,6 +28,11 @@ class ImagePromptEmbeds:
         return torch.cat([self.uncond, self.cond])
 
     @property
+    def finite(self) -> bool:
+        """No value is infinite, and each is a number."""
+        return bool(self.cond.isfinite().all() and self.uncond.isfinite().all())
+
+    @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
         return self.cond.nbytes + self.uncond.nbytes

@@ -111,6 +111,11 @@ class IPAdapter(nn.Module):
         return tuple(maps(tokens) for maps in self.ip_adapter.values())
 
     @property
+    def lora_finite(self) -> bool:
+        """No value of the LoRA, which no token passes, is infinite, and each is a number."""
+        return all(low_rank.finite for projections in self.lora.values() for low_rank in projections.values())
+
+    @property
     def nbytes(self) -> int:
         """Memory that the weights take, in bytes; the LoRA's too."""
         return sum(t.numel() * t.element_size() for t in self.tensors().values())

@@ -197,7 +197,15 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     with path.open("rb") as file:
         source = str(path) if mapped else file
         content = torch.serialization.load(source, map_location="cpu", weights_only=True, mmap=mapped)
-    return {key: tuple(t.shape) if shapes_only else t for key, t in _flat(content).items()}
+    found = _flat(content)
+    for key, tensor in found.items():
+        # With steps of zero a pickle of some bytes claims terabytes, which the first that computes would allocate.
+        held = 0 if tensor.is_meta else tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > held:
+            raise CheckpointError(
+                f"{path.name} is damaged: {key[:60]} claims more values than the file holds; download it again."
+            )
+    return {key: tuple(t.shape) if shapes_only else t for key, t in found.items()}
 
 
 def _check_archive(path: Path) -> None:

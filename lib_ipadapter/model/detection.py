@@ -57,7 +57,9 @@ def _chosen(kinds: tuple[Kind, ...], choice: Kind | None) -> Kind:
         return choice
     names = " or ".join(kind.value for kind in kinds)
     if choice is not None:
-        raise CheckpointError(f"This file is no {choice.value} adapter: by its shapes it is {names}; choose that.")
+        # A user may only say which of several kinds: where there is one, there is no such choice.
+        advice = "choose one of those" if len(kinds) > 1 else "leave the kind unsaid (auto)"
+        raise CheckpointError(f"This file is no {choice.value} adapter: by its shapes it is {names}; {advice}.")
     first, *others = kinds
     if others:
         raise AmbiguousError(
@@ -78,9 +80,7 @@ def key_value_shapes(shapes: Shapes) -> tuple[int, tuple[int, ...]]:
     if not found:
         raise CheckpointError("This file holds no K/V maps (ip_adapter.1.to_k_ip.weight and on); download it again.")
     if len(found) not in LAYERS:
-        raise CheckpointError(
-            f"This adapter has {len(found)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL)."
-        )
+        raise CheckpointError(f"This file has {len(found)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL).")
     ordered = [found[number] for number in sorted(found)]
     return ordered[0][1], tuple(shape[0] for shape in ordered)
 

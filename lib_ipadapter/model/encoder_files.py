@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,22 @@ HEADS = {1024: 16, 1280: 16, 1664: 16}
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.fp16.safetensors")
 """File names that transformers looks for in a folder; each may be the beginning of an index of several files."""
 
+FORMS = re.compile(r"(pytorch_)?model[-.]")
+"""How every file begins that transformers would take as a folder's weights, or as a part of them."""
+
 INDEX_LIMIT = 16 << 20
 """Bytes. That of ViT-bigG has 0.1 MB."""
 
 
-def is_encoder_folder(path: Path) -> bool:
-    """A folder with a configuration and the weights that belong to it."""
-    return (path / "config.json").is_file() and bool(_weights(path))
+def encoder_parts(path: Path) -> set[Path]:
+    """Files of the encoder that the folder at `path` is, damaged or not; none where it is no encoder's folder."""
+    config = path / "config.json"
+    try:
+        weights = _weights(path) if config.is_file() else []
+    except (CheckpointError, OSError):  # lists name the folder then, and `read_config` says what is wrong with it
+        weights = [config]
+    # Beside the weights that are read there are often the same in another form, which are no further encoder.
+    return {config, *weights, *(file for file in path.iterdir() if FORMS.match(file.name))} if weights else set()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -39,7 +49,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def read_config(path: Path) -> Mapping[str, Any]:
     """CLIP's configuration of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
-    return _folder_config(path) if path.is_dir() else _file_config(path)
+    if path.is_dir():
+        _weights(path)  # An index that leads nowhere is told before anything is loaded.
+        return _folder_config(path)
+    return _file_config(path)
 
 
 def _weights(folder: Path) -> list[Path]:

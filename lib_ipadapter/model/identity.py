@@ -71,17 +71,26 @@ def identify(path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTEN
 def identified(shapes: Shapes, path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
     """The same for a file whose shapes are known already."""
     try:
-        return detect(shapes, choice)
+        return _detected(shapes, path, choice)
     except AmbiguousError as error:
         kind = next(_hints(path, error.choices, depth), None)
         if kind is None:
-            raise AmbiguousError(str(error).replace("This file", path.name, 1), error.choices) from None
+            raise
     if kind == INSTANT_ID:
         raise CheckpointError(
             f"{path.name} is InstantID, which needs its own ControlNet and cannot be used here;"
             " choose a FaceID adapter."
         )
-    return detect(shapes, Kind(kind))
+    return _detected(shapes, path, Kind(kind))
+
+
+def _detected(shapes: Shapes, path: Path, choice: Kind | None) -> Variant:
+    """By shapes alone, which know no name; what is said of the file names it."""
+    try:
+        return detect(shapes, choice)
+    except CheckpointError as error:
+        sentence, *rest = error.args
+        raise type(error)(sentence.replace("This file", path.name, 1), *rest) from None
 
 
 def _hints(path: Path, choices: tuple[str, ...], depth: Depth) -> Iterator[str]:

@@ -73,14 +73,17 @@ def _which(shapes: Shapes, adapter: int | None, name: str) -> int:
     """The number of the adapter in a UNet; it must be said where there are several."""
     numbers = {int(m[1]) for key in shapes if (m := re.search(r"\.processor\.to_k_ip\.(\d+)\.weight$", key))}
     if adapter is None and len(numbers) > 1:
-        raise CheckpointError(f"{name} holds {len(numbers)} adapters; say which with --adapter 0 to {max(numbers)}.")
+        raise CheckpointError(
+            f"{name} holds {len(numbers)} adapters; make one of them a file of its own with `python -m lib_ipadapter"
+            f" convert {name} OUT.safetensors --adapter N`, N from 0 to {max(numbers)}."
+        )
     if adapter is not None and numbers and adapter not in numbers:
         raise CheckpointError(f"{name} has no adapter {adapter}; it has {', '.join(map(str, sorted(numbers)))}.")
     return adapter or 0
 
 
 def unwrapped_key(key: str) -> str:
-    """A key without wrappers."""
-    for wrapper in WRAPPERS:
+    """A key without wrappers, in whatever order they were put around each other."""
+    while wrapper := next((wrapper for wrapper in WRAPPERS if key.startswith(wrapper)), ""):
         key = key.removeprefix(wrapper)
     return key

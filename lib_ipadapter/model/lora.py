@@ -34,6 +34,12 @@ class LowRank:
         """Memory taken, in bytes."""
         return sum(t.numel() * t.element_size() for t in (self.down, self.up))
 
+    @property
+    def finite(self) -> bool:
+        """No value is infinite, and each is a number."""
+        # In float32, because torch cannot ask that of eight bits.
+        return all(bool(t.float().isfinite().all()) for t in (self.down, self.up))
+
 
 LoRA = Mapping[int, Mapping[str, LowRank]]
 """Processor number -> projection (a key of `MODULES`) -> what is added. Odd numbers are cross-attention."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lib_ipadapter.errors import CheckpointError, UnitError
-from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.vision import EncoderSizes
-from lib_ipadapter.session.files import list_encoders, looked_at, named
+from lib_ipadapter.session.files import every_encoder, looked_at, named
 
 Sizes = Callable[[Path], EncoderSizes]
 """Looks at the encoder at a path; raises `CheckpointError` where none is."""
@@ -20,7 +20,7 @@ def find_encoder(variant: Variant, folders: Sequence[Path], name: str | None, si
 
     Raises `UnitError` that says which is needed, what is there, why not each of them, and where was searched.
     """
-    files = list_encoders(folders, is_encoder_folder)
+    files = every_encoder(folders, encoder_parts)
     chosen = [file for file in (named(name, files) if name else None,) if file]
     rejected: dict[str, str] = {}
     for file in chosen or files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from lib_ipadapter.model.checkpoint import SUFFIXES
 
 WhyNot = Callable[[Path], str]
 """Why a file there cannot be used, in a few words; empty when it can."""
+
+PartsOf = Callable[[Path], Collection[Path]]
+"""The files in a folder that together are one encoder; none where the folder is none."""
 
 NAMED = 8
 """Files that a message names before it only counts them."""
@@ -33,28 +36,39 @@ def list_files(folders: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> l
 
     In place of a folder a single file may stand, for a host whose user named the file itself.
     """
-    found: dict[str, ModelFile] = {}
-    for folder in folders:
-        for path in _walk(folder):
-            if path.suffix.lower() in suffixes:
-                name = _name(path, folder)
-                found.setdefault(_key(name), ModelFile(name, path))
-    return sorted(found.values(), key=lambda file: _key(file.name))
+    return _one_of_each(every_file(folders, suffixes))
 
 
-def list_encoders(folders: Sequence[Path], is_encoder_folder: Callable[[Path], bool]) -> list[ModelFile]:
-    """Single files, and folders that transformers could load."""
-    found: dict[str, ModelFile] = {}
+def every_file(folders: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> list[ModelFile]:
+    """The same with those whose name another has too; the one that goes before is first."""
+    return _in_order(
+        ModelFile(_name(path, folder), path)
+        for folder in folders
+        for path in _walk(folder)
+        # What the user named is looked at whatever its suffix: its content says what it is.
+        if path == folder or path.suffix.lower() in suffixes
+    )
+
+
+def list_encoders(folders: Sequence[Path], parts_of: PartsOf) -> list[ModelFile]:
+    """Single files, and folders that transformers could load; beside such a folder's own parts others may lie."""
+    return _one_of_each(every_encoder(folders, parts_of))
+
+
+def every_encoder(folders: Sequence[Path], parts_of: PartsOf) -> list[ModelFile]:
+    """The same with those whose name another has too; the one that goes before is first."""
+    found: list[ModelFile] = []
     for folder in folders:
-        for path in _walk(folder):
+        paths = list(_walk(folder))
+        parts = {home: parts_of(home) for home in {path.parent for path in paths if path != folder}}
+        for path in paths:
             home = path.parent
-            if path != folder and is_encoder_folder(home):
+            if path in parts.get(home, ()):
                 name = home.relative_to(folder).as_posix() if home != folder else folder.name
-                found.setdefault(_key(name), ModelFile(name, home))
-            elif path.suffix.lower() in SUFFIXES:
-                name = _name(path, folder)
-                found.setdefault(_key(name), ModelFile(name, path))
-    return sorted(found.values(), key=lambda file: _key(file.name))
+                found.append(ModelFile(name, home))
+            elif path == folder or path.suffix.lower() in SUFFIXES:
+                found.append(ModelFile(_name(path, folder), path))
+    return _in_order(dict.fromkeys(found))
 
 
 def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> ModelFile:
@@ -63,9 +77,10 @@ def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> M
     A name is only ever compared with what is in `folders`; it is never opened as a path.
     Raises `UnitError` that lists where was searched, what is there, and, by `why_not`, what cannot be used and why.
     """
-    files = list_files(folders)
-    if match := named(name, files):
+    # Before twins are one entry: a file is found by its whole name also where its twin is the one that is listed.
+    if match := named(name, every_file(folders)):
         return match
+    files = list_files(folders)
     rejected = {file.name: why for file in files if why_not and (why := why_not(file.path))}
     there = some([file.name for file in files if file.name not in rejected])
     rejected |= {path.name: f"its suffix is none of {', '.join(SUFFIXES)}" for path in _misnamed(name, folders)}
@@ -139,12 +154,25 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", plain.casefold())
 
 
+def _in_order(files: Iterable[ModelFile]) -> list[ModelFile]:
+    """By name; of one name those of the earlier folder first, and in a folder safetensors before pickles."""
+    return sorted(files, key=lambda file: _key(file.name))
+
+
+def _one_of_each(files: Iterable[ModelFile]) -> list[ModelFile]:
+    """The first of each name."""
+    found: dict[str, ModelFile] = {}
+    for file in files:
+        found.setdefault(_key(file.name), file)
+    return list(found.values())
+
+
 def _name(path: Path, folder: Path) -> str:
     return path.stem if path == folder else path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Files below `folder`, sorted; a folder reached twice through links is entered once."""
+    """Files below `folder`, sorted, safetensors first; a folder reached twice through links is entered once."""
     if folder.is_file():
         yield folder
         return
@@ -156,4 +184,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders.sort()
-        yield from (Path(home, name) for name in sorted(files))
+        yield from (Path(home, name) for name in sorted(files, key=lambda name: (not _safe(name), name)))
+
+
+def _safe(name: str) -> bool:
+    """Whether a file of this name holds weights and nothing that could run."""
+    return name.lower().endswith((".safetensors", ".sft"))

@@ -104,12 +104,10 @@ class Library:
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
                 tokens = self._image_prompt(unit, path, encoder, host).stacked().to(host.device)
-                layers = tuple(kv.cpu() for kv in self.adapter(path, unit.choice).key_values(tokens))
-            if not all(kv.finite for kv in layers):
-                self.adapters.drop((stamp(path), unit.choice))
-                raise CheckpointError(
-                    f"{path.name} gives values that are not numbers: it is damaged; download it again."
-                )
+                adapter = self.adapter(path, unit.choice)
+                layers = tuple(kv.cpu() for kv in adapter.key_values(tokens))
+            if not (adapter.lora_finite and all(kv.finite for kv in layers)):
+                raise self._damaged(unit, path)
             return KeyValues(layers)
 
         encoder = self._encoder(unit, path, host)
@@ -142,7 +140,15 @@ class Library:
             return fitting(saved, path.stem, self.sha256(path), variant)
         size = self.sizes(encoder).image_size if encoder else 0
         sight = Sight(variant, encoder, size, host=host, encoding=self._encoding, faces=self.faces)
-        return image_tokens(unit, sight, lambda: self.adapter(path, unit.choice))
+        embeds = image_tokens(unit, sight, lambda: self.adapter(path, unit.choice))
+        if not embeds.finite:
+            raise self._damaged(unit, path)
+        return embeds
+
+    def _damaged(self, unit: Unit, path: Path) -> CheckpointError:
+        """What to raise of an adapter whose values are not numbers, which is not kept either."""
+        self.adapters.drop((stamp(path), unit.choice))
+        return CheckpointError(f"{path.name} gives values that are not numbers: it is damaged; download it again.")
 
     def _encoder(self, unit: Unit, path: Path, host: Host) -> Path | None:
         variant = self.variant(path, unit.choice)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model import vision
-from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.session.files import list_encoders
 from lib_ipadapter.session.published import PUBLISHED
 from lib_ipadapter.session.remote import Published
@@ -20,7 +20,7 @@ def with_encoder(item: Published, encoder_folders: Sequence[Path]) -> list[Publi
 
 
 def _has_encoder(encoder: Published, folders: Sequence[Path]) -> bool:
-    return any(_hidden_size(file.path) == encoder.hidden_size for file in list_encoders(folders, is_encoder_folder))
+    return any(_hidden_size(file.path) == encoder.hidden_size for file in list_encoders(folders, encoder_parts))
 
 
 def _hidden_size(path: Path) -> int:

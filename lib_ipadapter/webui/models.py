@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError, HostError, NotAnAdapterError, UnitError
-from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.identity import Depth
 from lib_ipadapter.model.variant import ENCODERS, Feature
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
@@ -76,7 +76,7 @@ def adapters(folders: Sequence[Path], unet: nn.Module | None) -> list[dict[str, 
 def encoders(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """Every image encoder for the API, with the widths of what it gives, or why it is none."""
     found: list[dict[str, Any]] = []
-    for file in list_encoders(folders, is_encoder_folder):
+    for file in list_encoders(folders, encoder_parts):
         try:
             sizes = LIBRARY.sizes(file.path)
         except CheckpointError as error:

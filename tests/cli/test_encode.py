@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from lib_ipadapter.cli.app import app
@@ -37,6 +39,15 @@ def test_pictures_become_a_file_for_their_adapter(files: Path) -> None:
     prompt = SavedPrompt.parse(out.read_bytes(), "")
     assert list(prompt.embeds.cond.shape) == [2, 4, 48]
     assert prompt.adapter == "base"
+
+
+def test_the_kind_that_is_asked_for_can_be_said(files: Path) -> None:
+    save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), files / "mine.safetensors")
+    options = ["--adapter", str(files / "mine.safetensors"), "--encoder", str(files / "encoder")]
+    asked = run("encode", str(files / "0.png"), str(files / "o.safetensors"), *options)
+    assert "set the field kind to faceid-plus or faceid-plusv2" in " ".join(asked.stderr.split())
+    told = run("encode", str(files / "0.png"), str(files / "o.safetensors"), *options, "--kind", "faceid-plus")
+    assert re.search("insightface|No face", told.stderr), "it is known what it is, and what is lacking is a face"
 
 
 def test_what_cannot_be_used_is_one_line(files: Path) -> None:

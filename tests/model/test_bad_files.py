@@ -215,6 +215,15 @@ def test_an_archive_that_unpacks_to_more_than_it_is_never_is_unpacked(tmp_path: 
             look(tmp_path / "bomb.bin")
 
 
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("look", [*LOOKS, read_any])
+def test_one_value_that_claims_to_be_many_is_refused(new: bool, look: Callable[[Path], object], tmp_path: Path) -> None:
+    content = {**tiny_adapter(Kind.PLUS).state_dict(), "image_proj.latents": torch.zeros(1).expand(1, 2**31, 768)}
+    torch.save(content, tmp_path / "bomb.bin", _use_new_zipfile_serialization=new)
+    with pytest.raises(CheckpointError, match=r"bomb\.bin is damaged: image_proj\.latents claims more values than"):
+        look(tmp_path / "bomb.bin")
+
+
 WRONG: dict[str, tuple[Callable[[dict[str, torch.Tensor]], object], str]] = {
     "a map is missing": (lambda t: t.pop("ip_adapter.31.to_v_ip.weight"), "is incomplete"),
     "a map of another size": (lambda t: t.update({"ip_adapter.31.to_v_ip.weight": torch.ones(3)}), "contradicts"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lib_ipadapter.model.checkpoint import read, read_any, read_metadata, read_s
 from lib_ipadapter.model.convert import convert_file, read_foreign
 from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
 from lib_ipadapter.model.identity import identify
+from lib_ipadapter.model.layouts import WRAPPERS, unwrapped_key
 from lib_ipadapter.model.variant import Base, Kind
 from lib_ipadapter.patch.layers import cross_attentions
 from tests.models import tiny_adapter, tiny_unet
@@ -104,10 +106,18 @@ def test_what_is_written_for_diffusers_are_the_keys_of_diffusers_own_unet(kind: 
     assert all(torch.equal(tensor, state[key]) for key, tensor in written.items())
 
 
+@pytest.mark.parametrize("wrappers", [order for n in (1, 2, 3) for order in permutations(WRAPPERS, n)])
+def test_wrappers_around_each_other_come_off_in_whatever_order(wrappers: tuple[str, ...]) -> None:
+    assert unwrapped_key("".join((*wrappers, "image_proj.module.x"))) == "image_proj.module.x"
+
+
 def test_of_several_adapters_in_one_unet_one_must_be_said(tmp_path: Path) -> None:
     adapters = [tiny_adapter(kind, seed) for seed, kind in enumerate(Kind)]
     save_file(diffusers_state(*adapters), tmp_path / "unet.safetensors")
-    with pytest.raises(CheckpointError, match="holds 7 adapters; say which with --adapter 0 to 6"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"holds 7 adapters; .* convert unet\.safetensors OUT\.safetensors --adapter N`, N from 0 to 6",
+    ):
         read_foreign(tmp_path / "unet.safetensors")
     for number, adapter in enumerate(adapters):
         assert same(read_foreign(tmp_path / "unet.safetensors", number)[0], adapter.state_dict())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model import encoder_dialects
-from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures, read_sizes
 from tests.model.clip_towers import open_clip_forward, open_clip_tower, small_vit_l
@@ -155,7 +155,7 @@ def test_a_folder_with_its_configuration_is_the_same_encoder(kind: str, state: S
     folder.mkdir()
     small_vit_l().config.save_pretrained(folder)
     FOLDERS[kind](state, folder)
-    assert is_encoder_folder(folder)
+    assert encoder_parts(folder)
     assert read_sizes(folder) == EncoderSizes(1024, 768, 5, 28)
     check_same(features(folder), features(tmp_path / "plain.safetensors"))
 
@@ -164,7 +164,7 @@ def test_several_single_encoders_beside_a_stray_configuration_stay_single_files(
     (tmp_path / "config.json").write_text("{}")
     for name in ("h.safetensors", "g.safetensors"):
         save_file(state, tmp_path / name)
-    assert not is_encoder_folder(tmp_path)
+    assert not encoder_parts(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret.bin", "/etc/secret.bin", "a/../../secret.bin", "..\\secret.bin", 7, None])

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, read_sizes
@@ -127,11 +127,11 @@ def test_adapter_and_encoder_together_tell_how_many_tokens_come_out(kind: Kind) 
 
 
 def test_a_folder_counts_with_configuration_and_weights_only(tmp_path: Path) -> None:
-    assert not is_encoder_folder(tmp_path)
+    assert not encoder_parts(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    assert not is_encoder_folder(tmp_path)
+    assert not encoder_parts(tmp_path)
     (tmp_path / "model.safetensors").touch()
-    assert is_encoder_folder(tmp_path)
+    assert encoder_parts(tmp_path)
 
 
 def test_a_folder_without_the_projection_is_refused_rather_than_filled_with_random_numbers(tmp_path: Path) -> None:

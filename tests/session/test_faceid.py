@@ -294,7 +294,7 @@ FAILURES: dict[str, tuple[dict[str, object], list[object], str]] = {
     "no picture": ({"image": None, "face": [1.0] * 512, "model": "ip-adapter-faceid-plus_sd15"}, [LARGE], "reference"),
     "noise of a face": ({"image": None, "face": [1.0] * 512, "noise": 0.5}, [LARGE], "has no noise; set noise to 0"),
     "no saved face": ({"face": "nobody"}, [LARGE], "There is no saved face called 'nobody'; found one, two in"),
-    "a kind it cannot be": ({"kind": "plus"}, [LARGE], "This file is no plus adapter: by its shapes it is faceid"),
+    "a kind it cannot be": ({"kind": "plus"}, [LARGE], "is no plus adapter: by its shapes it is faceid"),
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.encoder_files import is_encoder_folder
+from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.files import find, list_encoders, list_files
 from lib_ipadapter.session.library import Library
@@ -116,15 +116,50 @@ def test_a_single_file_may_stand_for_a_folder(tmp_path: Path) -> None:
 def test_encoders_are_single_files_and_folders_with_configuration_and_weights(tmp_path: Path) -> None:
     touch(tmp_path, "h/config.json", "h/model.safetensors", "g/pytorch_model.bin", "g/config.json", "l.safetensors")
     touch(tmp_path, "half/config.json", "notes.txt", "deep/er/config.json", "deep/er/model.safetensors")
-    found = {
-        file.name: file.path.relative_to(tmp_path).as_posix() for file in list_encoders([tmp_path], is_encoder_folder)
-    }
+    found = {file.name: file.path.relative_to(tmp_path).as_posix() for file in list_encoders([tmp_path], encoder_parts)}
     assert found == {"h": "h", "g": "g", "l": "l.safetensors", "deep/er": "deep/er"}
 
 
 def test_the_searched_folder_may_be_the_encoder_itself(tmp_path: Path) -> None:
     folder = touch(tmp_path / "vit", "config.json", "model.safetensors")
-    assert [(file.name, file.path) for file in list_encoders([folder], is_encoder_folder)] == [("vit", folder)]
+    assert [(file.name, file.path) for file in list_encoders([folder], encoder_parts)] == [("vit", folder)]
+
+
+def test_of_twins_in_a_folder_the_one_without_code_is_listed_and_each_is_found_by_its_whole_name(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "ip.bin", "ip.safetensors", "ip.pth")
+    assert [file.path.name for file in list_files([tmp_path])] == ["ip.safetensors"]
+    assert [file.path.name for file in list_encoders([tmp_path], encoder_parts)] == ["ip.safetensors"]
+    assert find("ip", [tmp_path]).path.name == "ip.safetensors"
+    for name in ("ip.bin", "IP.safetensors", "ip.pth"):
+        assert find(name, [tmp_path]).path.name == name.lower()
+
+
+def test_a_file_that_was_named_itself_is_found_whatever_its_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "ada.model", "other.model")
+    assert find("ada", [tmp_path / "ada.model"]).path == tmp_path / "ada.model"
+    assert [file.path for file in list_encoders([tmp_path / "ada.model"], encoder_parts)] == [tmp_path / "ada.model"]
+    assert list_files([tmp_path]) == []
+
+
+def test_an_encoder_beside_single_files_takes_its_own_parts_and_no_others(tmp_path: Path) -> None:
+    touch(tmp_path, "config.json", "model.safetensors", "pytorch_model.bin", "clip_h.pth", "readme.md")
+    touch(tmp_path, "deep/config.json", "deep/only.bin", "sharded/config.json", "sharded/model-1-of-2.safetensors")
+    (tmp_path / "sharded" / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "model-1-of-2.safetensors"}}'
+    )
+    found = [file.name for file in list_encoders([tmp_path], encoder_parts)]
+    assert found == sorted([tmp_path.name, "clip_h", "deep", "sharded"], key=str.casefold)
+
+
+def test_a_damaged_index_costs_its_own_folder_only_and_the_list_says_why(tmp_path: Path) -> None:
+    touch(tmp_path, "bad/config.json", "bad/model-1-of-2.safetensors", "bad/own.pth", "good.safetensors")
+    (tmp_path / "bad" / "config.json").write_text('{"hidden_size": 1024, "patch_size": 14}')
+    (tmp_path / "bad" / "model.safetensors.index.json").write_text("junk")
+    assert [file.name for file in list_encoders([tmp_path], encoder_parts)] == ["bad", "bad/own", "good"]
+    with pytest.raises(CheckpointError, match=r"index\.json is no index of weights"):
+        Library().sizes(tmp_path / "bad")
 
 
 @pytest.mark.parametrize("there", ["NFC", "NFD"])

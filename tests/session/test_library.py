@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.detection import FACE_WIDTH
 from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session import library as module
@@ -222,6 +223,31 @@ def test_an_adapter_that_holds_no_numbers_is_a_sentence_and_not_kept(bad: float,
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"base\.safetensors gives values that are not numbers"):
         library.key_values(Unit(image=picture()), path, own_host)
+    assert (len(library.computed), len(library.adapters)) == (0, 0)
+
+
+def spoil(path: Path, key: str) -> None:
+    """Makes one value of the file no number."""
+    tensors = load_file(path)
+    tensors[key].view(-1)[3] = torch.nan
+    save_file(tensors, path)
+
+
+def test_tokens_that_are_no_numbers_are_never_saved(own_host: FakeHost) -> None:
+    library, path = Library(), adapter_path(own_host, Kind.BASE)
+    spoil(path, "image_proj.proj.bias")
+    with pytest.raises(CheckpointError, match=r"base\.safetensors gives values that are not numbers"):
+        library.image_prompt(Unit(image=picture()), path, own_host)
+    assert len(library.adapters) == 0
+
+
+def test_a_lora_that_holds_no_numbers_is_a_sentence_too(own_host: FakeHost) -> None:
+    """No token passes it, so that keys and values are sound."""
+    library = Library()
+    path = save_adapter(tiny_adapter(Kind.FACEID), own_host.folder / "adapters" / "face.safetensors")
+    spoil(path, "ip_adapter.0.to_q_lora.up.weight")
+    with pytest.raises(CheckpointError, match=r"face\.safetensors gives values that are not numbers"):
+        library.key_values(Unit.parse({"face": [[1.0] * FACE_WIDTH]}), path, own_host)
     assert (len(library.computed), len(library.adapters)) == (0, 0)
 
 
