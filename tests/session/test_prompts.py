@@ -88,7 +88,7 @@ FORGED = {
     "too wide": (ImagePromptEmbeds(torch.ones(1, 4, 64), torch.ones(1, 4, 64)), r"tokens 64 wide, and base takes 48;"),
     "too many": (
         ImagePromptEmbeds(torch.ones(400, 700, 48), torch.ones(1, 700, 48)),
-        r"401 rows of 700 image tokens take 2\.8 GB",
+        r"401 rows of 700 image tokens take 2\.6 GB",
     ),
 }
 
