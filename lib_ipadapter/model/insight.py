@@ -27,7 +27,9 @@ SIZES = (640, 512, 384, 320, 256, 192, 128)
 A face that fills its picture is larger than what the detector knows; in a smaller copy it is found.
 """
 
-INSTALL = "python -m pip install insightface onnxruntime"
+INSTALL = 'python -m pip install insightface onnxruntime "onnx<1.17" "numpy<2" "protobuf<4"'
+"""Without the bounds pip replaces the numpy and the protobuf that WebUI 1.10.1 pins."""
+
 REPAIR = "python -m pip install --force-reinstall --no-deps --no-cache-dir insightface"
 
 

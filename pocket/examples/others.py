@@ -9,8 +9,9 @@ PASSES = (
         "passes",
         "Hires fix, detailers",
         "`passes` chooses hires fix's first or second pass. `detailer` chooses the passes that ADetailer and its like"
-        " make inside a job: `only` gives the faces a reference of their own. (Add `ip_adapter` to ADetailer's script"
-        " names in its settings.)",
+        " make inside a job: `only` gives the faces a reference of their own. (ADetailer lets in what is named in"
+        " *Settings → ADetailer → Script names to apply to ADetailer*: add `ip_adapter` there, or no unit acts in its"
+        " passes.)",
         (Cell("", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),),
     ),
     Example(

@@ -132,8 +132,9 @@ def test_in_a_picture_too_thin_to_be_scaled_there_is_no_face(
 
 def test_without_it_one_sentence_says_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "insightface", None)
-    with pytest.raises(UnitError, match=r"is not installed .*`python -m pip install insightface onnxruntime`") as said:
+    with pytest.raises(UnitError, match=r"is not installed .*`python -m pip install insightface onnxr") as said:
         InsightFace.open([models(tmp_path)])
+    assert '"numpy<2" "protobuf<4"` with the WebUI' in str(said.value)
     assert "ready-made embedding in the field `face`." in str(said.value)
     assert "\n" not in str(said.value)
 
