@@ -43,7 +43,8 @@ const outer = document.querySelector("#ip_adapter_txt2img > .label-wrap");
 outer.onclick = () => {{ content.style.display = outer.classList.toggle("open") ? "block" : "none"; }};
 for (const field of document.querySelectorAll(".files")) {{
     const list = field.querySelector(".list");
-    const link = file => Object.assign(document.createElement("a"), {{download: file.name, href: URL.createObjectURL(file)}});
+    const link = file => Object.assign(
+        document.createElement("a"), {{download: file.name, href: URL.createObjectURL(file)}});
     field.querySelector("input").onchange = event => list.replaceChildren(...[...event.target.files].map(link));
     field.querySelector("button").onclick = () => list.replaceChildren();
 }}
