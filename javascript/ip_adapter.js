@@ -87,7 +87,8 @@ window.ipAdapter = {
             badge = here.make("span", {class: "ip-adapter-badge"});
             label.append(badge);
         }
-        badge.textContent = active === 0 ? "" : Math.max(units.length, tabs.length) === 1 ? "active" : `${active} active`;
+        const count = Math.max(units.length, tabs.length) === 1 ? "" : `${active} `;
+        badge.textContent = active === 0 ? "" : count + here.translated("active");
         badge.hidden = active === 0;
     }
 

@@ -23,8 +23,12 @@ Choices = Callable[[], Sequence[str]]
 Resolve = Callable[[str], "str | None"]
 """Gives the entry of that list which a pasted name stands for."""
 
-TEXTS = (Type.CURVE, Type.LAYERS, Type.GRID)
-"""Types that are written."""
+TEXTS = {
+    Type.CURVE: "0:1, 0.5:0.3, 1:0",
+    Type.LAYERS: "0:1, 4:0.25, 5:-1",
+    Type.GRID: "1 0; 0.5 1",
+}
+"""Types that are written, and what is shown where nothing is."""
 
 WIDE = (
     *(Type.SWITCH, Type.PICTURE, Type.PICTURES, Type.MASK, Type.MODEL, Type.ENCODER, Type.FACE, Type.EMBEDS),
@@ -152,6 +156,15 @@ def _slider(field: Field, about: dict[str, Any]) -> gr.Slider:
     return gr.Slider(field.minimum, field.maximum, step=field.step, value=float(field.default), **about)
 
 
+def _text(field: Field, about: dict[str, Any]) -> gr.Textbox:
+    return gr.Textbox(value=field.default, max_lines=1, placeholder=TEXTS[field.type], **about)
+
+
+def _picture(field: Field, about: dict[str, Any]) -> gr.Image:
+    """The reference is what one looks at; the others are seldom there, and an empty place is only in the way."""
+    return compat.picture_input(height=260 if field.name == "image" else 160, **about)
+
+
 Make = Callable[[Field, Lists, "dict[str, Any]"], Any]
 
 COMPONENTS: dict[Type, Make] = {
@@ -160,7 +173,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.NUMBER: lambda field, _, about: _slider(field, about),
     Type.INTEGER: lambda field, _, about: _slider(field, about),
     Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),
-    Type.PICTURE: lambda _, __, about: compat.picture_input(height=260, **about),
+    Type.PICTURE: lambda field, _, about: _picture(field, about),
     Type.MASK: lambda _, __, about: compat.mask_input(height=260, **about),
     Type.COLOUR: lambda field, _, about: gr.ColorPicker(value=field.default, **about),
     Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
@@ -168,7 +181,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.ENCODER: lambda _, lists, about: gr.Dropdown(
         _encoders(lists), value=AUTOMATIC, allow_custom_value=True, **about
     ),
-    **dict.fromkeys(TEXTS, lambda field, _, about: gr.Textbox(value=field.default, max_lines=1, **about)),
+    **dict.fromkeys(TEXTS, lambda field, _, about: _text(field, about)),
     Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
     Type.PICTURES: lambda _, __, about: compat.pictures_input(height=120, **about),
     Type.WEIGHTS: lambda _, __, about: gr.Textbox(value="", max_lines=1, placeholder="1 0.5", **about),

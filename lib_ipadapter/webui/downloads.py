@@ -92,9 +92,9 @@ def build(elem_id: str, folders: Folders) -> Downloads:
             choices=[item.name for item in PUBLISHED], value=STARTED_WITH, label="File", elem_id=f"{elem_id}_file"
         )
         facts = gr.HTML(describe(STARTED_WITH, folders), elem_id=f"{elem_id}_facts", elem_classes=["ip-adapter-note"])
-        with gr.Row():
-            start = gr.Button("Get", elem_id=f"{elem_id}_start")
-            cancel = gr.Button("Cancel", elem_id=f"{elem_id}_cancel")
+        with gr.Row(elem_classes=["ip-adapter-buttons"]):
+            start = gr.Button("Get", size="sm", elem_id=f"{elem_id}_start")
+            cancel = gr.Button("Cancel", size="sm", elem_id=f"{elem_id}_cancel")
         status = gr.HTML(elem_id=f"{elem_id}_status")
     # What was chosen last is nobody's default.
     file.do_not_save_to_config = True  # pyright: ignore[reportAttributeAccessIssue]

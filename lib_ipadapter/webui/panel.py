@@ -49,9 +49,10 @@ def build(
                         controls.append(unit(number))
         if folders:
             downloads.build(f"{elem_id}_get", folders)
-        clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
+        with gr.Row(elem_classes=["ip-adapter-buttons"]):
+            clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
+            forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
         clear.click(fn=lambda: compat.say(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
-        forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
         forget.click(fn=lambda: compat.say(unload()), inputs=[], outputs=[], show_progress="hidden")
         tooltips.build(f"{elem_id}_about")
     refresh.connect(controls, lists)

@@ -19,6 +19,9 @@ OTHERS = {
     "preset_load": "Sets this unit as the preset says.",
     "preset_save": "Keeps this unit's settings under the name that is chosen or typed.",
     "preset_delete": "Forgets the preset that is chosen.",
+    "get_file": "Which published file is wanted; below it stands what it is for, and where it will be put.",
+    "get_start": "Downloads the file that is chosen, and its image encoder where that is missing.",
+    "get_cancel": "Stops the download; the next one goes on with what has arrived.",
     "clear_cache": "Deletes encoded pictures from the disk; each is encoded anew when it is used again.",
     "unload": "Frees the memory of adapters and encoders; the next picture reads them again.",
 }

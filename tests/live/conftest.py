@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from tests.browser import opened_browser
 from tests.live import models, pictures
 from tests.live.client import Client
 from tests.live.host import Installed, Setup, WebUI, running
@@ -128,6 +130,38 @@ def controlnet_setup(make_setup: Callable[..., Setup], name: str, controlnet: Pa
     )
     annotators = str(setup.models / "annotators")
     return replace(setup, arguments=["--controlnet-annotator-models-path", annotators])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with opened_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser: Any, webui: WebUI) -> Iterator[Callable[..., Any]]:
+    """``open_page(tab, theme, size, before)``, the last being a script that runs before the page's own.
+
+    Requests to anywhere else are refused, as on a machine without network.
+    """
+    from tests.live.page import DESKTOP, PATIENCE, Page
+
+    contexts, failures = [], []
+
+    def open_page(tab: str = "txt2img", theme: str = "dark", size: Any = DESKTOP, before: str = "") -> Page:
+        context = browser.new_context(viewport=size)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        context.route(lambda url: not url.startswith((webui.url, "data:", "blob:")), lambda route: route.abort())
+        page = context.new_page()
+        page.add_init_script(before)
+        page.on("pageerror", lambda error: failures.append(f"{error}\n{error.stack}"))
+        return Page(page, tab).open(f"{webui.url}/?__theme={theme}")
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [failure for failure in failures if "ip_adapter" in failure.lower()]
 
 
 @pytest.fixture

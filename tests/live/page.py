@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import FilePayload, Locator, expect
 from playwright.sync_api import Page as Browser
 
 from tests.live.client import Pixels
+from tests.live.conftest import HOME
 
 PATIENCE = 30_000
 """Milliseconds for anything that the server computes."""
+
+SCREENSHOTS = HOME / "screenshots"
+DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,17 @@ class Page:
         """The reference picture."""
         send(self.field("image", unit), picture)
         expect(self.field("view", unit)).to_be_visible(timeout=PATIENCE)
+
+    def add_pictures(self, further: Sequence[Image.Image], unit: int = 1) -> None:
+        """Below *Several pictures*, which is open."""
+        files = [file_of(picture, f"picture {number}.png") for number, picture in enumerate(further)]
+        self.field("images", unit).locator("input[type=file]").set_input_files(files)
+        expect(self.thumbnails.locator("img")).to_have_count(len(files), timeout=PATIENCE)
+
+    @property
+    def thumbnails(self) -> Locator:
+        """Of the further pictures."""
+        return self.panel.locator(".ip-adapter-further [role=listitem]")
 
     def wait_for_model(self, label: str, unit: int = 1) -> None:
         """Until the list of models has an entry that begins so: the server may be waiting for the checkpoint."""
@@ -129,8 +145,15 @@ class Page:
 
 def send(image: Locator, picture: Image.Image) -> None:
     """A picture into an upload field."""
+    image.locator("input[type=file]").first.set_input_files([file_of(picture, "picture.png")])
+    expect(image.locator("img").first).to_be_visible(timeout=PATIENCE)
+
+
+def file_of(picture: Image.Image, name: str) -> FilePayload:
+    """As a browser's file dialog would give it."""
     file = io.BytesIO()
     picture.save(file, "PNG")
-    content = {"name": "picture.png", "mimeType": "image/png", "buffer": file.getvalue()}
-    image.locator("input[type=file]").first.set_input_files(content)  # pyright: ignore[reportArgumentType]
-    expect(image.locator("img").first).to_be_visible(timeout=PATIENCE)
+    return {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+OpenPage = Callable[..., Page]

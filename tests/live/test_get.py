@@ -15,10 +15,7 @@ from tests.live.conftest import HOME, ROOT
 from tests.live.host import Installed, Setup, WebUI, running
 
 pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-from tests.live.page import PATIENCE, Page, expect
-from tests.live.test_page import DESKTOP, SCREENSHOTS, browser
-
-__all__ = ["browser"]
+from tests.live.page import DESKTOP, PATIENCE, SCREENSHOTS, Page, expect
 
 NAME = "ip_plus_composition_sd15"
 """Of which no hash is published, so that a small content does."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,46 +15,12 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit import FIELDS
 from pocket.demo import REFERENCES
 from pocket.draw import draw
-from tests.browser import opened_browser
 from tests.live import models, pictures
 from tests.live.client import Client
-from tests.live.conftest import HOME
-from tests.live.host import WebUI
 from tests.live.pictures import MakeUnit
 
 pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-from tests.live.page import PATIENCE, Page, expect, send
-
-SCREENSHOTS = HOME / "screenshots"
-DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
-
-OpenPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with opened_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def open_page(browser: Any, webui: WebUI) -> Iterator[OpenPage]:
-    """``open_page(tab, theme, size)``; requests to anywhere else are refused, as on a machine without network."""
-    contexts, failures = [], []
-
-    def open_page(tab: str = "txt2img", theme: str = "dark", size: dict[str, int] = DESKTOP) -> Page:
-        context = browser.new_context(viewport=size)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        context.route(lambda url: not url.startswith((webui.url, "data:", "blob:")), lambda route: route.abort())
-        page = context.new_page()
-        page.on("pageerror", lambda error: failures.append(f"{error}\n{error.stack}"))
-        return Page(page, tab).open(f"{webui.url}/?__theme={theme}")
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not [failure for failure in failures if "ip_adapter" in failure.lower()]
+from tests.live.page import DESKTOP, PATIENCE, PHONE, SCREENSHOTS, OpenPage, expect, send
 
 
 @pytest.mark.parametrize("model", [models.BASE, models.PLUS])
