@@ -424,6 +424,7 @@ def test_pictures_that_are_dropped_on_the_further_ones_are_added_to_them(page: A
 
 
 def test_what_happens_in_the_rest_of_the_page_costs_the_panel_nothing(page: Any) -> None:
+    page.wait_for_timeout(600)  # what our own scripts put into the panel first is looked at once more
     page.evaluate("window.looks = 0; window.ipAdapter.onPanelUpdate(() => looks++)")
     page.evaluate("document.querySelector('#txt2img_gallery').append('progress')")
     page.wait_for_timeout(600)
