@@ -46,19 +46,24 @@ def rows(numbers: Mapping[str, Any]) -> list[Row]:
         given = f"shape by a text, look by a picture, {kind}, scale {best}"
         found.append(Row(given, scales[best], "all three 85%"))
     found += [Row(f"the same, plus, scale 1, {when}", shares) for when, shares in numbers["when"].items()]
-    return found + [
-        Row(f"the left half by a picture, the right by {right}, {halves.KIND.value}, scale {halves.SCALE}: {half}",
-            shares[half], "colour and texture 80%")
-        for right, shares in numbers.get("halves", {}).items()
-        for half in ("left", "right")
-    ]  # fmt: skip
+    return found + [row for right, shares in numbers.get("halves", {}).items() for row in half_rows(right, shares)]
+
+
+def half_rows(right: str, shares: Mapping[str, Mapping[str, float]]) -> list[Row]:
+    """Each half by itself, and both together, which is what was asked for."""
+    given = f"the left half by a picture, the right by {right}, {halves.KIND.value}, scale {halves.SCALE}"
+    both = {"together": shares["both"]["look"]}
+    return [
+        *(Row(f"{given}: {half}", shares[half]) for half in ("left", "right")),
+        Row(f"{given}: colour and texture of both", both, "both right 80%"),
+    ]
 
 
 def table(numbers: Mapping[str, Any]) -> str:
     """As Markdown, with what it was measured over."""
-    lines = [f"| given | {' | '.join(SAID)} | all three | goal |", f"|---|{'---:|' * (len(SAID) + 1)}---|"]
+    lines = [f"| given | {' | '.join(SAID)} | together | goal |", f"|---|{'---:|' * (len(SAID) + 1)}---|"]
     for row in rows(numbers):
-        shares = " | ".join(f"{row.shares[part]:.1%}" for part in (*SAID, "together"))
+        shares = " | ".join(f"{row.shares[part]:.1%}" if part in row.shares else "" for part in (*SAID, "together"))
         lines.append(f"| {row.given} | {shares} | {row.goal} |")
     judge, references = min(numbers["judge"].values()), numbers["references"]
     pairs = f", in halves over {max(1, references // 2)} pairs of them" if "halves" in numbers else ""
