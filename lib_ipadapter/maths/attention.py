@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.maths.shapes import Float
 
 
@@ -48,7 +49,7 @@ class KeyValue:
     @property
     def finite(self) -> bool:
         """No value is infinite, and each is a number."""
-        return bool(self.key.isfinite().all() and self.value.isfinite().all())
+        return finite(self.key, self.value)
 
     @property
     def nbytes(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.maths.shapes import Float
 
 
@@ -30,7 +31,7 @@ class ImagePromptEmbeds:
     @property
     def finite(self) -> bool:
         """No value is infinite, and each is a number."""
-        return bool(self.cond.isfinite().all() and self.uncond.isfinite().all())
+        return finite(self.cond, self.uncond)
 
     @property
     def nbytes(self) -> int:

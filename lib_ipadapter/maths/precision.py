@@ -22,3 +22,8 @@ def visiting(weight: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor
     Floats of eight bits are widened before they travel: not every device has them (Apple's has not).
     """
     return (weight.to(dtype) if weight.element_size() == 1 else weight).to(device, dtype)
+
+
+def finite(*tensors: Tensor) -> bool:
+    """No value is infinite, and each is a number. Floats of eight bits are widened: torch cannot ask that of them."""
+    return all(bool((t.float() if t.element_size() == 1 else t).isfinite().all()) for t in tensors)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.dialects import Dialect, joined
@@ -62,7 +63,7 @@ def convert_file(
     tensors, found = read_foreign(source, adapter)
     if dtype:
         tensors = {key: tensor.to(DTYPES[dtype]) for key, tensor in tensors.items()}
-        if damaged := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+        if damaged := [key for key, tensor in tensors.items() if not finite(tensor)]:
             raise CheckpointError(
                 f"{source.name} holds values that {dtype} cannot, in {damaged[0]}; leave out --dtype."
             )

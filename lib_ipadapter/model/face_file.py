@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.face import WIDTH
 
@@ -51,7 +52,7 @@ def why_no_face(embedding: Tensor) -> str:
     if not 1 <= math.prod(shape[:-1]) <= MAX_FACES:
         return f"expected 1 to {MAX_FACES} faces, got {math.prod(shape[:-1])}"
     rows = as_rows(embedding)
-    if not rows.isfinite().all() or not rows.any(dim=-1).all():
+    if not finite(rows) or not rows.any(dim=-1).all():
         return "it has values that are not numbers, or nothing but zeros"
     return ""
 

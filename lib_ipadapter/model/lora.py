@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.maths.shapes import Float
 from lib_ipadapter.model.variant import Variant
 
@@ -37,8 +38,7 @@ class LowRank:
     @property
     def finite(self) -> bool:
         """No value is infinite, and each is a number."""
-        # In float32, because torch cannot ask that of eight bits.
-        return all(bool(t.float().isfinite().all()) for t in (self.down, self.up))
+        return finite(self.down, self.up)
 
 
 LoRA = Mapping[int, Mapping[str, LowRank]]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.model.picture import as_rgb
 
 FORMAT = "ip-adapter image prompt 1"
@@ -100,6 +101,6 @@ def _why_not(tensors: dict[str, Tensor]) -> str:
     if not whole or shapes[1][0] != 1 or shapes[0][1:] != shapes[1][1:]:
         return f"expected cond [items, tokens, width] and uncond [1, tokens, width], got {shapes[0]} and {shapes[1]}"
     parts = (tensors["cond"], tensors["uncond"])
-    if not all(part.is_floating_point() and part.isfinite().all() for part in parts):
+    if not all(part.is_floating_point() and finite(part) for part in parts):
         return "it has values that are not numbers"
     return ""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.maths.precision import visiting
+from lib_ipadapter.maths.precision import finite, visiting
 from lib_ipadapter.model.encoder_files import read_config, read_tensors
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature, Variant
@@ -35,7 +35,7 @@ class ImageFeatures:
     @property
     def finite(self) -> bool:
         """No value is infinite, and each is a number."""
-        return bool(self.image_embeds.isfinite().all() and self.hidden_states.isfinite().all())
+        return finite(self.image_embeds, self.hidden_states)
 
     @property
     def nbytes(self) -> int:

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from lib_ipadapter.errors import CheckpointError, TrainingError
+from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Variant
@@ -43,7 +44,7 @@ def save_adapter(adapter: IPAdapter, path: Path, dtype: torch.dtype, metadata: M
     Raises `IPAdapterError` and leaves what was there.
     """
     tensors = {key: tensor.detach().to("cpu", dtype) for key, tensor in adapter.state_dict().items()}
-    if damaged := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+    if damaged := [key for key, tensor in tensors.items() if not finite(tensor)]:
         raise TrainingError(f"{path.name} is not saved: {damaged[0]} holds values that are no numbers in {dtype}.")
     checkpoint.write(path, tensors, metadata, lambda part: check_saved(part, tensors, adapter.variant))
 
