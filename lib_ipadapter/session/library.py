@@ -60,7 +60,7 @@ class Library:
 
     def adapter(self, path: Path, choice: Kind | None = None) -> IPAdapter:
         """The adapter in a file; read again when the file has changed. `choice`: what the user says that it is."""
-        return self.adapters.get((stamp(path), choice), lambda: IPAdapter.read(path, choice))
+        return self.adapters.get((stamp(path), choice), lambda: _read(path, choice))
 
     def variant(self, path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
         """What an adapter file is. Raises `CheckpointError`, and `AmbiguousError` without `choice`.
@@ -104,10 +104,9 @@ class Library:
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
                 tokens = self._image_prompt(unit, path, encoder, host).stacked().to(host.device)
-                adapter = self.adapter(path, unit.choice)
-                layers = tuple(kv.cpu() for kv in adapter.key_values(tokens))
-            if not (adapter.lora_finite and all(kv.finite for kv in layers)):
-                raise self._damaged(unit, path)
+                layers = tuple(kv.cpu() for kv in self.adapter(path, unit.choice).key_values(tokens))
+            if not all(kv.finite for kv in layers):
+                raise self._drop_damaged(unit, path)
             return KeyValues(layers)
 
         encoder = self._encoder(unit, path, host)
@@ -142,13 +141,13 @@ class Library:
         sight = Sight(variant, encoder, size, host=host, encoding=self._encoding, faces=self.faces)
         embeds = image_tokens(unit, sight, lambda: self.adapter(path, unit.choice))
         if not embeds.finite:
-            raise self._damaged(unit, path)
+            raise self._drop_damaged(unit, path)
         return embeds
 
-    def _damaged(self, unit: Unit, path: Path) -> CheckpointError:
+    def _drop_damaged(self, unit: Unit, path: Path) -> CheckpointError:
         """What to raise of an adapter whose values are not numbers, which is not kept either."""
         self.adapters.drop((stamp(path), unit.choice))
-        return CheckpointError(f"{path.name} gives values that are not numbers: it is damaged; download it again.")
+        return _damaged(path)
 
     def _encoder(self, unit: Unit, path: Path, host: Host) -> Path | None:
         variant = self.variant(path, unit.choice)
@@ -165,6 +164,18 @@ class Library:
 def _as_adapter(choice: Kind | None, depth: Depth) -> str:
     """What a file is looked at as."""
     return f"adapter {choice} {depth}"
+
+
+def _read(path: Path, choice: Kind | None) -> IPAdapter:
+    """Refused here where the LoRA is damaged: no token passes it that would tell later."""
+    adapter = IPAdapter.read(path, choice)
+    if not adapter.lora_finite:
+        raise _damaged(path)
+    return adapter
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path.name} gives values that are not numbers: it is damaged; download it again.")
 
 
 LIBRARY = Library()
