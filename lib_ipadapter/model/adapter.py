@@ -18,9 +18,6 @@ from lib_ipadapter.model.identity import identified
 from lib_ipadapter.model.lora import LoRA, lora_of, lora_shapes, lora_tensors
 from lib_ipadapter.model.variant import Kind, Variant
 
-Features = Tensor | tuple[Tensor, ...]
-"""What one projection is fed with: one tensor; for FaceID-plus the face embedding, then the encoder's hidden states."""
-
 
 class KeyValueMaps(nn.Module):
     """``K' = c_img W'_k`` and ``V' = c_img W'_v`` of one layer, without bias (paper, section 3.2.2)."""
