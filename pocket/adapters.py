@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.config import Decay, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
 from pocket import ship
@@ -112,9 +113,9 @@ def write_data(work: Path, *, close_ups: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     every = enumerate(entries(close_ups))
     lines = [json.dumps(_write(entry, folder / f"{number:05d}", close_ups)) for number, entry in every]
-    temporary = folder / "list.tmp"
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return temporary.replace(path)
+    with whole(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import trange
 from transformers import CLIPTokenizer
 
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.frozen import to_pixels
 from lib_ipadapter.training.objective import noised, row_weights
@@ -93,9 +94,8 @@ def make_world(vae: AutoencoderKL, count: int, seed: int, close_ups: bool, path:
         found: Any = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
         rows.append(torch.cat([found.mean, found.std], dim=1).cpu() * SCALE)
     moments = torch.cat(rows)
-    temporary = path.with_suffix(".tmp.npy")
-    np.save(temporary, moments.numpy())
-    temporary.replace(path)
+    with whole(path) as part, part.open("wb") as file:
+        np.save(file, moments.numpy())
     return World(scenes, moments, not close_ups)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable
@@ -17,6 +16,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from lib_ipadapter.model.writing import whole
 
 Loss = Callable[[nn.Module, random.Random], tuple[Tensor, dict[str, float]]]
 """Of one batch, drawn by the lot that it is given; with numbers for the curve."""
@@ -106,9 +107,8 @@ def _read(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.o
 
 def _write(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
     found = {"module": module, "average": average, "optimiser": optimiser}
-    temporary = state.with_suffix(".tmp")
-    torch.save({name: part.state_dict() for name, part in found.items()} | {"step": step}, temporary)
-    os.replace(temporary, state)
+    with whole(state) as part:
+        torch.save({name: trained.state_dict() for name, trained in found.items()} | {"step": step}, part)
 
 
 def _cut(curve: Path, step: int) -> None:
