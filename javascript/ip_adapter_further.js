@@ -82,7 +82,7 @@
 
         weigh(number, text) {
             const weights = Array.from({length: Math.max(this.weights.length, number + 1)}, (_, i) => this.weights[i] ?? 1);
-            weights[number] = Math.min(Math.max(Number(text), LIMITS.min), LIMITS.max);
+            weights[number] = here.within(Number(text), LIMITS.min, LIMITS.max);
             here.write(this.box, written(weights));
             this.draw();
         }

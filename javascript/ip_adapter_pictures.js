@@ -21,9 +21,9 @@
     here.filesIn = field => [...field.querySelectorAll("a[href]")]
         .map(link => ({name: link.download || "picture", address: link.href}));
 
-    here.until = async function(holds) {
+    async function until(holds) {
         for (let tries = 0; tries < 100 && !holds(); tries++) await new Promise(resolve => setTimeout(resolve, 50));
-    };
+    }
 
     function hand(field, given) {
         const files = new DataTransfer();
@@ -37,16 +37,16 @@
     // Gradio 3 keeps its file input beside a picture, later ones have it only where none is.
     async function put(field, file) {
         if (!upload(field)) clear(field);
-        await here.until(() => upload(field));
+        await until(() => upload(field));
         hand(field, [file]);
     }
 
     // In place of all that a field for several files holds: gradio 3 cannot add to them, or change their order.
     here.putAll = async function(field, files) {
         if (here.filesIn(field).length) clear(field);
-        await here.until(() => upload(field) && !here.filesIn(field).length);
+        await until(() => upload(field) && !here.filesIn(field).length);
         if (files.length) hand(field, files);
-        await here.until(() => here.filesIn(field).length === files.length);
+        await until(() => here.filesIn(field).length === files.length);
     };
 
     const kept = field => Promise.all(here.filesIn(field).map(({address, name}) => here.fetched(address, name)));
@@ -77,8 +77,17 @@
         }
     };
 
-    const take = (field, files, address) => here.orSay(field, async() =>
-        give(field, files.length ? files : [await here.fetched(address)]));
+    // The picture at `address`, or, where there is none or it cannot be fetched, the files that came with it.
+    async function given(files, address) {
+        try {
+            return address ? [await here.fetched(address)] : files;
+        } catch (error) {
+            if (files.length) return files;
+            throw error;
+        }
+    }
+
+    const take = (field, files, address) => here.orSay(field, async() => give(field, await given(files, address)));
 
     // A page's picture that is dragged has an address, and in some browsers is a file too: the address has the original.
     const addressOf = data => (data.getData("text/uri-list") || "").split("\n").find(line => line && line[0] !== "#");
@@ -101,11 +110,7 @@
         const address = addressOf(event.dataTransfer);
         event.preventDefault();
         event.stopImmediatePropagation();
-        if (address) {
-            here.fetched(address).then(found => give(field, [found]), () => take(field, files, address));
-        } else if (files.length) {
-            take(field, files);
-        }
+        if (address || files.length) take(field, files, address);
     }, true);
 
     window.addEventListener("paste", function(event) {
