@@ -29,7 +29,6 @@ MAX_PIXELS = 64_000_000
 MOST_PIXELS = 4 * MAX_PIXELS
 """Of all pictures of a request: 768 MB decoded. A few kilobytes of base64 can stand for each of them."""
 
-
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Pillow knows many more, of which some start other programs (EPS)."""
 
