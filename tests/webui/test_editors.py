@@ -1,0 +1,115 @@
+"""Curves and grids are drawn in a browser, and each text that comes of it is one that a job takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.webui.scripts_page import drawn, field, text, type_into, unfold
+
+
+def test_a_curve_is_drawn_by_keys(page: Any) -> None:
+    unfold(page)
+    type_into(page, "curve", "0:1, 0.5:0.3, 1:0")
+    points = field(page, "curve").locator("circle")
+    assert points.count() == 3
+    points.nth(1).focus()
+    for key in ("ArrowUp", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    assert drawn(page, "curve") == "0:1, 0.6:0.35, 1:0"
+    page.keyboard.press("Delete")
+    assert drawn(page, "curve") == "0:1, 1:0"
+    field(page, "curve").get_by_text("Add a point").click()
+    assert drawn(page, "curve") == "0:1, 0.5:0.5, 1:0"
+
+
+def test_a_curve_is_drawn_by_mouse(page: Any) -> None:
+    unfold(page)
+    field(page, "curve").scroll_into_view_if_needed()
+    drawing = field(page, "curve").locator("svg")
+    box = drawing.bounding_box()
+    drawing.dblclick(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    assert drawn(page, "curve") == "0:1, 0.5:0.5, 1:1"
+    dot = drawing.locator("circle").nth(2).bounding_box()
+    page.mouse.move(dot["x"] + 7, dot["y"] + 7)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"], steps=4)
+    page.mouse.up()
+    page.mouse.move(box["x"], box["y"])
+    assert drawn(page, "curve") == "0:1, 0.5:0.5, 1:0"
+
+
+def test_points_do_not_pass_each_other(page: Any) -> None:
+    unfold(page)
+    type_into(page, "curve", "0.4:1, 0.45:0")
+    field(page, "curve").locator("circle").first.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert drawn(page, "curve") == "0.45:1, 0.45:0"
+
+
+FOREIGN = {
+    "curve": ("[0.3:0.9:0.5]", "0.5:1, 0.2:1", "0.5:", "0:1,", "0:1, 2:1", "0:6"),
+    "grid": ("1 1; 0", "none", "1, ; 2, 1", "1;; 1", "1 6"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_text_in_another_notation_or_with_a_fault_is_left_as_it_is(page: Any, name: str) -> None:
+    unfold(page)
+    for foreign in FOREIGN[name]:
+        type_into(page, name, foreign)
+        assert field(page, name).locator(".ip-adapter-foreign").count() == 1
+        for place in field(page, name).locator("[role=gridcell], button").all()[:2]:
+            place.click()
+        assert text(page, name) == foreign
+
+
+@pytest.mark.parametrize(("name", "least"), [("curve", "0:4.98"), ("grid", "4.98 1")])
+def test_no_key_leads_past_what_a_job_takes(page: Any, name: str, least: str) -> None:
+    unfold(page)
+    type_into(page, name, least)
+    field(page, name).locator("circle, [role=gridcell]").first.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowUp" if name == "curve" else "+")
+    assert drawn(page, name) == {"curve": "0:5", "grid": "5, 1"}[name]
+
+
+def test_a_text_that_is_set_by_a_paste_is_drawn(page: Any) -> None:
+    unfold(page)
+    field(page, "curve").locator("textarea").evaluate("box => box.value = '0:1, 0.2:0.5, 0.4:1, 1:0'")
+    field(page, "curve").locator("circle").nth(3).wait_for()
+
+
+def test_a_grid_is_painted_by_keys(page: Any) -> None:
+    unfold(page)
+    type_into(page, "grid", "1 1 0.5; 0 0 1")
+    cells = field(page, "grid").locator("[role=gridcell]")
+    assert cells.count() == 6
+    cells.first.focus()
+    for key in ("ArrowRight", "ArrowDown", "+", "+", "ArrowLeft", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert drawn(page, "grid") == "0, 1, 0.5; 0, 0.2, 1"
+
+
+def test_a_grid_is_painted_by_mouse_over_several_cells(page: Any) -> None:
+    unfold(page)
+    type_into(page, "grid", "1 1 1; 1 1 1")
+    field(page, "grid").scroll_into_view_if_needed()
+    field(page, "grid").get_by_label("Weight to paint").fill("0.3")
+    first, last = (field(page, "grid").locator("[role=gridcell]").nth(i).bounding_box() for i in (0, 2))
+    page.mouse.move(first["x"] + 5, first["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 5, last["y"] + 5, steps=20)
+    page.mouse.up()
+    assert drawn(page, "grid") == "0.3, 0.3, 0.3; 1, 1, 1"
+
+
+def test_a_grid_is_stretched_to_other_numbers(page: Any) -> None:
+    unfold(page)
+    type_into(page, "grid", "1 0")
+    for label, number in (("Rows of layers", "2"), ("Parts of the steps", "4")):
+        field(page, "grid").get_by_label(label).fill(number)
+        field(page, "grid").get_by_label(label).press("Tab")
+    assert drawn(page, "grid") == "1, 1, 0, 0; 1, 1, 0, 0"
