@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
-from lib_ipadapter.model import foreign
+from lib_ipadapter.model import foreign, pickle_header
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
+from lib_ipadapter.model.pickle_header import flat
 from lib_ipadapter.model.variant import Shapes
 from lib_ipadapter.model.writing import whole
 
@@ -182,22 +183,31 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
-    """``torch.load`` with memory mapping, so that looking at shapes touches no weight.
+    """A zip is looked at without torch where that is enough for its shapes; all else ``torch.load`` reads."""
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            _check_archive(archive, path)
+            if shapes_only and (shapes := pickle_header.read_shapes(archive)) is not None:
+                return shapes
+    elif path.stat().st_size > WHOLE_PICKLE_LIMIT:
+        raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
+    found = _load_pickle(path, zipped)
+    return {key: tuple(t.shape) if shapes_only else t for key, t in found.items()}
+
+
+def _load_pickle(path: Path, zipped: bool) -> dict[str, Tensor]:
+    """``torch.load`` with memory mapping, so that nothing is read that is not used.
 
     The loader is taken from `torch.serialization`, because the WebUI replaces ``torch.load`` by one that
     falls back to the unsafe unpickler and refuses what today's torch writes.
     """
-    zipped = zipfile.is_zipfile(path)
-    if zipped:
-        _check_archive(path)
-    if not zipped and path.stat().st_size > WHOLE_PICKLE_LIMIT:
-        raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
     # torch 2.13 goes by the suffix, and only for names; mapping needs a name, in torch 2.1 one that is a string.
     mapped = zipped and path.suffix != ".safetensors"
     with path.open("rb") as file:
         source = str(path) if mapped else file
         content = torch.serialization.load(source, map_location="cpu", weights_only=True, mmap=mapped)
-    found = _flat(content)
+    found = flat(content, Tensor)
     for key, tensor in found.items():
         # With steps of zero a pickle of some bytes claims terabytes, which the first that computes would allocate.
         held = 0 if tensor.is_meta else tensor.untyped_storage().nbytes()
@@ -205,39 +215,19 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path.name} is damaged: {key[:60]} claims more values than the file holds; download it again."
             )
-    return {key: tuple(t.shape) if shapes_only else t for key, t in found.items()}
+    return found
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
     """Before torch sees it: 2.5 and older run a TorchScript program, whatever ``weights_only`` says (CVE-2025-32434).
 
     Torch stores, it never compresses; what would unpack to more than its file is made to fill memory.
     """
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+    members = archive.infolist()
     if any(member.filename.endswith("/constants.pkl") or "/code/" in member.filename for member in members):
         raise CheckpointError(f"{path.name} is a TorchScript program, not weights, and was not run; get another file.")
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise CheckpointError(f"{path.name} is damaged: it claims more weights than the file holds; download it again.")
-
-
-def _flat(content: object) -> dict[str, Tensor]:
-    """Nested dictionaries as dotted keys; whatever is no tensor is left out.
-
-    A dictionary that stands in several places counts in the first: a file of 1 kB may hold one inside another so that
-    there are more ways to it than ever could be gone.
-    """
-    found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    waiting = [("", content)]
-    while waiting:
-        name, part = waiting.pop()
-        if isinstance(part, Tensor):
-            found[name] = part
-        elif isinstance(part, Mapping) and id(part) not in seen:
-            seen.add(id(part))
-            waiting += [(f"{name}.{key}" if name else str(key), part[key]) for key in reversed(list(part))]
-    return found
 
 
 @contextmanager

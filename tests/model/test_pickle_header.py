@@ -1,0 +1,147 @@
+"""The quick reader of PyTorch files' shapes: as torch reads them, or not at all."""
+
+import pickle
+import struct
+import time
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lib_ipadapter.model import pickle_header
+from tests.recorded import SHAPES, recorded
+
+
+def quick(path: Path) -> dict[str, tuple[int, ...]] | None:
+    with zipfile.ZipFile(path) as archive:
+        return pickle_header.read_shapes(archive)
+
+
+def saved(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def narrow(name: str) -> dict[str, Tensor]:
+    """A recorded file with tensors of at most three by three."""
+    return {key: torch.zeros([min(length, 3) for length in shape]) for key, shape in recorded(name).items()}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHAPES.glob("*.json")))
+def test_every_recorded_file_is_read_quickly(name: str, tmp_path: Path):
+    tensors = narrow(name)
+    assert quick(saved(tmp_path / "a.bin", tensors)) == {key: tuple(t.shape) for key, t in tensors.items()}
+
+
+BASE = torch.arange(24.0).reshape(4, 6)
+READ = {
+    "nested": {"image_proj": {"a": BASE}, "ip_adapter": {"1.to_k_ip.weight": BASE.half()}},
+    "ordered": OrderedDict(a=BASE, b=OrderedDict(c=BASE.bfloat16())),
+    "one memory": {"a": BASE, "b": BASE, "c": BASE[1:, ::2], "d": BASE.T},
+    "beside other things": {"step": 7, "rate": 1e-4, "on": True, "nothing": None, "names": ["x", ("y", 3)], "a": BASE},
+    "no values": {"a": torch.zeros(0, 3), "b": torch.zeros(())},
+    "every number": {str(kind): torch.zeros(2, dtype=kind) for kind in (torch.int8, torch.bool, torch.int64)},
+    "unicode": {"Gewichte 🧩": BASE},
+    "one in two places": {"a": (once := {"w": BASE}), "b": once},
+}
+
+
+@pytest.mark.parametrize("content", READ.values(), ids=READ)
+def test_what_torch_writes_is_read_as_torch_reads_it(content: Any, tmp_path: Path):
+    path = saved(tmp_path / "a.bin", content)
+    loaded = torch.load(path, weights_only=True)
+    assert quick(path) == {key: tuple(t.shape) for key, t in pickle_header.flat(loaded, Tensor).items()}
+
+
+LEFT = {
+    "a parameter": {"a": torch.nn.Parameter(BASE)},
+    "eight bits": {"a": BASE.to(torch.float8_e4m3fn)},
+    "a sparse tensor": {"a": BASE.to_sparse()},
+    "a set": {"a": BASE, "b": {1, 2}},
+    "a large number": {"a": BASE, "seed": 1 << 80},
+}
+
+
+@pytest.mark.parametrize("content", LEFT.values(), ids=LEFT)
+def test_what_is_less_plain_is_left_to_torch(content: Any, tmp_path: Path):
+    assert quick(saved(tmp_path / "a.bin", content)) is None
+
+
+def written(path: Path, header: bytes, memory: bytes = b"") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", header)
+        archive.writestr("archive/data/0", memory)
+    return path
+
+
+def tensor(offset: int = 0, shape: tuple[int, ...] = (2, 2), steps: tuple[int, ...] = (2, 1), values: int = 4) -> bytes:
+    """A dictionary of one tensor as torch pickles it."""
+    storage = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpu" + integer(values) + b"tQ"
+    arguments = integer(offset) + many(shape) + many(steps) + b"\x89ccollections\nOrderedDict\n)Rt"
+    return b"\x80\x02}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n" + storage + arguments + b"Rs."
+
+
+def integer(value: int) -> bytes:
+    return b"J" + struct.pack("<i", value)
+
+
+def many(values: tuple[int, ...]) -> bytes:
+    return b"(" + b"".join(map(integer, values)) + b"t"
+
+
+def test_the_sound_one_that_the_damaged_ones_are_made_from_is_read(tmp_path: Path):
+    assert quick(written(tmp_path / "a.bin", tensor(), bytes(16))) == {"a": (2, 2)}
+
+
+DAMAGED = {
+    "memory is short": (tensor(), bytes(15)),
+    "more values than memory": (tensor(shape=(3, 2)), bytes(16)),
+    "steps of zero": (tensor(shape=(1 << 30, 1 << 10), steps=(0, 0)), bytes(16)),
+    "begins too late": (tensor(offset=1), bytes(16)),
+    "begins too early": (tensor(offset=-1), bytes(16)),
+    "a length below zero": (tensor(shape=(-2, -2)), bytes(16)),
+    "goes backwards": (tensor(steps=(-2, 1)), bytes(16)),
+    "steps out of it": (tensor(steps=(4, 1)), bytes(16)),
+    "of another length": (tensor(steps=(2, 1, 1)), bytes(16)),
+    "cut short": (tensor()[:-9], bytes(16)),
+    "goes on": (tensor() + b".", bytes(16)),
+}
+
+
+@pytest.mark.parametrize(("header", "memory"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_header_is_left_to_torch(header: bytes, memory: bytes, tmp_path: Path):
+    assert quick(written(tmp_path / "a.bin", header, memory)) is None
+
+
+HOSTILE = {
+    "code": pickle.dumps({"a": print}, protocol=2),
+    "code, called": b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R.",
+    "a class that is changed": b"\x80\x02ccollections\nOrderedDict\n}X\x01\0\0\0aK\x01sb.",
+    "room for billions": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "a text of gigabytes": b"\x80\x02X\xff\xff\xff\x7fa.",
+    "another file's words": b"\x80\x02(X\x01\0\0\0aKtQ.",
+    "the reader's own": b"\x80\x02clib_ipadapter.model.pickle_header\n_Header\nK\x01\x85R.",
+}
+
+
+@pytest.mark.parametrize("header", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_header_is_not_carried_out(header: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert quick(written(tmp_path / "a.bin", header)) is None
+    assert not capsys.readouterr().out
+
+
+def test_it_takes_less_than_a_third_of_torchs_time(tmp_path: Path):
+    path = saved(tmp_path / "a.bin", narrow("ip-adapter-faceid_sd15"))
+
+    def seconds(read) -> float:
+        start = time.process_time()
+        for _ in range(10):
+            read()
+        return time.process_time() - start
+
+    by_torch = min(seconds(lambda: torch.load(path, weights_only=True, mmap=True)) for _ in range(3))
+    assert min(seconds(lambda: quick(path)) for _ in range(3)) * 3 < by_torch
