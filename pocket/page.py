@@ -81,7 +81,7 @@ def lists_of(studio: Studio) -> Lists:
     return Lists(
         models=lambda: models.choices(folders, unet),
         resolve=lambda name: models.choice(name, folders, unet),
-        encoders=lambda: models.encoder_names(host.encoder_folders()),
+        encoders=lambda model: models.encoder_names(host.encoder_folders(), model, folders),
         faces=lambda: models.faces(folders),
         prompts=lambda: saved_prompts.choices(folders),
         save_prompt=lambda name, values: saved_prompts.save(name, values, host),

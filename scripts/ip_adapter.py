@@ -43,7 +43,7 @@ class IPAdapterScript(scripts.Script):
         lists = Lists(
             models=lambda: models.choices(*here()),
             resolve=lambda name: models.choice(name, *here()),
-            encoders=lambda: models.encoder_names(a1111.encoder_folders()),
+            encoders=lambda model: models.encoder_names(a1111.encoder_folders(), model, a1111.adapter_folders()),
             faces=lambda: models.faces(a1111.adapter_folders()),
             prompts=lambda: saved_prompts.choices(a1111.adapter_folders()),
             save_prompt=save_prompt,

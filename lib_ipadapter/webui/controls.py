@@ -20,6 +20,9 @@ from lib_ipadapter.webui.models import NONE
 Choices = Callable[[], Sequence[str]]
 """Gives the entries of a list, of models or of saved faces, as they are now."""
 
+ChoicesFor = Callable[[str], Sequence[str]]
+"""Gives the entries of a list for the model that is chosen beside it."""
+
 Resolve = Callable[[str], "str | None"]
 """Gives the entry of that list which a pasted name stands for."""
 
@@ -49,7 +52,8 @@ class Lists:
 
     models: Choices
     resolve: Resolve
-    encoders: Choices = tuple
+    encoders: ChoicesFor = lambda _: ()
+    """Those that fit the model; all of them, where none is chosen."""
     faces: Choices = tuple
     prompts: Choices = tuple
     save_prompt: saved_prompts.Save = saved_prompts.cannot
@@ -148,8 +152,9 @@ def _row(fields: Sequence[Field]) -> AbstractContextManager[Any]:
     return gr.Row(elem_classes=["ip-adapter-model"] if beside else [])
 
 
-def _encoders(lists: Lists) -> list[str]:
-    return [AUTOMATIC, *lists.encoders()]
+def encoder_choices(lists: Lists, model: str) -> list[str]:
+    """What stands in the list of encoders beside a model."""
+    return [AUTOMATIC, *lists.encoders(model)]
 
 
 def _slider(field: Field, about: dict[str, Any]) -> gr.Slider:
@@ -179,7 +184,7 @@ COMPONENTS: dict[Type, Make] = {
     Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
     # A pasted name may be of an encoder that is not here: that is said when it is asked for.
     Type.ENCODER: lambda _, lists, about: gr.Dropdown(
-        _encoders(lists), value=AUTOMATIC, allow_custom_value=True, **about
+        encoder_choices(lists, NONE), value=AUTOMATIC, allow_custom_value=True, **about
     ),
     **dict.fromkeys(TEXTS, lambda field, _, about: _text(field, about)),
     Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),

@@ -11,7 +11,7 @@ from torch import nn
 from lib_ipadapter.errors import AmbiguousError, CheckpointError, HostError, NotAnAdapterError, UnitError
 from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.identity import Depth
-from lib_ipadapter.model.variant import ENCODERS, Feature
+from lib_ipadapter.model.variant import ENCODERS, Feature, Kind, Variant
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.encoders import in_short
@@ -77,20 +77,24 @@ def encoders(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """Every image encoder for the API, with the widths of what it gives, or why it is none."""
     found: list[dict[str, Any]] = []
     for file in list_encoders(folders, encoder_parts):
-        try:
-            sizes = LIBRARY.sizes(file.path)
-        except CheckpointError as error:
-            found.append({"name": file.name, "why": in_short(error, file.path)})
+        if why := _why_no_encoder(file):
+            found.append({"name": file.name, "why": why})
             continue
+        sizes = LIBRARY.sizes(file.path)
         widths = {feature.value: sizes.width(feature) for feature in Feature}
         known = ENCODERS[Feature.HIDDEN_STATES].get(sizes.hidden_size)
         found.append({"name": file.name, "encoder": known, **widths, "why": ""})
     return found
 
 
-def encoder_names(folders: Sequence[Path]) -> list[str]:
-    """Those of `encoders` that can be used."""
-    return [encoder["name"] for encoder in encoders(folders) if not encoder["why"]]
+def encoder_names(folders: Sequence[Path], model: str, adapter_folders: Sequence[Path]) -> list[str]:
+    """Those of `encoders` that can be used with the adapter called `model`, or, where none is called so, at all."""
+    found = [file for file in list_encoders(folders, encoder_parts) if not _why_no_encoder(file)]
+    try:
+        wanted = _may_be(find(model, adapter_folders).path)
+    except (UnitError, CheckpointError):  # what is wrong with it stands in the list of models
+        return [file.name for file in found]
+    return [file.name for file in found if any(not LIBRARY.sizes(file.path).why_not(variant) for variant in wanted)]
 
 
 def presets(folder: Path, folders: Callable[[], Sequence[Path]]) -> Presets:
@@ -118,6 +122,22 @@ def _layers(unet: nn.Module | None) -> tuple[CrossAttention, ...]:
         return cross_attentions(unet) if unet is not None else ()
     except HostError:
         return ()
+
+
+def _may_be(path: Path) -> list[Variant]:
+    """All that an adapter file can be taken for."""
+    try:
+        return [LIBRARY.variant(path, depth=Depth.HEADER)]
+    except AmbiguousError as error:
+        return [LIBRARY.variant(path, Kind(kind), Depth.HEADER) for kind in error.choices]
+
+
+def _why_no_encoder(file: ModelFile) -> str:
+    try:
+        LIBRARY.sizes(file.path)
+    except CheckpointError as error:
+        return in_short(error, file.path)
+    return ""
 
 
 def _entry(file: ModelFile, layers: tuple[CrossAttention, ...]) -> str:

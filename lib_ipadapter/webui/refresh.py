@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import gradio as gr
@@ -11,34 +12,39 @@ import gradio as gr
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
-from lib_ipadapter.webui.controls import Choices, Lists, UnitControls
+from lib_ipadapter.webui.controls import Choices, Lists, UnitControls, encoder_choices
 from lib_ipadapter.webui.models import NONE
 
 LISTS = {
     Type.MODEL: "models",
-    Type.ENCODER: "encoders",
     Type.FACE: "faces",
     Type.EMBEDS: "prompts",
     Type.FOLDER: "folders",
 }
-"""Type of a field -> the attribute of `Lists` from which its component chooses."""
+"""Type of a field -> the attribute of `Lists` from which its component chooses, whatever else is chosen."""
 
-LISTED = tuple(field for field in FIELDS if field.type in LISTS)
+LISTED = tuple(field for field in FIELDS if field.type in LISTS or field.type is Type.ENCODER)
 """Fields whose components choose from files."""
 
 
 def read_once(lists: Lists) -> Lists:
     """`lists` as they are now: units that are built one after the other need not look into every folder again."""
-    return replace(lists, **{name: _constant(tuple(getattr(lists, name)())) for name in LISTS.values()})
+    once = {name: _constant(tuple(getattr(lists, name)())) for name in LISTS.values()}
+    return replace(lists, encoders=cache(lists.encoders), **once)
 
 
 def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
-    """Each unit's refresh buttons refresh the lists of all units."""
+    """Each unit's refresh buttons refresh the lists of all units; its model decides which encoders there are."""
     dropdowns = [unit.fields[field.name] for unit in controls for field in LISTED]
     models = [unit.fields[field.name] for unit in controls for field in LISTED if field.type is Type.MODEL]
     refresh = updates(len(controls), lists)
     for button in (button for unit in controls for button in unit.refreshes):
         button.click(fn=refresh, inputs=models, outputs=dropdowns, show_progress="hidden")
+    for unit in controls:
+        model, encoder = (unit.fields[name] for name in ("model", "encoder"))
+        model.change(
+            fn=partial(encoders_beside, lists), inputs=[model, encoder], outputs=[encoder], show_progress="hidden"
+        )
 
 
 def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
@@ -52,16 +58,28 @@ def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
         lists.wait()
         now = read_once(lists)
         others = {
-            Type.ENCODER: gr.update(choices=[AUTOMATIC, *now.encoders()]),
             Type.FACE: gr.update(choices=list(now.faces())),
             Type.EMBEDS: gr.update(choices=list(now.prompts())),
             Type.FOLDER: gr.update(choices=[NONE, *now.folders()]),
         }
-        models = [gr.update(choices=list(now.models()), **_marked(name, lists)) for name in chosen]
-        assert len(models) == units
-        return [model if field.type is Type.MODEL else others[field.type] for model in models for field in LISTED]
+        assert len(chosen) == units
+        found: list[Any] = []
+        for name in chosen:
+            own = {
+                Type.MODEL: gr.update(choices=list(now.models()), **_marked(name, lists)),
+                Type.ENCODER: gr.update(choices=encoder_choices(now, name)),
+            }
+            found += [{**own, **others}[field.type] for field in LISTED]
+        return found
 
     return refresh
+
+
+def encoders_beside(lists: Lists, model: str, chosen: str) -> Any:
+    """The encoders for a model that has just been chosen. A name that no encoder has is left for the job to refuse."""
+    now = encoder_choices(lists, model)
+    wrong = chosen not in now and chosen in lists.encoders(NONE)
+    return gr.update(choices=now, value=AUTOMATIC) if wrong else gr.update(choices=now)
 
 
 def _marked(chosen: str, lists: Lists) -> dict[str, Any]:

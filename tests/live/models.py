@@ -54,6 +54,7 @@ BASE, PLUS, WRONG_WIDTH, WRONG_FAMILY, NO_ENCODER = (
     "ip-adapter_sdxl_live",
     "ip-adapter_sd15_odd",
 )
+ENCODER = "vit-h"
 FULL = "ip-adapter-full-face_sd15_live"
 FACEID, SDXL_FACEID = "ip-adapter-faceid_sd15_live", "ip-adapter-faceid_sdxl_live"
 SDXL_BASE, SDXL_PLUS, COUNTING = "ip-adapter_sdxl_vit-h", "ip-adapter-plus_sdxl_vit-h", "ip-adapter_sdxl_counting"
@@ -107,7 +108,7 @@ def make_rest(folder: Path) -> None:
         shutil.copy(adapters / f"{name}.safetensors", controlnet / f"{name}.safetensors")
     save_file(t2i_adapter(), controlnet / "t2iadapter_canny_sd15_live.safetensors")
     encoder = clip_vision()
-    encoder.save_pretrained(folder / "clip_vision" / "vit-h")
+    encoder.save_pretrained(folder / "clip_vision" / ENCODER)
     torch.save(encoder.state_dict(), annotators / "clip_h.pth", _use_new_zipfile_serialization=False)
 
 

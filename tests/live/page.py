@@ -19,6 +19,9 @@ PATIENCE = 30_000
 """Milliseconds for anything that the server computes."""
 
 SCREENSHOTS = HOME / "screenshots"
+UNFOLD = """panel => panel.querySelectorAll('[id*="_unit_1_"] .label-wrap, [id$="_get"] .label-wrap').forEach(
+    label => label.classList.contains("open") || label.click())"""
+
 DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
 
 
@@ -58,6 +61,10 @@ class Page:
         send(self.field("image", unit), picture)
         expect(self.field("view", unit)).to_be_visible(timeout=PATIENCE)
 
+    def unfold(self) -> None:
+        """Every topic of the first unit."""
+        self.panel.evaluate(UNFOLD)
+
     def add_pictures(self, further: Sequence[Image.Image], unit: int = 1) -> None:
         """Below *Several pictures*, which is open."""
         files = [file_of(picture, f"picture {number}.png") for number, picture in enumerate(further)]
@@ -73,24 +80,28 @@ class Page:
         """Until the list of models has an entry that begins so: the server may be waiting for the checkpoint."""
         if unit > 1:
             self.panel.locator(".tab-nav button").nth(unit - 1).click()
-        entry = self._open_models(unit).and_(self.browser.locator(f'[aria-label^="{label}"]'))
+        entry = self._opened("model", unit).and_(self.browser.locator(f'[aria-label^="{label}"]'))
         expect(entry.first).to_be_visible(timeout=PATIENCE)
 
-    def models(self) -> list[str]:
-        """What the list of models offers."""
-        options = self._open_models()
+    def offered(self, name: str) -> list[str]:
+        """What a list, of models or of encoders, offers."""
+        options = self._opened(name)
         options.first.wait_for()
         return [option.get_attribute("aria-label") or "" for option in options.all()]
 
     def choose_model(self, label: str) -> None:
         """The first whose label begins so."""
-        self._open_models().and_(self.browser.locator(f'[aria-label^="{label}"]')).first.click()
+        self.choose("model", label)
 
-    def _open_models(self, unit: int = 1) -> Locator:
-        field = self.field("model", unit).locator("input")
+    def choose(self, name: str, label: str) -> None:
+        """The first entry of a list whose label begins so."""
+        self._opened(name).and_(self.browser.locator(f'[aria-label^="{label}"]')).first.click()
+
+    def _opened(self, name: str, unit: int = 1) -> Locator:
+        field = self.field(name, unit).locator("input")
         field.blur()
         field.click()
-        return self.field("model", unit).locator("ul.options li")
+        return self.field(name, unit).locator("ul.options li")
 
     def value(self, name: str, unit: int = 1) -> str:
         """What a number or the list of models shows."""

@@ -73,7 +73,7 @@ def said(page: Page, name: str) -> Any:
 
 
 def test_a_click_gets_a_model_shows_how_far_it_is_and_puts_it_into_the_list(page: Page, hub: Hub) -> None:
-    assert NAME not in page.models()
+    assert NAME not in page.offered("model")
     assert hub.asked == []
     hub.gate.clear()
     part(page, "start").click()
@@ -82,7 +82,7 @@ def test_a_click_gets_a_model_shows_how_far_it_is_and_puts_it_into_the_list(page
     hub.gate.set()
     expect(said(page, "status")).to_contain_text(f"{NAME}.safetensors is in {FOLDER}", timeout=PATIENCE)
     page.browser.wait_for_timeout(1000)
-    assert NAME in page.models()
+    assert NAME in page.offered("model")
     assert sorted(path.name for path in FOLDER.iterdir()) == [f"{NAME}.safetensors"]
 
 
@@ -93,7 +93,7 @@ def test_cancel_leaves_no_model_and_the_next_click_goes_on(page: Page, hub: Hub)
     part(page, "cancel").click()
     expect(said(page, "status")).to_contain_text("cancelled", timeout=PATIENCE)
     hub.gate.set()
-    assert NAME not in page.models()
+    assert NAME not in page.offered("model")
     page.browser.wait_for_timeout(1000)
     part(page, "start").click()
     expect(said(page, "status")).to_contain_text("is in", timeout=PATIENCE)

@@ -121,6 +121,23 @@ def test_models_are_found_anew_and_misfits_are_marked(open_page: OpenPage, model
         added.unlink()
 
 
+def test_only_encoders_that_fit_the_model_can_be_chosen(open_page: OpenPage) -> None:
+    page = open_page()
+    page.field("encoder_panel").locator(".label-wrap").click()
+    every = page.offered("encoder")
+    page.wait_for_model(models.BASE)
+    page.choose_model(models.BASE)
+    page.choose("encoder", models.ENCODER)
+    page.choose_model(models.NO_ENCODER)
+    expect(page.field("encoder").locator("input")).to_have_value("Automatic", timeout=PATIENCE)
+    assert page.offered("encoder") == ["Automatic"]
+    assert models.ENCODER in every
+    page.field("encoder").locator("input").blur()
+    page.choose_model(models.BASE)
+    page.choose("encoder", models.ENCODER)
+    expect(page.field("encoder").locator("input")).to_have_value(models.ENCODER)
+
+
 @pytest.mark.parametrize("tab", ["txt2img", "img2img"])
 def test_the_gallerys_picture_is_sent_to_the_panel(tab: str, client: Client, open_page: OpenPage) -> None:
     page = open_page(tab)

@@ -11,9 +11,6 @@ from pocket.draw import draw
 pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 from tests.live.page import DESKTOP, PATIENCE, PHONE, SCREENSHOTS, OpenPage, Page, expect
 
-UNFOLD = """panel => panel.querySelectorAll('[id*="_unit_1_"] .label-wrap, [id$="_get"] .label-wrap').forEach(
-    label => label.classList.contains("open") || label.click())"""
-
 STICKING_OUT = """panel => [...panel.querySelectorAll("*")].filter(one => {
     const {left, right, width} = one.getBoundingClientRect(), inside = panel.getBoundingClientRect();
     return width > 1 && !one.closest("svg, .tab-nav") && (left < inside.left - 1 || right > inside.right + 1);
@@ -24,7 +21,7 @@ def unfolded(page: Page) -> Page:
     """With every topic of the first unit open, and something in what is empty else."""
     page.enable()
     page.upload(draw(REFERENCES[0]).resize((384, 384), Image.Resampling.LANCZOS))
-    page.panel.evaluate(UNFOLD)
+    page.unfold()
     page.add_pictures([draw(scene).resize((96, 96)) for scene in REFERENCES])
     page.field("weights").locator("textarea, input").fill("1 0.5 0.25")
     page.field("curve").locator("textarea, input").first.fill("0:1, 0.5:0.3, 1:0")

@@ -109,7 +109,14 @@ def test_encoders_are_listed_with_their_widths_or_why_they_are_none(routes: Modu
 
 
 def test_the_page_offers_only_encoders_that_can_be_used(webui: FakeWebUI, tmp_path: Path) -> None:
-    assert fresh("webui.models").encoder_names([tmp_path / "models/clip_vision"]) == ["tiny"]
+    tiny_encoder(embed=48).save_pretrained(tmp_path / "models/clip_vision/wide")
+
+    def offered(model: str) -> list[str]:
+        names = fresh("webui.models").encoder_names
+        return names([tmp_path / "models/clip_vision"], model, [tmp_path / "models/ip-adapter"])
+
+    assert offered("base") == ["tiny"]
+    assert all(offered(model) == ["tiny", "wide"] for model in ("None", "gone", "cut"))
 
 
 def test_unloading_empties_the_cache_and_says_so(routes: ModuleType, tmp_path: Path) -> None:
