@@ -9,7 +9,7 @@ from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.session.unit.passes import REPLACED, Source
 
 
 class Found(NamedTuple):
@@ -37,10 +37,9 @@ def ignored(unit: Unit, variant: Variant) -> list[str]:
 
 def replaced(unit: Unit) -> list[str]:
     """The same for a unit of which the host finds the picture elsewhere: afterwards nobody knows its own."""
-    if unit.reference == Source.PICTURE:
-        return []
-    why = f"reference is {unit.reference!r}, whose picture takes its place"
-    return _sentences(unit, [Found(("image",), why, f"set reference to {Source.PICTURE.value!r}, or take it away")])
+    why = f"reference is {unit.reference!r}, which takes the place"
+    advice = f"set reference to {Source.PICTURE.value!r}, or take away what is given here"
+    return _sentences(unit, [Found(REPLACED[unit.reference], why, advice)])
 
 
 def _sentences(unit: Unit, found: Sequence[Found]) -> list[str]:

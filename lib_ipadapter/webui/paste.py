@@ -9,7 +9,7 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
-from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.session.unit.passes import REPLACED, Source
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.models import NONE
@@ -70,9 +70,8 @@ def _saved(what: str, wanted: str, there: Sequence[str]) -> str:
 
 def _note(found: dict[str, Any]) -> str:
     """What the infotext has only the hash of. Such are a stranger's words, so nothing but what is one is shown."""
-    given = [field for field in FIELDS if field.type in PICTURES]
-    if found.get("reference", Source.PICTURE) != Source.PICTURE:
-        given = [field for field in given if field.name != "image"]
+    elsewhere = REPLACED[found.get("reference", Source.PICTURE.value)]
+    given = [field for field in FIELDS if field.type in PICTURES and field.name not in elsewhere]
     lacking = {field.name: field.label.lower() for field in given}
     lacking |= {f"{field.name}_hash": f"{field.label.lower()} given as such" for field in FIELDS if field.type in GIVEN}
     wanted = [

@@ -1,4 +1,4 @@
-"""The picture that a unit means: its own, the job's input, or one of a folder by name."""
+"""The picture that a unit means: its own, the job's input, one of a folder by name, or all in there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lib_ipadapter.model.picture import decoded
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import settings
-from lib_ipadapter.webui.api import open_picture
+from lib_ipadapter.webui.api import MAX_PICTURES, Budget, open_picture
 from lib_ipadapter.webui.jobs import batch_file
 from lib_ipadapter.webui.reference_files import MOST_BYTES, SUFFIXES, inside
 
@@ -26,6 +26,9 @@ def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
     """
     if not unit.active or unit.reference == Source.PICTURE:
         return unit
+    if unit.reference == Source.WHOLE_FOLDER:
+        first, *others = map(decoded, _whole_folder(unit.reference_folder))
+        return replace(unit, image=first, images=tuple(others))
     image = _input(jobs) if unit.reference == Source.INPUT else _from_folder(unit.reference_folder)
     return replace(unit, image=decoded(image))
 
@@ -70,10 +73,22 @@ def _from_folder(name: str | None) -> Image.Image:
     return open_picture(found[0].read_bytes())
 
 
+def _whole_folder(name: str | None) -> list[Image.Image]:
+    """Every picture in there, by name."""
+    folder, budget = _folder(name), Budget()
+    paths = [path for path in sorted(folder.iterdir(), key=lambda path: path.name.casefold()) if _usable(path, folder)]
+    if not 0 < len(paths) <= MAX_PICTURES:
+        raise UnitError(
+            f"IP-Adapter: the reference folder has {len(paths)} pictures; 'whole folder' takes 1 to {MAX_PICTURES}"
+            f" ({', '.join(SUFFIXES)})."
+        )
+    return [open_picture(path.read_bytes(), path.name, budget) for path in paths]
+
+
 def _folder(name: str | None) -> Path:
     root = settings.reference_folder()
     if root is None or not root.is_dir():
-        raise UnitError("IP-Adapter: reference is 'folder'; name that folder in Settings > IP-Adapter first.")
+        raise UnitError("IP-Adapter: the reference is in a folder; name that folder in Settings > IP-Adapter first.")
     folder = root / name if name else root
     if not (folder.is_dir() and inside(folder, root)):
         raise UnitError(

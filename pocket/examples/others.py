@@ -18,8 +18,18 @@ PASSES = (
         "reference",
         "The job's own picture",
         "`input` takes img2img's input picture: in the Batch tab each file is its own reference, in Loopback each"
-        " loop's input. `folder` takes the picture of the same name from the folder in *Settings → IP-Adapter*.",
-        (Cell("", (unit(reference="input"), unit(reference="folder", reference_folder="styles"))),),
+        " loop's input. `folder` takes the picture of the same name from the folder in *Settings → IP-Adapter*, and"
+        " `whole folder` all of its pictures by name, 64 at most, in every tab.",
+        (
+            Cell(
+                "",
+                (
+                    unit(reference="input"),
+                    unit(reference="folder", reference_folder="styles"),
+                    unit(reference="whole folder", combine="average"),
+                ),
+            ),
+        ),
     ),
 )
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from lib_ipadapter.cli.unit import read_picture, read_unit
+from lib_ipadapter.errors import UnitError
 from lib_ipadapter.hosts.without import NoHost
 from lib_ipadapter.model.face import CROP
 from lib_ipadapter.model.face_file import write_face
@@ -83,6 +84,12 @@ def test_a_file_of_two_kinds_is_asked_about_and_the_answer_is_taken(
     assert not np.array_equal(made["faceid-plus"], made["faceid-plusv2"])
     without = bench.picture(**given, kind="faceid-plusv2", set="shortcut_scale=0")
     assert not np.array_equal(made["faceid-plusv2"], without)
+
+
+@pytest.mark.parametrize("source", ["input", "folder", "whole folder"])
+def test_a_reference_that_only_the_webui_has_is_refused(source: str) -> None:
+    with pytest.raises(UnitError, match=f"reference={source} is for the WebUI"):
+        read_unit({"model": "a", "image": None}, [f"reference={source}"])
 
 
 def test_what_is_set_is_what_the_option_says_and_wins_over_it(bench: Bench) -> None:

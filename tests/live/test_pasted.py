@@ -81,7 +81,7 @@ OTHERWISE = {"enabled", "image", "reference", "reference_folder"}
 """In every picture, or in a test of their own."""
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def saved(models_dir: Path, client: Client) -> Iterator[None]:
     """A face and a prompt by name."""
     folder = models_dir / "ip-adapter"

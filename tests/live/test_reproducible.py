@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -46,3 +47,20 @@ def test_another_process_without_page_makes_the_same_pictures(
         for units in (None, [unit()], [unit(model=models.PLUS, scale=1.0)]):
             assert np.array_equal(client.txt2img(units).picture, restarted.txt2img(units).picture)
         assert "ip-adapter" in str(restarted.get("/sdapi/v1/script-info")).lower()
+
+
+def test_two_clients_at_once_each_get_their_own_picture(client: Client, probe: Probe, unit: MakeUnit) -> None:
+    """The WebUI makes one picture after the other; what is asked meanwhile must not get into it."""
+    asked = [
+        lambda: client.txt2img([unit(scale=0.9)], steps=6),
+        lambda: client.txt2img([unit(model=models.PLUS, end=0.5), unit(weight_type="style transfer")], steps=6),
+        lambda: client.txt2img(steps=6),
+        lambda: client.txt2img([unit(scale=0.3, start=0.4)], steps=6),
+    ]
+    alone = [ask() for ask in asked]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        rounds = [list(pool.map(lambda ask: ask(), asked)) for _ in range(3)]
+    for answers in rounds:
+        assert [answer.infotext for answer in answers] == [answer.infotext for answer in alone]
+        assert all(np.array_equal(a.picture, b.picture) for a, b in zip(answers, alone, strict=True))
+    assert probe.hooks() == []

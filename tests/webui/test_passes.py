@@ -300,6 +300,39 @@ def test_each_file_of_a_batch_gets_the_reference_of_its_name(folder: Path, webui
     assert torch.equal(by_name(webui, door, "/somewhere/one.jpg", reference_folder="people, 🐈"), blue)
 
 
+def test_all_pictures_of_a_folder_are_references_by_name(folder: Path, webui: FakeWebUI, door: Any) -> None:
+    from tests.live.client import encode
+
+    BLUE.save(folder / "Two.png")
+    (folder / "note.txt").write_text("no picture")
+    units = [{"model": UNIT["model"], "reference": "whole folder", "combine": "subtract", "weights": "1 0.5"}]
+    given = [UNIT | {"image": encode(RED), "images": [encode(BLUE)], "combine": "subtract", "weights": "1 0.5"}]
+    assert torch.equal(alone(webui, door, units), alone(webui, door, given))
+    written = begin(door, units).extra_generation_params["IP-Adapter 1"]
+    assert "reference: whole folder" in written
+    assert f"{of(RED)}, images: {content_hash(BLUE)[:12]}" in written
+
+
+@pytest.mark.parametrize("count", [0, 65])
+def test_an_empty_folder_and_a_full_one_are_a_sentence(count: int, webui: FakeWebUI, door: Any, folder: Path) -> None:
+    (folder / "some").mkdir()
+    for number in range(count):
+        RED.save(folder / "some" / f"{number}.png")
+    units = [{"model": UNIT["model"], "reference": "whole folder", "reference_folder": "some"}]
+    with pytest.raises(Exception, match=f"has {count} pictures; 'whole folder' takes 1 to 64"):
+        alone(webui, door, units)
+
+
+def test_pictures_beside_a_whole_folder_are_told_of(folder: Path, webui: FakeWebUI, door: Any) -> None:
+    from tests.live.client import encode
+
+    units = [UNIT | {"reference": "whole folder", "images": [encode(BLUE)]}]
+    processing = begin(door, units)
+    sampled(webui, door, processing, units)
+    (said,) = processing.comments
+    assert "image and images of the unit with ip-adapter_sd15 are not used" in said
+
+
 def test_the_folders_in_it_are_listed(folder: Path, webui: FakeWebUI, door: Any) -> None:
     from lib_ipadapter.webui import references
 

@@ -38,6 +38,16 @@ class Source(str, Enum):
     PICTURE = "picture"
     INPUT = "input"
     FOLDER = "folder"
+    WHOLE_FOLDER = "whole folder"
+
+
+REPLACED: dict[str, tuple[str, ...]] = {
+    Source.PICTURE.value: (),
+    Source.INPUT.value: ("image",),
+    Source.FOLDER.value: ("image",),
+    Source.WHOLE_FOLDER.value: ("image", "images"),
+}
+"""Where the reference comes from -> the fields in whose place it stands."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,8 @@ class PassFields:
     reference: str = setting(
         "Reference from",
         Type.CHOICE,
-        "The `picture` above, the `input` picture of img2img, or one of a `folder` by the batch file's name.",
+        "The `picture` above, the `input` picture of img2img, one of a `folder` by the batch file's name, or the"
+        " `whole folder`.",
         default=Source.PICTURE.value,
         choices=tuple(one.value for one in Source),
         rare=True,
@@ -74,7 +85,7 @@ class PassFields:
     reference_folder: str | None = setting(
         "Reference folder",
         Type.FOLDER,
-        "For `folder`: a folder inside the one that Settings > IP-Adapter names; without it that one itself.",
+        "For `folder` and `whole folder`: one inside that of Settings > IP-Adapter; without a name that one itself.",
         rare=True,
         late=True,
     )
