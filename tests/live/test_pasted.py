@@ -73,7 +73,9 @@ CASES = {
     "hires alone": Case({"passes": "hires", "detailer": "never"}, job=PASSES),
     "saved prompt": Case({"embeds": PROMPT}, image=None),
     "face": Case({**FACEID, "face_combine": "concat", "lora_scale": 0.5}, image=None),
-    "kind, shortcut, face's number": Case({"kind": "faceid-plusv2", "shortcut_scale": 1.5, "face_index": 2}),
+    "kind, shortcut, face's number": Case(
+        {"model": models.PLUS, "kind": "plus", "shortcut_scale": 1.5, "face_index": 2}
+    ),
 }
 """What is set, in as few pictures as it takes; `test_every_field_is_pasted` sees that none is left out."""
 
@@ -138,7 +140,7 @@ def test_the_input_as_reference_is_pasted(client: Client, open_page: OpenPage, u
 
 def test_a_folder_of_references_is_pasted(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
     """Only a batch of files makes pictures with it: tests/live/test_passes.py reads their parameters."""
-    written = 'reference: folder, reference_folder: "people, 2"'
+    written = r"reference: folder, reference_folder: \"people, 2\""
     infotext = client.txt2img([unit()]).infotext.replace(f"model: {models.BASE}", f"model: {models.BASE}, {written}")
     page = open_page()
     page.paste(infotext)
