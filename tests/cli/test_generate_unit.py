@@ -118,7 +118,7 @@ def test_every_field_can_be_set_by_its_name(field: Any) -> None:
 
 @pytest.mark.parametrize("field", [f for f in FIELDS if f.type is Type.CHOICE], ids=lambda field: field.name)
 def test_every_choice_can_be_set_by_its_name(field: Any) -> None:
-    for choice in field.choices:
+    for choice in field.choices[:1] if field.name == "reference" else field.choices:  # the WebUI's are refused above
         unit = read_unit({"enabled": False}, [f"{field.name}={choice}"])
         assert getattr(unit, field.name) == choice
 

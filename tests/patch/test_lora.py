@@ -6,6 +6,7 @@ import copy
 import gc
 import weakref
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -53,21 +54,27 @@ def trees_run_self_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TransformerBlock, "forward", with_self_attention)
 
 
-def linear(unet: nn.Module, number: int, projection: str) -> nn.Linear:
+def linears(unet: nn.Module) -> Callable[[int, str], nn.Linear]:
     """The map that a key of the file belongs to, by names alone."""
-    cross = cross_attentions(unet)[number // 2].name
-    layer = cross if number % 2 else cross[: -len("attn2")] + "attn1"
-    found = unet.get_submodule(layer + "." + {"to_out": "to_out.0"}.get(projection, projection))
-    assert isinstance(found, nn.Linear)
-    return found
+    layers = [layer.name for layer in cross_attentions(unet)]
+
+    def linear(number: int, projection: str) -> nn.Linear:
+        cross = layers[number // 2]
+        layer = cross if number % 2 else cross[: -len("attn2")] + "attn1"
+        found = unet.get_submodule(layer + "." + {"to_out": "to_out.0"}.get(projection, projection))
+        assert isinstance(found, nn.Linear)
+        return found
+
+    return linear
 
 
 def random_lora(unet: nn.Module, seed: int = 3, rank: int = 2) -> LoRA:
     """For every projection of every attention layer, large enough to be seen."""
     torch.manual_seed(seed)
+    linear = linears(unet)
 
     def factors(number: int, projection: str) -> LowRank:
-        outputs, inputs = linear(unet, number, projection).weight.shape
+        outputs, inputs = linear(number, projection).weight.shape
         return LowRank(down=torch.randn(rank, inputs) / inputs**0.5, up=torch.randn(outputs, rank) * 0.3)
 
     numbers = range(2 * len(cross_attentions(unet)))
@@ -77,9 +84,10 @@ def random_lora(unet: nn.Module, seed: int = 3, rank: int = 2) -> LoRA:
 def merged(unet: nn.Module, lora: LoRA, scale: float = 1.0) -> nn.Module:
     """A copy with ``W + scale * up down`` for weights."""
     unet = copy.deepcopy(unet)
+    linear = linears(unet)
     for number, projections in lora.items():
         for projection, low_rank in projections.items():
-            linear(unet, number, projection).weight.data += scale * low_rank.up @ low_rank.down
+            linear(number, projection).weight.data += scale * low_rank.up @ low_rank.down
     return unet
 
 
@@ -134,7 +142,7 @@ def test_the_picture_is_asked_with_the_query_that_has_the_lora() -> None:
     """The text has nothing to say here, so what changes the output is the query of the image branch."""
     unet = narrow_tree()
     for number in range(1, 32, 2):
-        linear(unet, number, "to_v").weight.data.zero_()
+        linears(unet)(number, "to_v").weight.data.zero_()
     lora = {n: {"to_q": parts["to_q"]} for n, parts in random_lora(unet).items() if n % 2}
     by_hook = attached(unet, branch(unet, lora=lora))
     torch.testing.assert_close(by_hook, attached(merged(unet, lora), branch(unet)), rtol=1e-4, atol=1e-5)

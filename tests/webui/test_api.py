@@ -126,7 +126,7 @@ def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
         ({"kind": "v2"}, "kind must be one of auto, faceid-plus, faceid-plusv2, portrait-unnorm, plus; got 'v2'"),
         ({"passes": "second"}, "passes must be one of both, first, hires; got 'second'"),
         ({"detailer": True}, "detailer must be one of also, never, only; got True"),
-        ({"reference": "/etc/passwd"}, "reference must be one of picture, input, folder; got '/etc/passwd'"),
+        ({"reference": "/etc/passwd"}, "must be one of picture, input, folder, whole folder; got '/etc/passwd'"),
         ({"reference_folder": "../up"}, "reference_folder must be the name of a folder, not a path; got '../up'"),
         ({"reference_folder": "C:"}, "reference_folder must be the name of a folder, not a path"),
         ({"reference_folder": ["a"]}, "reference_folder must be the name of a folder, got ['a']"),
