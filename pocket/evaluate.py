@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Kind
 from pocket import halves, ship
 from pocket.draw import draw
@@ -41,6 +42,10 @@ WHEN: dict[str, dict[str, float]] = {
     f"from {PART:.0%} of the steps on": {"start": PART},
 }
 """Name -> when the picture acts."""
+LAYERS = {
+    f"weight type {kind.value}": {"weight_type": kind.value} for kind in (WeightType.STYLE, WeightType.COMPOSITION)
+}
+"""Name -> in which layers."""
 HELD_OUT = 1_000_003
 """Seed of scenes that no training has drawn."""
 
@@ -60,6 +65,7 @@ class Task:
     asked: tuple[str, ...] = READ
     start: float = 0.0
     end: float = 1.0
+    weight_type: str = WeightType.LINEAR.value
     beside: Scene | None = None
     """What the right half should show; then `scene` is for the left one."""
 
@@ -77,7 +83,8 @@ def tasks(count: int) -> list[Task]:
         found += [Task("image alone", scene, "", number, kind, 1.0, scene) for kind in KINDS]
         found.append(Task("text alone", scene, text, number, asked=SAID))
         found += [replace(both, kind=kind, scale=scale) for kind in KINDS for scale in SCALES]
-        found += [replace(both, group=group, kind=Kind.PLUS, scale=1.0, **when) for group, when in WHEN.items()]
+        parts: dict[str, dict[str, Any]] = {**WHEN, **LAYERS}
+        found += [replace(both, group=group, kind=Kind.PLUS, scale=1.0, **part) for group, part in parts.items()]
     for right in halves.Right:
         pairs = zip(scenes[::2], scenes[1::2] or scenes, strict=False)
         found += [
@@ -99,7 +106,7 @@ def perform(task: Task) -> dict[str, bool]:
     units = []
     if task.kind and task.reference:
         own = unit(task.kind, draw(task.reference), task.scale)
-        units.append(replace(own, start=task.start, end=task.end))
+        units.append(replace(own, start=task.start, end=task.end, weight_type=task.weight_type))
     return judge(studio().draw(task.prompt, task.seed, *units)).agrees(task.scene)
 
 
@@ -130,6 +137,7 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         "image alone": {kind.value: _shares(rows, "image alone", kind, 1.0) for kind in KINDS},
         "text and image": both,
         "when": {group: _shares(rows, group, Kind.PLUS, 1.0) for group in WHEN},
+        "layers": {group: _shares(rows, group, Kind.PLUS, 1.0) for group in LAYERS},
         "halves": {right.value: _half_shares(rows, right) for right in halves.Right},
     }
 
@@ -165,7 +173,7 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
         for kind, scales in numbers["text and image"].items()
         for scale, found in scales.items()
     }
-    both |= {f"plus 1, {when}": found for when, found in numbers["when"].items()}
+    both |= {f"plus 1, {part}": found for part, found in {**numbers["when"], **numbers["layers"]}.items()}
     count = numbers["references"]
     parts = {
         f"{half}; right by {right}": shares[half]

@@ -45,7 +45,8 @@ def rows(numbers: Mapping[str, Any]) -> list[Row]:
         best = best_scale(scales)
         given = f"shape by a text, look by a picture, {kind}, scale {best}"
         found.append(Row(given, scales[best], "all three 85%"))
-    found += [Row(f"the same, plus, scale 1, {when}", shares) for when, shares in numbers["when"].items()]
+    parts = {**numbers["when"], **numbers.get("layers", {})}
+    found += [Row(f"the same, plus, scale 1, {part}", shares) for part, shares in parts.items()]
     return found + [row for right, shares in numbers.get("halves", {}).items() for row in half_rows(right, shares)]
 
 
