@@ -26,7 +26,7 @@ def encode(
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
 ) -> None:
     """Save pictures as an image prompt, into models/ip-adapter/prompts: it needs no encoder any more."""
-    from lib_ipadapter.cli.picture import best_device, open_device  # noqa: PLC0415 - takes seconds
+    from lib_ipadapter.cli.picture import best_device, check_files, open_device  # noqa: PLC0415 - takes seconds
     from lib_ipadapter.cli.unit import read_picture  # noqa: PLC0415
     from lib_ipadapter.hosts.without import NoHost  # noqa: PLC0415
     from lib_ipadapter.session.library import LIBRARY  # noqa: PLC0415
@@ -36,6 +36,7 @@ def encode(
     images = [read_picture(path) for path in pictures]
     how = {"combine": combine, "weights": weights} | ({"kind": kind} if kind else {})
     unit = Unit.parse({"images": images, "model": adapter.stem, **how})
+    check_files(adapter, encoder, unit)
     where = open_device(device or best_device())
     host = NoHost(where, adapter_folders=[adapter], encoder_folders=[encoder] if encoder else [])
     saved = LIBRARY.image_prompt(unit, adapter, host)

@@ -45,7 +45,7 @@ def test_the_kind_that_is_asked_for_can_be_said(files: Path) -> None:
     save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), files / "mine.safetensors")
     options = ["--adapter", str(files / "mine.safetensors"), "--encoder", str(files / "encoder")]
     asked = run("encode", str(files / "0.png"), str(files / "o.safetensors"), *options)
-    assert "set the field kind to faceid-plus or faceid-plusv2" in " ".join(asked.stderr.split())
+    assert "or give --kind faceid-plus or faceid-plusv2." in " ".join(asked.stderr.split())
     told = run("encode", str(files / "0.png"), str(files / "o.safetensors"), *options, "--kind", "faceid-plus")
     assert re.search("insightface|No face", told.stderr), "it is known what it is, and what is lacking is a face"
 
@@ -53,4 +53,4 @@ def test_the_kind_that_is_asked_for_can_be_said(files: Path) -> None:
 def test_what_cannot_be_used_is_one_line(files: Path) -> None:
     where = [str(files / "0.png"), str(files / "o.safetensors")]
     wrong = run("encode", *where, "--adapter", str(files / "base.safetensors"))
-    assert (wrong.exit_code, "No image encoder" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "name it by --encoder" in wrong.stderr) == (2, True)
