@@ -6,6 +6,7 @@ The format is decided by content, never by suffix, and a pickle is only ever rea
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import re
@@ -24,6 +25,7 @@ from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
 from lib_ipadapter.model import foreign, pickle_header
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
+from lib_ipadapter.model.pickle_depth import PICKLES, too_deep
 from lib_ipadapter.model.pickle_header import flat
 from lib_ipadapter.model.variant import Shapes
 from lib_ipadapter.model.writing import whole
@@ -192,6 +194,7 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
                 return shapes
     elif path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
+    _check_depth(path, zipped)
     found = _load_pickle(path, zipped)
     return {key: tuple(t.shape) if shapes_only else t for key, t in found.items()}
 
@@ -228,6 +231,19 @@ def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         raise CheckpointError(f"{path.name} is a TorchScript program, not weights, and was not run; get another file.")
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise CheckpointError(f"{path.name} is damaged: it claims more weights than the file holds; download it again.")
+
+
+def _check_depth(path: Path, zipped: bool) -> None:
+    """Before torch sees it, whose reader would end the process."""
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            headers = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            deep = any(too_deep(io.BytesIO(archive.read(name))) for name in headers)
+    else:
+        with path.open("rb") as file:
+            deep = too_deep(file, PICKLES)
+    if deep:
+        raise CheckpointError(f"{path.name} is damaged: no weights are nested as deep as these; download it again.")
 
 
 @contextmanager

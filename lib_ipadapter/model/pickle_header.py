@@ -1,41 +1,47 @@
 """Key -> shape of what ``torch.save`` has written, without building a tensor: a FaceID file has 294 of them.
 
-Nothing in a file is trusted. Only instructions that torch writes for plain dictionaries of tensors are carried out, and
-only classes by which it names a tensor; whatever else a file holds is left to torch's own reader, which refuses code.
+Nothing in a file is trusted. Carried out is only what torch writes for dictionaries of tensors, by a reader of its own:
+it imports and calls nothing, and takes of each thing only what torch puts there. Whatever else a file holds is left to
+torch's own reader, which refuses code.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
+import math
 import re
+import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 LARGEST = 8 << 20
 """Bytes of a header that is looked at here; one of 16000 tensors has about 2 MB."""
+LONGEST = 4096
+"""Characters of a key, with those of the dictionaries around it."""
+DIMENSIONS = 64
+"""Torch's own limit."""
 
-PLAIN = re.compile(
-    rb"(?:[()\]}Natseu\x85-\x89RQ]|K.|M..|J....|G........|h.|j....|q.|r..[\x00-\x0f]\x00|\x80\x02)*", re.DOTALL
-)
-"""Instructions of pickle's protocol 2 that have a fixed length and can do no harm. A place in the memo is bounded:
-the reader makes room for as many as the largest says."""
-TEXT, CLASS, END = b"X", re.compile(rb"c([\w.]+)\n(\w+)\n"), b"."
-
-BYTES = {
-    "DoubleStorage": 8,
-    "LongStorage": 8,
-    "FloatStorage": 4,
-    "IntStorage": 4,
-    "HalfStorage": 2,
-    "BFloat16Storage": 2,
-    "ShortStorage": 2,
-    "CharStorage": 1,
-    "ByteStorage": 1,
-    "BoolStorage": 1,
+STORAGES = {
+    "torch DoubleStorage": 8,
+    "torch LongStorage": 8,
+    "torch FloatStorage": 4,
+    "torch IntStorage": 4,
+    "torch HalfStorage": 2,
+    "torch BFloat16Storage": 2,
+    "torch ShortStorage": 2,
+    "torch CharStorage": 1,
+    "torch ByteStorage": 1,
+    "torch BoolStorage": 1,
 }
 """Torch's class for the memory of a tensor -> bytes of a value."""
+
+CLASS = re.compile(rb"([\w.]+)\n(\w+)\n")
+
+
+class _Name(str):
+    """Of a class or function."""
+
+    __slots__ = ()
 
 
 class _Storage(NamedTuple):
@@ -53,22 +59,21 @@ Leaf = TypeVar("Leaf")
 
 def read_shapes(archive: zipfile.ZipFile) -> dict[str, tuple[int, ...]] | None:
     """Dotted key -> shape of every tensor in an opened file; None where torch itself has to read it."""
-    sizes = {member.filename: member.file_size for member in archive.infolist()}
-    names = [name for name in sizes if name.rpartition("/")[2] == "data.pkl"]
-    if len(names) != 1 or sizes[names[0]] > LARGEST:
-        return None
-    header = archive.read(names[0])
-    if not _is_plain(header):
+    members = archive.infolist()
+    sizes = {member.filename: member.file_size for member in members}
+    folder = members[0].filename.partition("/")[0] + "/" if members else ""
+    header = f"{folder}data.pkl"
+    if len(sizes) != len(members) or sizes.get(header, LARGEST + 1) > LARGEST:
         return None
     try:
-        content = _Reader(header, names[0].removesuffix("data.pkl"), sizes).load()
-    except Exception:  # a damaged pickle can raise anything; torch's reader says what is wrong with it
+        content = _Reader(archive.read(header), f"{folder}data/", sizes).load()
+        return {key: found.shape for key, found in flat(content, _Header).items()}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error):
         return None
-    return {key: header.shape for key, header in flat(content, _Header).items()}
 
 
 def flat(content: object, leaf: type[Leaf]) -> dict[str, Leaf]:
-    """Nested dictionaries as dotted keys; whatever is no `leaf` is left out.
+    """Nested dictionaries as dotted keys; whatever is no `leaf` is left out. Raises `ValueError` for endless keys.
 
     A dictionary that stands in several places counts in the first: a file of 1 kB may hold one inside another so that
     there are more ways to it than ever could be gone.
@@ -78,6 +83,8 @@ def flat(content: object, leaf: type[Leaf]) -> dict[str, Leaf]:
     waiting = [("", content)]
     while waiting:
         name, part = waiting.pop()
+        if len(name) > LONGEST:
+            raise ValueError(f"a key has more than {LONGEST} characters")
         if isinstance(part, leaf):
             found[name] = part
         elif isinstance(part, Mapping) and id(part) not in seen:
@@ -86,67 +93,197 @@ def flat(content: object, leaf: type[Leaf]) -> dict[str, Leaf]:
     return found
 
 
-def _is_plain(header: bytes) -> bool:
-    """Whether it has no instruction beside PLAIN, texts and classes, and ends."""
-    place = 0
-    while place < len(header):
-        place = _end(PLAIN.match(header, place))
-        if header[place : place + 1] == TEXT:
-            place += 5 + int.from_bytes(header[place + 1 : place + 5], "little")
-        elif found := CLASS.match(header, place):
-            place = found.end()
-        else:
-            return header[place:] == END
-    return False
+class _Reader:
+    """Makes dictionaries, lists, tuples, numbers, texts, and headers in place of tensors."""
 
+    def __init__(self, header: bytes, memories: str, sizes: Mapping[str, int]) -> None:
+        """`memories`: the archive's folder of them; `sizes`: of its members."""
+        self.header = header
+        self.memories = memories
+        self.sizes = sizes
+        self.place = 0
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
 
-def _end(found: re.Match[bytes] | None) -> int:
-    assert found, "the pattern matches nothing at all, too"
-    return found.end()
+    def load(self) -> Any:
+        """What the header says, if it ends where it says so."""
+        if self.header[:2] != b"\x80\x02" or not self.header.endswith(b"."):
+            raise ValueError("another protocol")
+        header, stack, memo = self.header, self.stack, self.memo
+        place, end = 2, len(header) - 1
+        while place < end:
+            code, place = header[place], place + 1
+            # Two of three instructions are one of these four; a call for each would take longer than they do.
+            if code == REMEMBER_LONG:
+                memo[UINT32.unpack_from(header, place)[0]] = stack[-1]
+                place += 4
+            elif code == BYTE:
+                stack.append(header[place])
+                place += 1
+            elif code == RECALL:
+                stack.append(memo[header[place]])
+                place += 1
+            elif code == REMEMBER:
+                memo[header[place]] = stack[-1]
+                place += 1
+            else:
+                self.place = place
+                INSTRUCTIONS[code](self)
+                place = self.place
+        (content,) = stack
+        if place != end:
+            raise ValueError("cut short")
+        return content
 
+    def number(self, form: struct.Struct) -> Any:
+        """The next bytes as a number."""
+        (value,) = form.unpack_from(self.header, self.place)
+        self.place += form.size
+        return value
 
-class _Reader(pickle.Unpickler):
-    """Makes dictionaries, numbers, texts, and headers in place of tensors."""
+    def text(self) -> str:
+        """The next one, with its length before it."""
+        length = self.number(UINT32)
+        found = self.header[self.place : self.place + length]
+        self.place += length
+        if len(found) < length:
+            raise ValueError("cut short")
+        return found.decode()
 
-    def __init__(self, header: bytes, folder: str, sizes: Mapping[str, int]) -> None:
-        """`folder`: of the archive, with a slash; `sizes`: of its members."""
-        super().__init__(io.BytesIO(header))
-        self._folder = folder
-        self._sizes = sizes
+    def name(self) -> _Name:
+        """Of a class or function that is known here."""
+        found = CLASS.match(self.header, self.place)
+        if not found:
+            raise ValueError("no name")
+        self.place = found.end()
+        name = _Name(b" ".join(found.groups()).decode())
+        if name not in FUNCTIONS and name not in STORAGES:
+            raise ValueError("a name of something else")
+        return name
 
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if module_name == "torch" and global_name in BYTES:
-            return global_name
-        known = {("collections", "OrderedDict"): _Dictionary(), ("torch._utils", "_rebuild_tensor_v2"): _Tensor()}
-        return known[module_name, global_name]
+    def slice(self) -> list[Any]:
+        """Everything since the last mark, taken away."""
+        begin = self.marks.pop()
+        found = self.stack[begin:]
+        del self.stack[begin:]
+        return found
 
-    def persistent_load(self, pid: Any, /) -> _Storage:
-        kind, storage, key, _, values = pid
-        held = self._sizes[f"{self._folder}data/{key}"]
-        if kind != "storage" or values * BYTES[storage] > held:
+    def pop(self, count: int) -> list[Any]:
+        """The last ones, taken away."""
+        found = self.stack[-count:]
+        if len(found) < count:
+            raise ValueError("nothing there")
+        del self.stack[-count:]
+        return found
+
+    def push_tuple(self, items: list[Any]) -> None:
+        """As deep as a tensor's arguments and no deeper: what is deeper takes endless time to be compared."""
+        if any(type(item) is tuple and any(type(inner) is tuple for inner in item) for item in items):
+            raise ValueError("deeper than torch writes")
+        self.stack.append(tuple(items))
+
+    def set_items(self, items: list[Any]) -> None:
+        """Into the dictionary before them."""
+        target = self.stack[-1]
+        if type(target) is not dict or len(items) % 2:
+            raise ValueError("no dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) not in (str, int):
+                raise ValueError("no key")
+            target[key] = value
+
+    def append(self, items: list[Any]) -> None:
+        """To the list before them."""
+        if type(self.stack[-1]) is not list:
+            raise ValueError("no list")
+        self.stack[-1].extend(items)
+
+    def drop_attributes(self) -> None:
+        """A module's state is a dictionary with the versions of its parts as an attribute."""
+        target, _ = self.pop(2)
+        if type(target) is not dict:
+            raise ValueError("no dictionary")
+        self.stack.append(target)
+
+    def push_storage(self) -> None:
+        """Of the values that it claims, where the file holds them."""
+        (what,) = self.pop(1)
+        storage, kind, key, _, values = what
+        if storage != "storage" or type(kind) is not _Name or type(key) is not str or type(values) is not int:
+            raise ValueError("no memory")
+        if not 0 <= values * STORAGES[kind] <= self.sizes[self.memories + key]:
             raise ValueError("more than the file holds")
-        return _Storage(values)
+        self.stack.append(_Storage(values))
+
+    def call(self) -> None:
+        """In place of torch's functions."""
+        function, arguments = self.pop(2)
+        if type(function) is not _Name or type(arguments) is not tuple:
+            raise ValueError("no function")
+        self.stack.append(FUNCTIONS[function](*arguments))
 
 
-class _Dictionary:
-    """In place of a class: one by which a file can change nothing."""
-
-    __slots__ = ()
-
-    def __call__(self) -> dict[Any, Any]:
-        return {}
+def _dictionary() -> dict[Any, Any]:
+    return {}
 
 
-class _Tensor:
-    """In place of torch's function."""
+def _tensor(storage: Any, offset: Any, shape: Any, steps: Any, *_: Any) -> _Header:
+    if type(storage) is not _Storage or len(shape) != len(steps) or len(shape) > DIMENSIONS:
+        raise ValueError("no tensor")
+    if any(type(value) is not int or not 0 <= value < 1 << 63 for value in (offset, *shape, *steps)):
+        raise ValueError("no numbers")
+    values = math.prod(shape)
+    last = offset + sum((length - 1) * step for length, step in zip(shape, steps, strict=True))
+    if values > storage.values or (values and last >= storage.values):
+        raise ValueError("outside of its memory")
+    return _Header(tuple(shape))
 
-    __slots__ = ()
 
-    def __call__(self, storage: _Storage, offset: int, shape: tuple[int, ...], steps: tuple[int, ...], *_: Any) -> Any:
-        values = 1
-        for length in shape:
-            values *= length
-        last = offset + sum((length - 1) * step for length, step in zip(shape, steps, strict=True))
-        if min(offset, *shape, *steps, 0) < 0 or values > storage.values or (values and last >= storage.values):
-            raise ValueError("outside of its memory")
-        return _Header(tuple(shape))
+def _parameter(header: Any, *_: Any) -> _Header:
+    if type(header) is not _Header:
+        raise ValueError("no tensor")
+    return header
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "collections OrderedDict": _dictionary,
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_parameter": _parameter,
+}
+
+UINT16, INT32, UINT32, FLOAT = map(struct.Struct, ("<H", "<i", "<I", ">d"))
+BYTE, RECALL, REMEMBER, REMEMBER_LONG = map(ord, "Khqr")
+
+
+def _pushing(make: Callable[[_Reader], Any]) -> Callable[[_Reader], None]:
+    return lambda reader: reader.stack.append(make(reader))
+
+
+INSTRUCTIONS: dict[int, Callable[[_Reader], None]] = {
+    ord("("): lambda reader: reader.marks.append(len(reader.stack)),
+    ord(")"): _pushing(lambda _: ()),
+    ord("]"): _pushing(lambda _: []),
+    ord("}"): _pushing(lambda _: {}),
+    ord("N"): _pushing(lambda _: None),
+    0x88: _pushing(lambda _: True),
+    0x89: _pushing(lambda _: False),
+    ord("M"): _pushing(lambda reader: reader.number(UINT16)),
+    ord("J"): _pushing(lambda reader: reader.number(INT32)),
+    ord("G"): _pushing(lambda reader: reader.number(FLOAT)),
+    ord("X"): _pushing(_Reader.text),
+    ord("c"): _pushing(_Reader.name),
+    ord("j"): _pushing(lambda reader: reader.memo[reader.number(UINT32)]),
+    ord("t"): lambda reader: reader.push_tuple(reader.slice()),
+    0x85: lambda reader: reader.push_tuple(reader.pop(1)),
+    0x86: lambda reader: reader.push_tuple(reader.pop(2)),
+    0x87: lambda reader: reader.push_tuple(reader.pop(3)),
+    ord("s"): lambda reader: reader.set_items(reader.pop(2)),
+    ord("u"): lambda reader: reader.set_items(reader.slice()),
+    ord("a"): lambda reader: reader.append(reader.pop(1)),
+    ord("e"): lambda reader: reader.append(reader.slice()),
+    ord("b"): _Reader.drop_attributes,
+    ord("Q"): _Reader.push_storage,
+    ord("R"): _Reader.call,
+}
+"""Those that torch writes for tensors (pickle's protocol 2), beside the four in the loop; others are a `KeyError`."""

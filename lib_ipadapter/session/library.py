@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
@@ -43,6 +44,18 @@ class KeyValues:
         return sum(kv.nbytes for kv in self.layers)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """Those of a folder, which are references together."""
+
+    items: tuple[Image.Image, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return sum(image.width * image.height * len(image.getbands()) for image in self.items)
+
+
 class Library:
     """Reads files once and encodes pictures once. Everything in it rests on the CPU."""
 
@@ -54,6 +67,8 @@ class Library:
         self.computed: LRU[KeyValues] = LRU(512 << 20)
         """So much that several units with several pictures outlast each other's turn: with plus for SDXL, four pictures
         take 81 MB. What falls out is computed anew at every batch and every pass."""
+        self.pictures: LRU[Pictures] = LRU(64 << 20)
+        """Of whole folders: each batch and pass asks for them again."""
         self.faces = Recognition(LRU(8 << 20))
         self._headers = Headers()
         self._encoding = Encoding(self.encoders, self.features, self._headers)
@@ -123,7 +138,7 @@ class Library:
 
     def unload(self) -> int:
         """Frees all memory that the cache holds; gives the number of bytes."""
-        caches = (self.adapters, self.encoders, self.features, self.computed)
+        caches = (self.adapters, self.encoders, self.features, self.computed, self.pictures)
         freed = sum(cache.nbytes for cache in caches)
         for cache in caches:
             cache.clear()

@@ -16,7 +16,7 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.session.unit.parsers import MAX_PICTURES
-from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.session.unit.passes import REPLACED
 from lib_ipadapter.webui.arguments import units_by_name
 from lib_ipadapter.webui.drawing import mask_of
 
@@ -149,8 +149,10 @@ def _weights(values: Mapping[str, Any], reference: str) -> dict[str, Any]:
     ]
     if not any(isinstance(one, Mapping) and "weight" in one for one in listed):
         return {}
-    alone = reference == Source.PICTURE and _is_empty(values.get("image"))
-    first = [] if alone else [1.0]
+    elsewhere = REPLACED[reference]
+    if "images" in elsewhere:
+        return {}
+    first = [] if "image" not in elsewhere and _is_empty(values.get("image")) else [1.0]
     return {"weights": first + [one.get("weight", 1.0) if isinstance(one, Mapping) else 1.0 for one in listed]}
 
 
@@ -168,15 +170,25 @@ def _from_base64(text: str, name: str) -> bytes:
         ) from None
 
 
-def open_picture(data: bytes, name: str = "image", budget: Budget | None = None) -> Image.Image:
-    """A picture from the content of its file, if that is of a known format and not too large. Raises `UnitError`."""
+SEND = "send the content of a PNG, JPEG or WebP in base64, not a path"
+
+
+def open_picture(
+    data: bytes,
+    name: str = "image",
+    budget: Budget | None = None,
+    *,
+    longest: int | None = None,
+    advice: str = SEND,
+) -> Image.Image:
+    """A picture from the content of its file, if that is of a known format and not too large. Raises `UnitError`.
+
+    `longest`: pixels of its longer side that are enough; a JPEG is then read smaller, many times as fast.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # each of Pillow's formats fails in a way of its own
-        raise UnitError(
-            f"IP-Adapter: {name} is not a picture that can be read;"
-            " send the content of a PNG, JPEG or WebP in base64, not a path."
-        ) from None
+        raise UnitError(f"IP-Adapter: {name} is not a picture that can be read; {advice}.") from None
     if image.width * image.height > MAX_PIXELS:
         raise UnitError(
             f"IP-Adapter: {name} is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
@@ -184,7 +196,9 @@ def open_picture(data: bytes, name: str = "image", budget: Budget | None = None)
     if budget:
         budget.take(image, name)
     try:
+        if longest:
+            image.draft(None, (longest, longest))
         image.load()
     except Exception:
-        raise UnitError(f"IP-Adapter: {name} is cut short or damaged; send it again.") from None
+        raise UnitError(f"IP-Adapter: {name} is cut short or damaged; get it again.") from None
     return image

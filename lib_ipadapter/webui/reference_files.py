@@ -41,13 +41,27 @@ def find_reference(name: str, folder: Path | None) -> Path:
 
 def read_reference(name: str, folder: Path | None) -> Image.Image:
     """The picture itself. Raises `UnitError`."""
-    path = find_reference(name, folder)
+    return read_file(find_reference(name, folder))
+
+
+def read_file(path: Path, longest: int | None = None) -> Image.Image:
+    """The picture at `path`; if only so many pixels of its longer side are wanted, quickly. Raises `UnitError`."""
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise UnitError(f"The reference picture {name!r} is larger than {MOST_BYTES >> 20} MB; make it smaller.")
-        return open_picture(path.read_bytes())
+            raise UnitError(f"IP-Adapter: {path.name} is larger than {MOST_BYTES >> 20} MB; make it smaller.")
+        return open_picture(path.read_bytes(), path.name, longest=longest, advice="put a PNG, JPEG or WebP there")
     except OSError as error:
-        raise UnitError(f"The reference picture {name!r} cannot be read ({error.strerror}).") from error
+        raise UnitError(f"IP-Adapter: {path.name} cannot be read ({error.strerror}).") from error
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files in `folder` itself, by name. What a system or a link puts there is none."""
+    found = sorted(folder.iterdir(), key=lambda path: path.name.casefold())
+    return [path for path in found if path.suffix.lower() in SUFFIXES and _is_picture(path, folder)]
+
+
+def _is_picture(path: Path, folder: Path) -> bool:
+    return not path.name.startswith(".") and path.is_file() and inside(path, folder)
 
 
 def inside(path: Path, folder: Path) -> bool:

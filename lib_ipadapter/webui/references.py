@@ -11,12 +11,17 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.picture import decoded
+from lib_ipadapter.session.library import LIBRARY, Pictures
+from lib_ipadapter.session.stamps import stamp
 from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.unit.parsers import MAX_PICTURES
 from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import settings
-from lib_ipadapter.webui.api import MAX_PICTURES, Budget, open_picture
 from lib_ipadapter.webui.jobs import batch_file
-from lib_ipadapter.webui.reference_files import MOST_BYTES, SUFFIXES, inside
+from lib_ipadapter.webui.reference_files import SUFFIXES, inside, pictures_in, read_file
+
+LONGEST = 768
+"""Pixels of the longer side of each picture of a whole folder; encoders see 224 to 448."""
 
 
 def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
@@ -27,7 +32,7 @@ def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
     if not unit.active or unit.reference == Source.PICTURE:
         return unit
     if unit.reference == Source.WHOLE_FOLDER:
-        first, *others = map(decoded, _whole_folder(unit.reference_folder))
+        first, *others = _whole_folder(unit.reference_folder)
         return replace(unit, image=first, images=tuple(others))
     image = _input(jobs) if unit.reference == Source.INPUT else _from_folder(unit.reference_folder)
     return replace(unit, image=decoded(image))
@@ -64,25 +69,30 @@ def _from_folder(name: str | None) -> Image.Image:
             " of the same name; choose 'picture' or 'input' here."
         )
     wanted = file.stem.casefold()
-    found = [path for path in sorted(folder.iterdir()) if path.stem.casefold() == wanted and _usable(path, folder)]
+    found = [path for path in pictures_in(folder) if path.stem.casefold() == wanted]
     if not found:
         raise UnitError(
             f"IP-Adapter: the reference folder has no picture called {file.stem!r}, as the batch's file is; add one"
             f" ({', '.join(SUFFIXES)})."
         )
-    return open_picture(found[0].read_bytes())
+    return read_file(found[0])
 
 
-def _whole_folder(name: str | None) -> list[Image.Image]:
-    """Every picture in there, by name."""
-    folder, budget = _folder(name), Budget()
-    paths = [path for path in sorted(folder.iterdir(), key=lambda path: path.name.casefold()) if _usable(path, folder)]
+def _whole_folder(name: str | None) -> tuple[Image.Image, ...]:
+    """Every picture in there, by name, and no larger than any encoder looks; kept as long as its files stay."""
+    paths = pictures_in(_folder(name))
     if not 0 < len(paths) <= MAX_PICTURES:
         raise UnitError(
             f"IP-Adapter: the reference folder has {len(paths)} pictures; 'whole folder' takes 1 to {MAX_PICTURES}"
             f" ({', '.join(SUFFIXES)})."
         )
-    return [open_picture(path.read_bytes(), path.name, budget) for path in paths]
+    return LIBRARY.pictures.get(tuple(map(stamp, paths)), lambda: Pictures(tuple(map(_small, paths)))).items
+
+
+def _small(path: Path) -> Image.Image:
+    image = decoded(read_file(path, LONGEST))
+    image.thumbnail((LONGEST, LONGEST))
+    return image
 
 
 def _folder(name: str | None) -> Path:
@@ -95,9 +105,3 @@ def _folder(name: str | None) -> Path:
             f"IP-Adapter: the reference folder has no folder {name!r}; there are {', '.join(folders()) or 'none'}."
         )
     return folder
-
-
-def _usable(path: Path, folder: Path) -> bool:
-    """A picture file of bounded size."""
-    known = path.suffix.lower() in SUFFIXES and path.is_file() and inside(path, folder)
-    return known and path.stat().st_size <= MOST_BYTES

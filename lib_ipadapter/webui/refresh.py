@@ -54,7 +54,8 @@ def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
     chooses meanwhile is not undone: a list keeps its choice unless the entry has got another mark.
     """
 
-    def refresh(*chosen: str) -> list[Any]:
+    def refresh(*given: str | None) -> list[Any]:
+        chosen = [name or NONE for name in given]
         lists.wait()
         now = read_once(lists)
         others = {
@@ -75,9 +76,12 @@ def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
     return refresh
 
 
-def encoders_beside(lists: Lists, model: str, chosen: str) -> Any:
-    """The encoders for a model that has just been chosen. A name that no encoder has is left for the job to refuse."""
-    now = encoder_choices(lists, model)
+def encoders_beside(lists: Lists, model: str | None, chosen: str | None) -> Any:
+    """The encoders for a model that has just been chosen. A name that no encoder has is left for the job to refuse.
+
+    Where something is typed that is in no list, gradio 3.41 gives None.
+    """
+    now = encoder_choices(lists, model or NONE)
     wrong = chosen not in now and chosen in lists.encoders(NONE)
     return gr.update(choices=now, value=AUTOMATIC) if wrong else gr.update(choices=now)
 

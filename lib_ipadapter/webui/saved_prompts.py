@@ -15,6 +15,7 @@ from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.prompts import list_prompts, new_path, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.api import parse_unit
 from lib_ipadapter.webui.models import NONE
@@ -47,6 +48,11 @@ def save(name: str, values: Sequence[Any], host: Host) -> list[str]:
 
 def encode(values: Mapping[str, Any], host: Host) -> SavedPrompt:
     """What a unit's pictures become, for its adapter. Raises `IPAdapterError`."""
+    if (where := values.get("reference", Source.PICTURE.value)) != Source.PICTURE:
+        raise UnitError(
+            f"IP-Adapter: the unit's reference is {where!r}; set it to {Source.PICTURE.value!r}, and give the pictures"
+            " that shall be saved."
+        )
     unit = parse_unit({**values, **ACTING})
     unit.check()
     file = find(unit.model or "", host.adapter_folders(), LIBRARY.why_not)

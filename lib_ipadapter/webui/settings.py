@@ -38,8 +38,9 @@ def register() -> None:
         REFERENCE_FOLDER: shared.OptionInfo(
             "", "Folder of reference pictures", section=SECTION, restrict_api=True
         ).info(
-            "for img2img's Batch tab, where a unit takes the picture called as each file is, and for the axis Reference"
-            " file of the X/Y/Z plot; whoever may use the API can see what these make of them"
+            "for units whose reference is a whole folder or, in img2img's Batch tab, the picture called as each file"
+            " is, and for the axis Reference file of the X/Y/Z plot; whoever may use the API can see what these make of"
+            " them"
         ),
     }
     for name, option in options.items():

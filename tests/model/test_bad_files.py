@@ -258,3 +258,28 @@ def test_of_an_adapter_that_is_refused_no_tensor_stays_in_memory(
     del refusal
     gc.collect()
     assert [ref for ref in held if ref() is not None] == []
+
+
+DEEP = b")" + b"\x85" * 1_000_000
+"""What ends Python where it is compared, or only let go."""
+TWICE = b")" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
+"""What takes centuries to be compared."""
+UNKNOWN = b"c__builtin__\nset\n]\x85R0"
+"""Something for which torch's own reader is asked."""
+
+
+@pytest.mark.parametrize("before", [b"", UNKNOWN], ids=["plain", "left to torch"])
+@pytest.mark.parametrize("key", [DEEP, TWICE], ids=["deep", "wide"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_key_without_end_is_a_sentence(look: Any, key: bytes, before: bytes, zipped: bool, tmp_path: Path) -> None:
+    path, header = tmp_path / "a.bin", b"\x80\x02" + before + b"}" + key + b"Ns."
+    if zipped:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", header)
+            archive.writestr("archive/version", "3\n")
+    else:
+        parts = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+        path.write_bytes(b"".join(pickle.dumps(part, protocol=2) for part in parts) + header + b"\x80\x02].")
+    with pytest.raises(CheckpointError, match="nested as deep"):
+        look(path)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.session.unit import Unit
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
 from tests.webui.test_door import UNIT, door, encoded, webui
 
@@ -313,6 +314,39 @@ def test_all_pictures_of_a_folder_are_references_by_name(folder: Path, webui: Fa
     assert f"{of(RED)}, images: {content_hash(BLUE)[:12]}" in written
 
 
+def test_a_whole_folder_is_read_once_until_a_file_changes(
+    folder: Path, webui: FakeWebUI, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_ipadapter.webui import references
+
+    read, read_file = [], references.read_file
+    monkeypatch.setattr(
+        references, "read_file", lambda path, longest: read.append(path.name) or read_file(path, longest)
+    )
+    units = [{"model": UNIT["model"], "reference": "whole folder"}]
+    made = [alone(webui, door, units) for _ in range(3)]
+    assert read == ["one.png"]
+    BLUE.resize((40, 40)).save(folder / "one.png")
+    assert not torch.equal(alone(webui, door, units), made[0])
+    assert read == ["one.png"] * 2
+
+
+def test_what_no_user_has_put_into_a_folder_is_not_looked_at(folder: Path, webui: FakeWebUI, door: Any) -> None:
+    units = [{"model": UNIT["model"], "reference": "whole folder"}]
+    before = alone(webui, door, units)
+    (folder / "._one.png").write_bytes(b"what macOS puts beside each file")
+    assert torch.equal(alone(webui, door, units), before)
+
+
+def test_a_large_picture_of_a_whole_folder_is_made_smaller(folder: Path, webui: FakeWebUI, door: Any) -> None:
+    from lib_ipadapter.webui import references
+
+    Image.new("RGB", (4000, 3000), "red").save(folder / "one.png")
+    RED.resize((3000, 4000)).save(folder / "two.jpg")
+    unit = Unit(model="m", reference="whole folder")
+    assert [picture.size for picture in references.with_picture(unit, []).pictures] == [(768, 576), (576, 768)]
+
+
 @pytest.mark.parametrize("count", [0, 65])
 def test_an_empty_folder_and_a_full_one_are_a_sentence(count: int, webui: FakeWebUI, door: Any, folder: Path) -> None:
     (folder / "some").mkdir()
@@ -326,8 +360,9 @@ def test_an_empty_folder_and_a_full_one_are_a_sentence(count: int, webui: FakeWe
 def test_pictures_beside_a_whole_folder_are_told_of(folder: Path, webui: FakeWebUI, door: Any) -> None:
     from tests.live.client import encode
 
-    units = [UNIT | {"reference": "whole folder", "images": [encode(BLUE)]}]
+    units = [UNIT | {"reference": "whole folder", "images": [{"image": encode(BLUE), "weight": 0.1}]}]
     processing = begin(door, units)
+    assert "weights" not in processing.extra_generation_params["IP-Adapter 1"]
     sampled(webui, door, processing, units)
     (said,) = processing.comments
     assert "image and images of the unit with ip-adapter_sd15 are not used" in said

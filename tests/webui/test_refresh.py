@@ -28,10 +28,11 @@ LISTS = Lists(
         ("None", "bigg", ["Automatic", "h", "bigg"], None),
         ("base", "pasted, not here", ["Automatic", "h"], None),
         ("base", "Automatic", ["Automatic", "h"], None),
+        (None, None, ["Automatic", "h", "bigg"], None),
     ],
 )
 def test_an_encoder_that_does_not_fit_the_model_cannot_stay_chosen(
-    model: str, encoder: str, choices: list[str], value: str | None
+    model: str | None, encoder: str | None, choices: list[str], value: str | None
 ) -> None:
     update = refresh.encoders_beside(LISTS, model, encoder)
     assert update["choices"] == choices

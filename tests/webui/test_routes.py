@@ -250,6 +250,12 @@ def test_a_folder_of_adapters_may_hold_their_encoders_in_clip_vision(webui: Fake
     assert a1111.encoder_folders()[0] == tmp_path / "mine" / "clip_vision"
 
 
+@pytest.mark.parametrize("reference", ["input", "whole folder"])
+def test_what_is_no_picture_of_the_unit_is_not_saved_as_its_prompt(client: TestClient, reference: str) -> None:
+    answer = client.post("/ip-adapter/encode", json={"model": "base", "reference": reference})
+    assert (answer.status_code, f"reference is '{reference}'; set it to 'picture'" in answer.text) == (422, True)
+
+
 def test_presets_are_saved_listed_and_deleted_by_name(client: TestClient) -> None:
     unit = {"model": "base [does not fit]", "scale": 0.4, "image": "not looked at"}
     assert client.put("/ip-adapter/presets", json={"name": "a/b é", "unit": unit}).json() == {"name": "a/b é"}
