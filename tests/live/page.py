@@ -127,10 +127,16 @@ class Page:
 
     def picture(self) -> Pixels:
         """The picture in the gallery."""
+        return np.asarray(self._file().convert("RGB"))
+
+    def parameters(self) -> str:
+        """Those in its file."""
+        return self._file().info["parameters"]
+
+    def _file(self) -> Image.Image:
         shown = self.at(f"{self.tab}_gallery").locator("img").first
         expect(shown).to_be_visible(timeout=PATIENCE)
-        body = self.browser.request.get(shown.get_attribute("src") or "").body()
-        return np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))
+        return Image.open(io.BytesIO(self.browser.request.get(shown.get_attribute("src") or "").body()))
 
     @property
     def note(self) -> Locator:

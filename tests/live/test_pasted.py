@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.session.unit import FIELDS
 from tests.live import models, pictures
 from tests.live.client import Client, encode
+from tests.live.conftest import REFERENCES
 from tests.live.pictures import MakeUnit
 
 pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -35,7 +37,7 @@ def upside_down(picture: Image.Image) -> Image.Image:
 REFERENCE, WIDE = pictures.reference(), pictures.reference(400, 200)
 HALF = Image.new("L", (64, 64))
 HALF.paste(255, (0, 0, 32, 64))
-FACE, PROMPT = "pasted, a face", "pasted: a prompt"
+FACE, PROMPT, FOLDER = "pasted, a face", "pasted: a prompt", "pasted, two"
 """Names that the infotext has to put in quotes."""
 
 
@@ -72,6 +74,7 @@ CASES = {
     "composition": Case(COMPOSITION, {"composition_image": turned(REFERENCE)}),
     "hires alone": Case({"passes": "hires", "detailer": "never"}, job=PASSES),
     "saved prompt": Case({"embeds": PROMPT}, image=None),
+    "a whole folder": Case({"reference": "whole folder", "reference_folder": FOLDER, "combine": "average"}, image=None),
     "face": Case({**FACEID, "face_combine": "concat", "lora_scale": 0.5}, image=None),
     "kind, shortcut, face's number": Case(
         {"model": models.PLUS, "kind": "plus", "shortcut_scale": 1.5, "face_index": 2}
@@ -79,13 +82,13 @@ CASES = {
 }
 """What is set, in as few pictures as it takes; `test_every_field_is_pasted` sees that none is left out."""
 
-OTHERWISE = {"enabled", "image", "reference", "reference_folder"}
+OTHERWISE = {"enabled", "image"}
 """In every picture, or in a test of their own."""
 
 
 @pytest.fixture(autouse=True)
 def saved(models_dir: Path, client: Client) -> Iterator[None]:
-    """A face and a prompt by name."""
+    """A face, a prompt and a folder of references by name."""
     folder = models_dir / "ip-adapter"
     embeds = client.post("/ip-adapter/encode", pictures.unit_maker(turned(REFERENCE))())["embeds"]
     prompt, face = folder / "prompts" / f"{PROMPT}.safetensors", folder / "faces" / f"{FACE}.safetensors"
@@ -93,9 +96,13 @@ def saved(models_dir: Path, client: Client) -> Iterator[None]:
         path.parent.mkdir(exist_ok=True)
     prompt.write_bytes(base64.b64decode(embeds))
     write_face(face, torch.tensor([[math.sin(n * row) for n in range(512)] for row in (1, 2)]))
+    (REFERENCES / FOLDER).mkdir(parents=True, exist_ok=True)
+    for name, picture in (("a", REFERENCE), ("b", turned(WIDE))):
+        picture.save(REFERENCES / FOLDER / f"{name}.png")
     yield
     prompt.unlink()
     face.unlink()
+    shutil.rmtree(REFERENCES / FOLDER)
 
 
 def test_every_field_is_pasted() -> None:
@@ -124,6 +131,8 @@ def test_pasted_parameters_make_the_same_picture(
         page.add_pictures(case.further)
     page.generate()
     assert np.array_equal(page.picture(), made.picture)
+    # The page says "CFG scale: 7.0" where the API says "7": what comes before ours is the WebUI's business.
+    assert page.parameters().partition("IP-Adapter 1")[1:] == made.infotext.partition("IP-Adapter 1")[1:]
 
 
 def test_the_input_as_reference_is_pasted(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
