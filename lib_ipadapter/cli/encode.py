@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lib_ipadapter.cli.target import check_target
 from lib_ipadapter.session.unit import FIELDS
 
 UNIT = {field.name: field.about for field in FIELDS}
@@ -24,8 +25,9 @@ def encode(
     combine: Annotated[str, typer.Option(help=UNIT["combine"])] = "concat",
     weights: Annotated[str, typer.Option(help=UNIT["weights"])] = "",
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
-    """Save pictures as an image prompt, into models/ip-adapter/prompts: it needs no encoder any more."""
+    """Save pictures as an image prompt, which needs no encoder any more: in models/ip-adapter/prompts units find it."""
     from lib_ipadapter.cli.picture import best_device, check_files, open_device  # noqa: PLC0415 - takes seconds
     from lib_ipadapter.cli.unit import read_picture  # noqa: PLC0415
     from lib_ipadapter.hosts.without import NoHost  # noqa: PLC0415
@@ -33,6 +35,7 @@ def encode(
     from lib_ipadapter.session.prompts import write_prompt  # noqa: PLC0415
     from lib_ipadapter.session.unit import Unit  # noqa: PLC0415
 
+    check_target(target, force=force)
     images = [read_picture(path) for path in pictures]
     how = {"combine": combine, "weights": weights} | ({"kind": kind} if kind else {})
     unit = Unit.parse({"images": images, "model": adapter.stem, **how})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lib_ipadapter.cli.target import check_target
 from lib_ipadapter.errors import HostError, UnitError
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ def face(
     models: Annotated[
         list[Path] | None, typer.Option(help="Folder with insightface's models/buffalo_l; else ~/.insightface.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Save the embeddings of faces, for machines without insightface and for use again and again."""
+    check_target(target, force=force)
     import torch  # noqa: PLC0415 - takes seconds to import
 
     from lib_ipadapter.model.face_file import write_face  # noqa: PLC0415

@@ -101,13 +101,13 @@ def _face_analysis() -> Any:
     except ImportError as error:
         raise UnitError(
             "FaceID files need a face embedding, and insightface, which makes them, is not installed"
-            f" ({error.name or error}): run `{INSTALL}` with the WebUI's Python and restart, or give a ready-made"
-            " embedding in the field `face`."
+            f" ({error.name or error}): run `{INSTALL}` with the Python that this runs in and start again, or give a"
+            " ready-made embedding in the field `face`."
         ) from None
     except Exception as error:  # what was built for another numpy raises a ValueError
         raise UnitError(
-            f"insightface is installed, but cannot be imported ({_reason(error)}): run `{REPAIR}` with the WebUI's"
-            " Python and restart, or give a ready-made embedding in the field `face`."
+            f"insightface is installed, but cannot be imported ({_reason(error)}): run `{REPAIR}` with the Python"
+            " that this runs in and start again, or give a ready-made embedding in the field `face`."
         ) from error
     return FaceAnalysis
 

@@ -17,6 +17,11 @@ from lib_ipadapter.model.picture import as_rgb
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.entries import Entry, Problem, Rejected, read_entries
 
+NAMED = 20
+"""Entries that a refusal names."""
+OPTIONS = {Problem.TINY: "a lower --min-side", Problem.EMPTY_CAPTION: "--empty-captions"}
+"""What takes entries that are skipped otherwise."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -89,8 +94,15 @@ def examine(
             examples[result.identity] = result
     report = Report(list(examples.values()), rejected)
     if not examples:
-        raise TrainingError(f"{config.data} holds nothing to train on: {report}; the first is {rejected[0]}.")
+        raise TrainingError(f"{config.data} holds nothing to train on: {report}. {_advice(rejected)}")
     return report
+
+
+def _advice(rejected: list[Rejected]) -> str:
+    """The first of them, and the options by which such as these are taken."""
+    some = ", ".join(map(str, rejected[:NAMED])) + (", ..." if len(rejected) > NAMED else "")
+    options = [option for problem, option in OPTIONS.items() if any(one.problem is problem for one in rejected)]
+    return f"{some}; {' and '.join(options)} takes more." if options else f"{some}."
 
 
 def look(entry: Entry, config: TrainConfig, *, thorough: bool) -> Example | Rejected:

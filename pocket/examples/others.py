@@ -38,7 +38,7 @@ NEGATIVE = (
         "negative",
         "A negative picture, and noise",
         "A picture to lead away from. Noise without one spoils the reference itself, and leads away from the rubble:"
-        " what is clear in the reference becomes clearer.",
+        " on the pocket model from its colours, as the picture shows.",
         (
             Cell("none", (unit("purple-stripes", scale=0.5),)),
             Cell("negative", (unit("purple-stripes", scale=0.5, negative_image=picture("teal-spots")),)),

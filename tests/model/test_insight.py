@@ -134,7 +134,7 @@ def test_without_it_one_sentence_says_the_command(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "insightface", None)
     with pytest.raises(UnitError, match=r"is not installed .*`python -m pip install insightface onnxr") as said:
         InsightFace.open([models(tmp_path)])
-    assert '"numpy<2" "protobuf<4"` with the WebUI' in str(said.value)
+    assert '"numpy<2" "protobuf<4"` with the Python that this runs in' in str(said.value)
     assert "ready-made embedding in the field `face`." in str(said.value)
     assert "\n" not in str(said.value)
 

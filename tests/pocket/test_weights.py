@@ -21,7 +21,7 @@ from pocket.draw import draw
 from pocket.evaluate import tasks
 from pocket.judge import judge
 from pocket.make import CLOSE_UPS, SCENES, WHOLE
-from pocket.scenes import COLOURS, SHAPES, TEXTURES, sample_scene
+from pocket.scenes import COLOURS, SHAPES, SIZE, TEXTURES, sample_scene
 from pocket.studio import KINDS, Studio
 from pocket.webui import install
 from tests.hosts.originals import NUMPY
@@ -111,3 +111,8 @@ def test_an_adapters_caption_is_empty_only_where_the_reference_is_the_picture(cl
     assert len(other) / len(found) == pytest.approx(OTHER_SHAPE, abs=0.02)
     assert len(silent) / (len(found) - len(other)) == pytest.approx(SILENT, abs=0.02)
     assert all(entry.scene.things[0].shape in entry.text for entry in other)
+
+
+def test_without_a_size_it_draws_as_large_as_it_was_trained() -> None:
+    pipeline = Studio().pipeline
+    assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == SIZE

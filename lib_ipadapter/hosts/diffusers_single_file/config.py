@@ -79,8 +79,8 @@ OWN = {Base.SD15: SD15, Base.SDXL: SDXL}
 UNET_CONFIG = {Base.SD15: "unet_config", Base.SDXL: "network_config"}
 """ldm's name and sgm's; what a YAML for this family must have."""
 
-OPTIONAL = ("cond_stage_config", "conditioner_config", "parameterization")
-"""What a YAML may say besides: where the tokenizer is, and SD1.5's v-prediction."""
+OPTIONAL = ("cond_stage_config", "conditioner_config", "parameterization", "image_size")
+"""What a YAML may say besides: where the tokenizer is, SD1.5's v-prediction, and how large its pictures are."""
 
 
 def read_config(path: Path, config: Path | None, base: Base) -> dict[str, Any]:

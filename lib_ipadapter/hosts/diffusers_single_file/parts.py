@@ -18,6 +18,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.hosts.diffusers_single_file.config import dig
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -41,6 +42,8 @@ class Original:
 def read_unet(original: Original, **own: Any) -> UNet2DConditionModel:
     """`own` is said of the UNet over what diffusers reads in the configuration."""
     config = _config(create_unet_diffusers_config_from_ldm, original) | own
+    if isinstance(side := dig(original.params, "image_size"), int):
+        config["sample_size"] = side  # of latents; diffusers takes 512 pixels whatever the file says
     tensors = convert_ldm_unet_checkpoint(dict(original.tensors), config)
     return fill(original, "UNet", lambda: UNet2DConditionModel(**config), tensors)
 

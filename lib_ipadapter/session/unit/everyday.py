@@ -19,7 +19,7 @@ class Everyday:
     scale: float = setting(
         "Scale",
         Type.NUMBER,
-        "Strength of the picture against the text; at 1 the text is all but drowned.",
+        "Strength of the picture against the text; at 1 published adapters all but drown a text.",
         default=0.6,
         maximum=2.0,
         step=0.05,
