@@ -68,7 +68,8 @@ def table(numbers: Mapping[str, Any]) -> str:
         lines.append(f"| {row.given} | {shares} | {row.goal} |")
     judge, references = min(numbers["judge"].values()), numbers["references"]
     pairs = f", in halves over {max(1, references // 2)} pairs of them" if "halves" in numbers else ""
-    lines += ["", f"Over {references} references{pairs}; on drawn scenes the judge is right in at least {judge:.1%}."]
+    right = "never wrong" if judge == 1 else f"right in at least {judge:.1%}"
+    lines += ["", f"Over {references} references{pairs}; on drawn scenes the judge is {right}."]
     return "\n".join(lines)
 
 

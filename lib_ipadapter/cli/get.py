@@ -21,6 +21,12 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 """The extension's own folder, which the WebUI searches too."""
 
 
+ROOMY, WHOLE = 120, 180
+"""Columns of a terminal from which on the whole table is shown, and how wide it is where there is no terminal."""
+LEFT_OUT = ("for", "SHA-256 begins")
+"""Headings for which a narrow terminal has no room."""
+
+
 def get(
     name: Annotated[str | None, typer.Argument(help="What to get; without it, the table of what there is.")] = None,
     *,
@@ -39,14 +45,29 @@ def get(
 
 def show_table(models: Path) -> None:
     """Everything that is published, and which of it is in `models`."""
-    table = Table(Column("name", no_wrap=True), "for", "needs", "size", "licence", "SHA-256 begins", "there")
-    for item in PUBLISHED:
-        there = "yes" if item.is_in(models / item.shelf.value) else ""
-        begins = (item.weights.sha256 or "")[:12]
-        size, licence = megabytes(item.size), item.repository.licence.value
-        table.add_row(item.name, item.about, item.encoder, size, licence, begins, there)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file, or another program: nothing is to be squeezed for it
+        console = Console(width=WHOLE)
+    rows = [row_of(item, models) for item in PUBLISHED]
+    shown = [name for name in rows[0] if console.width >= ROOMY or name not in LEFT_OUT]
+    table = Table(*(Column(name, no_wrap=name in ("name", "needs")) for name in shown))
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    console.print(table)
     typer.echo(f"`get NAME` downloads one, and the encoder it needs, into {models}; --to takes another folder.")
+
+
+def row_of(item: Published, models: Path) -> dict[str, str]:
+    """What the table says of one file, by heading."""
+    return {
+        "name": item.name,
+        "for": item.about,
+        "needs": item.encoder or "",
+        "size": megabytes(item.size),
+        "licence": item.repository.licence.value,
+        "SHA-256 begins": (item.weights.sha256 or "")[:12],
+        "there": "yes" if item.is_in(models / item.shelf.value) else "",
+    }
 
 
 def download(item: Published, folder: Path) -> None:

