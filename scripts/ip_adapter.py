@@ -67,7 +67,7 @@ class IPAdapterScript(scripts.Script):
         self.door.close()
 
     def postprocess(self, p, processed, *args):
-        self.door.close()
+        self.door.end(p, processed, args)
 
 
 script_callbacks.on_app_started(routes.mount, name="ip_adapter")

@@ -21,9 +21,6 @@ from lib_ipadapter.webui.door import IPAdapterStopped
 FILE = "xyz_grid.py"
 """The file of the WebUI's script; other extensions find it by that too."""
 
-WITH_AXIS = ("model", "scale", "start", "end", "weight_type", "crop", "sharpening")
-"""Fields that have an axis, as far as there are such."""
-
 KINDS = {Type.NUMBER: float, Type.INTEGER: int}
 """Type of a field -> type of an axis's values; others are words."""
 
@@ -48,10 +45,9 @@ def _plots() -> Iterator[ModuleType]:
 
 def _options(module: ModuleType) -> Iterator[Any]:
     """Each unit's axes."""
-    fields = [field for name in WITH_AXIS for field in FIELDS if field.name == name]
     for number in range(1, settings.number_of_units() + 1):
         start = f"[IP-Adapter] Unit {number}"
-        for field in fields:
+        for field in (field for field in FIELDS if field.axis):
             check = _model if field.type is Type.MODEL else field.parse
             yield module.AxisOption(
                 f"{start} {field.label}",

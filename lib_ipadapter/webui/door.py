@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -17,11 +17,11 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.ignored import replaced
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.session.unit.passes import Pass, Passes
 from lib_ipadapter.webui import models, settings
 from lib_ipadapter.webui.jobs import around, begun, pass_of
 from lib_ipadapter.webui.parsed import ParsedUnits
 from lib_ipadapter.webui.references import with_picture
+from lib_ipadapter.webui.resting import without_detailer, without_hires
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -44,6 +44,8 @@ class Door:
     def __init__(self) -> None:
         self._open = ExitStack()
         self._parsed = ParsedUnits()
+        self._detailed: Callable[[], Any] = lambda: None
+        """Gives the last job that had another inside it, while it is there."""
 
     def process(self, processing: Any, args: Sequence[Any]) -> None:
         """A job begins. Whatever an interrupted one left open is closed, and the infotext written.
@@ -54,22 +56,27 @@ class Door:
         self.close()
         if around() or begun(processing):
             return
+        self._detailed = lambda: None
         _withdraw(processing)
         try:
             units = self._parsed.of(processing, args)
             shown = [_with_known_picture(unit, processing) for unit in units]
             written = infotext.write(shown, lambda name: models.bare_name(name, adapter_folders()))
             processing.extra_generation_params.update(written)
-            _say_what_rests(processing, units)
+            for sentence in without_hires(processing, units):
+                processing.comment(sentence)
         except IPAdapterError:
             LOG.debug("The same arguments fail again before sampling, where it can be said", exc_info=True)
 
     def before_sampling(self, processing: Any, args: Sequence[Any]) -> None:
         """A sampling begins: first pass, hires pass, each batch, each job inside the job."""
         self.close()
+        outer = around()
+        if outer:
+            self._detailed = weakref.ref(outer[0])
         job = weakref.ref(processing)
         host = A1111Host(
-            processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)), within=around()
+            processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)), within=outer
         )
         stopped = None
         try:
@@ -83,6 +90,19 @@ class Door:
             stopped = IPAdapterStopped(sentence, 500)
         if stopped:  # outside of `except`: an exception raised there would hold the first, and what was half read
             self._stop(processing, host, stopped)
+
+    def end(self, processing: Any, processed: Any, args: Sequence[Any]) -> None:
+        """A job is over. Its comments are written by now, so what is said only here is added to them."""
+        self.close()
+        if around() or self._detailed() is processing:
+            return
+        try:
+            said = list(without_detailer(self._parsed.of(processing, args)))
+        except IPAdapterError:  # said before sampling, where the job ended or went on without
+            return
+        for sentence in said:
+            LOG.warning(sentence)
+            processed.comments += f"{sentence}\n"
 
     def close(self) -> None:
         """Every hook gone, the UNet as it was."""
@@ -141,12 +161,3 @@ def _withdraw(processing: Any) -> None:
     parameters = processing.extra_generation_params
     for key in [key for key in parameters if key.startswith(infotext.KEY)]:
         del parameters[key]
-
-
-def _say_what_rests(processing: Any, units: Sequence[Unit]) -> None:
-    """A unit for the hires pass does nothing where there is none: that must not go unnoticed."""
-    if getattr(processing, "enable_hr", False):
-        return
-    for number, unit in enumerate(units, 1):
-        if unit.active and unit.passes == Passes.HIRES and unit.acts_in(Pass.HIRES):
-            processing.comment(f"IP-Adapter: unit {number} is for the hires pass only, and this job has none.")

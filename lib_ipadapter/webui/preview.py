@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.picture import content_hash, decoded
-from lib_ipadapter.model.views import MOST_TILES, Crop, views
+from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.model.views import MOST_TILES, Crop
 from lib_ipadapter.session import infotext
-from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.session.sight import views
 from lib_ipadapter.session.unit.field import fields_of
 from lib_ipadapter.session.unit.seen import Seen
-from lib_ipadapter.webui.drawing import mask_of
+from lib_ipadapter.webui.api import parse_unit
 
-SHOWN = ("image", *(field.name for field in fields_of(Seen)))
+SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)))
 """Fields on which the view depends, in the order of `show_view`'s arguments."""
 
-GAP = 8
-"""Pixels between tiles that are shown beside each other."""
+SIDE, GAP = 224, 8
+"""Pixels of a square, and between squares that are shown beside each other."""
+
+MOST_SHOWN = 25
+"""Of more pictures the first are shown: each must be decoded again whenever one of them changes."""
+
+Squares = Sequence[Image.Image]
+"""In which the encoder sees one picture: one, or several tiles."""
 
 
 def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML) -> None:
@@ -31,29 +38,48 @@ def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML) -> None
         component.change(fn=show_view, inputs=inputs, outputs=[view, note], show_progress="hidden")
 
 
-def show_view(image: Image.Image | None, *seen: Any) -> tuple[Any, str]:
-    """What the encoder will see of a picture, and the picture's hash. `seen`: values of the fields of `Seen`."""
-    if image is None:
-        return gr.update(value=None, visible=False), ""
-    said = {name: mask_of(value) for name, value in zip(SHOWN[1:], seen, strict=False) if value is not None}
+def show_view(*values: Any) -> tuple[Any, str]:
+    """What the encoder will see of a unit's pictures, and the first one's hash. `values`: of the fields in `SHOWN`."""
+    said = {name: value for name, value in zip(SHOWN, values, strict=False) if value is not None}
     try:
-        unit = Unit.parse({"image": image, **said})
-        squares = views(decoded(image), unit.look)
+        unit = parse_unit(said, resting=True)
+        seen = [views(unit, picture, SIDE) for picture in unit.pictures[:MOST_SHOWN]]
     except UnitError as error:
         return gr.update(value=None, visible=False), str(error)
-    text = f"Picture {content_hash(image)[: infotext.HASH_LENGTH]}{_left_out(image, unit.look.crop, len(squares))}"
-    return gr.update(value=strip(squares), visible=True), text
+    if not seen:
+        return gr.update(value=None, visible=False), ""
+    first, *more = unit.pictures
+    text = f"Picture {content_hash(first)[: infotext.HASH_LENGTH]}{_left_out(first, unit.look.crop, len(seen[0]))}"
+    return gr.update(value=laid_out(seen), visible=True), text + _further(len(more))
 
 
-def strip(squares: list[Image.Image]) -> Image.Image:
-    """Pictures of one size beside each other; one by itself as it is."""
-    if len(squares) == 1:
-        return squares[0]
-    step = squares[0].width + GAP
-    canvas = Image.new("RGB", (step * len(squares) - GAP, squares[0].height), "grey")
-    for number, one in enumerate(squares):
-        canvas.paste(one, (number * step, 0))
+def laid_out(pictures: Sequence[Squares]) -> Image.Image:
+    """All squares: tiles of a picture in a row of their own, pictures of one square each as a block."""
+    if max(map(len, pictures)) > 1:
+        return _table(pictures)
+    squares = [one for (one,) in pictures]
+    columns = math.ceil(math.sqrt(len(squares)))
+    return _table([squares[start : start + columns] for start in range(0, len(squares), columns)])
+
+
+def _table(rows: Sequence[Squares]) -> Image.Image:
+    """Squares in rows; one by itself as it is."""
+    if len(rows) == len(rows[0]) == 1:
+        return rows[0][0]
+    step = SIDE + GAP
+    canvas = Image.new("RGB", (step * max(map(len, rows)) - GAP, step * len(rows) - GAP), "grey")
+    for line, row in enumerate(rows):
+        for number, one in enumerate(row):
+            canvas.paste(one, (number * step, line * step))
     return canvas
+
+
+def _further(count: int) -> str:
+    """How many pictures follow the first."""
+    if count == 0:
+        return ""
+    shown = f"; the first {MOST_SHOWN} are shown" if count >= MOST_SHOWN else ""
+    return f"; and {count} further picture{'s' if count > 1 else ''}{shown}"
 
 
 def _left_out(image: Image.Image, crop: Crop, count: int) -> str:

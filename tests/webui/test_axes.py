@@ -76,10 +76,10 @@ def api_job() -> FakeJob:
 
 def test_each_unit_has_an_axis_for_each_field_that_is_worth_one(grid: Grid) -> None:
     labels = [option.label for option in grid.module.axis_options]
-    fields = [field.label for name in grid.axes.WITH_AXIS for field in FIELDS if field.name == name]
+    fields = [field.label for field in FIELDS if field.axis]
     wanted = [f"[IP-Adapter] Unit {n} {label}" for n in (1, 2) for label in (*fields, "Reference file")]
     assert labels == ["Nothing", *wanted]
-    assert {"Model", "Scale", "Start", "End"} <= set(fields)
+    assert {"Model", "Scale", "Start", "End", "Weight type"} <= set(fields)
 
 
 def test_registering_again_changes_nothing_and_a_script_that_is_loaded_anew_gets_its_own(grid: Grid) -> None:

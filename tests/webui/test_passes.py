@@ -6,6 +6,7 @@ import copy
 import gc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -196,6 +197,38 @@ def test_a_hires_unit_without_hires_fix_does_not_rest_unnoticed(webui: FakeWebUI
     assert said == ["IP-Adapter: unit 2 is for the hires pass only, and this job has none."]
     assert begin(door, units, enable_hr=True).comments == []
     assert begin(door, [UNIT | {"passes": "hires", "enabled": False}]).comments == []
+
+
+def test_a_detailers_unit_without_a_detailer_does_not_rest_unnoticed(webui: FakeWebUI, door: Any) -> None:
+    units = [UNIT, UNIT | {"detailer": "only"}]
+
+    def comments(work: Callable[[FakeProcessing], Any], units: list[Any]) -> str:
+        """All that a job says; every file of a batch begins one with the same processing object."""
+
+        def job(processing: FakeProcessing) -> str:
+            door.process(processing, units)
+            sampled(webui, door, processing, units)
+            work(processing)
+            processed = SimpleNamespace(comments="")
+            door.end(processing, processed, units)
+            return processed.comments
+
+        return JOB(job, processing)
+
+    def detailer(_: FakeProcessing) -> None:
+        def inner(processing: FakeProcessing) -> str:
+            sampled(webui, door, processing, units)
+            processed = SimpleNamespace(comments="")
+            door.end(processing, processed, units)
+            return processed.comments
+
+        assert JOB(inner, new()) == ""
+
+    processing = new()
+    for _ in range(2):
+        assert comments(detailer, units) == ""
+        assert comments(lambda _: None, units).startswith("IP-Adapter: unit 2 is for detailer passes only")
+    assert comments(lambda _: None, [UNIT, UNIT | {"detailer": "only", "enabled": False}]) == ""
 
 
 def test_what_is_set_to_no_effect_is_said_once_for_all_passes_and_in_the_parameters(

@@ -55,6 +55,8 @@ class Field:
     """Seldom set: the infotext has it only where it says something, and pasting resets it where it is not mentioned."""
     late: bool = False
     """Acts on keys and values that are there already: they need not be computed again when it changes."""
+    axis: bool = False
+    """Worth an axis of the X/Y/Z plot."""
 
     def parse(self, value: Any) -> Any:
         """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""

@@ -28,6 +28,7 @@ class Layering:
         choices=tuple(kind.value for kind in WeightType),
         rare=True,
         late=True,
+        axis=True,
     )
     composition_scale: float = setting(
         "Composition scale",

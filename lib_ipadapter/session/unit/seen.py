@@ -21,6 +21,7 @@ class Seen:
         default=Crop.CENTER.value,
         choices=tuple(crop.value for crop in Crop),
         rare=True,
+        axis=True,
     )
     sharpening: float = setting(
         "Sharpening",
@@ -29,6 +30,7 @@ class Seen:
         default=0.0,
         step=0.05,
         rare=True,
+        axis=True,
     )
     background: str = setting(
         "Background",
