@@ -27,8 +27,8 @@ test: .venv/dev.stamp ## the whole test suite, with today's versions
 
 # The command line is never run with the WebUI's packages: its typer cannot live with their pydantic.
 NOT_IN_THE_WEBUI := tests/cli tests/hosts/test_diffusers_checkpoint.py tests/hosts/test_diffusers_sdxl_file.py tests/live
-# Nor is the pocket model: what it is trained with is not in the WebUI.
-NOT_IN_THE_WEBUI += tests/pocket
+# Nor are the trainer, which only the command line starts, and the pocket model, which is trained by it.
+NOT_IN_THE_WEBUI += tests/training tests/pocket
 
 test-webui-pins: .venv-webui/stamp ## the same with what WebUI 1.10.1 pins, except the command line
 	$(WEBUI_BIN)/python -m pytest $(PYTEST_FLAGS) $(NOT_IN_THE_WEBUI:%=--ignore=%)

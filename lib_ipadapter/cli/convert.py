@@ -38,7 +38,7 @@ def convert(
     *,
     to: Annotated[Layout, typer.Option(help="Layout of OUT.")] = Layout.PUBLISHED,
     numbers: Annotated[Numbers, typer.Option("--dtype", help="Precision of OUT.")] = Numbers.KEEP,
-    choice: Annotated[Kind | None, typer.Option("--variant", help="What IN is, where shapes do not tell.")] = None,
+    choice: Annotated[Kind | None, typer.Option("--kind", help="What IN is, where shapes do not tell.")] = None,
     adapter: Annotated[int | None, typer.Option(min=0, help="Which, where a UNet holds several.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:

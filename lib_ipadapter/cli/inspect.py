@@ -36,7 +36,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="Adapter file: .safetensors, .bin, .pt or .pth.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the card.")] = False,
-    choice: Annotated[Kind | None, typer.Option("--variant", help="What it is, where shapes do not tell.")] = None,
+    choice: Annotated[Kind | None, typer.Option("--kind", help="What it is, where shapes do not tell.")] = None,
     with_hash: Annotated[bool, typer.Option("--hash", help="SHA-256 too, which reads the whole file.")] = False,
 ) -> None:
     """Say what an adapter file is: variant, checkpoint family, encoder. Reads its header only, where that tells."""

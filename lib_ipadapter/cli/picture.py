@@ -60,6 +60,7 @@ class Request:
 def make(request: Request) -> tuple[Image.Image, int]:
     """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`."""
     unit = request.unit()
+    check_output(request.output)
     check_size(request.width, request.height)
     check_files(request.adapter, request.encoder, unit)
     pipeline = open_pipeline(request)
@@ -67,6 +68,12 @@ def make(request: Request) -> tuple[Image.Image, int]:
     picture = draw(request, pipeline, unit, seed)
     write(picture, request.output, parameters(request, pipeline, unit, seed, picture.size))
     return picture, seed
+
+
+def check_output(path: Path) -> None:
+    """Raises `UnitError` for a name that promises another format: parameters go into a PNG."""
+    if path.suffix.lower() != ".png":
+        raise UnitError(f"A PNG is written, and {path} does not end with .png; choose another --output.")
 
 
 def check_size(*sides: int | None) -> None:

@@ -57,7 +57,7 @@ def check_data(config: TrainConfig) -> None:
     """Reads everything and prints what is wrong. Raises `DataError` when anything is."""
     from tqdm.auto import tqdm  # noqa: PLC0415
 
-    from lib_ipadapter.training.check import examine  # noqa: PLC0415
+    from lib_ipadapter.training.check import counted, examine  # noqa: PLC0415
 
     report = examine(config, thorough=True, progress=lambda items: tqdm(items, unit="entry"))
     shown = dict.fromkeys(report.counts, 0)
@@ -67,7 +67,7 @@ def check_data(config: TrainConfig) -> None:
             typer.echo(str(item))
     typer.echo(str(report))
     if report.rejected:
-        raise DataError(f"{len(report.rejected)} entries would be skipped; mend them, or train without them.")
+        raise DataError(f"{counted(len(report.rejected), 'entr')} would be skipped; mend them, or train without.")
 
 
 class DataError(IPAdapterError):

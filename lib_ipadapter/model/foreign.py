@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 
 OTHERS = {
+    "a saved image prompt, which goes by its name into the field embeds": r"uncond$",
+    "a saved face, which goes by its name into the field face": r"face$",
     "a raw training checkpoint without K/V maps": r"unet\.",
     "an adapter in diffusers' in-UNet layout without K/V maps": r"encoder_hid_proj\.",
     "a LoRA": r"lora_(unet|te)|.*\.(lora_(up|down|A|B|mid)\b|hada_w1|lokr_w|oft_blocks|diff_b?$)",

@@ -64,7 +64,12 @@ class Report:
 
     def __str__(self) -> str:
         found = ", ".join(f"{count} {problem}" for problem, count in self.counts.items())
-        return f"{len(self.examples)} usable entries; skipped: {found or 'none'}"
+        return f"{counted(len(self.examples), 'usable entr')}; skipped: {found or 'none'}"
+
+
+def counted(count: int, word: str) -> str:
+    """As "1 entry" or "2 entries"; `word` without its ending."""
+    return f"{count} {word}{'y' if count == 1 else 'ies'}"
 
 
 def data_hash(examples: Iterable[Example]) -> str:

@@ -98,7 +98,7 @@ class TrainConfig:
     sample_steps: Annotated[int, "Denoiser steps of the samples (DDIM)."] = 30
     guidance: Annotated[float, "Classifier-free guidance of the samples."] = 7.5
 
-    yaml: Annotated[Path | None, "Configuration of a single-file checkpoint; else the one beside it."] = None
+    config: Annotated[Path | None, "Configuration of a single-file checkpoint; else the one beside it."] = None
     tokenizer: Annotated[Path | None, "Tokenizer folder for a single-file checkpoint."] = None
 
     def __post_init__(self) -> None:

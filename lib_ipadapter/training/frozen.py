@@ -55,13 +55,10 @@ class Frozen:
     @classmethod
     def read(cls, config: TrainConfig, device: torch.device) -> Frozen:
         """From the paths in `config`. Raises `IPAdapterError`."""
-        missing = [name for name in ("checkpoint", "encoder") if getattr(config, name) is None]
-        if missing:
-            raise TrainingError(f"Training needs --{' and --'.join(missing)}; only --check does without.")
         assert config.checkpoint
         assert config.encoder
         dtype = choose_dtype(config.precision, device)
-        beside = Beside(config=config.yaml, tokenizer=config.tokenizer)
+        beside = Beside(config=config.config, tokenizer=config.tokenizer)
         pipeline = read_pipeline(config.checkpoint, torch.device("cpu"), dtype, beside)
         if getattr(pipeline, "tokenizer", None) is None:
             raise TrainingError(f"{config.checkpoint} has no tokenizer; captions cannot be read without it.")

@@ -80,6 +80,7 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
 
 def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
     """Everything that a run needs, read and encoded."""
+    check_models(config)
     check_output(config)
     tell(f"Looking at {config.data}")
     report = examine(config, thorough=False)
@@ -140,6 +141,15 @@ def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Examp
     order = sorted(range(len(examples)), key=lambda i: examples[i].identity)
     held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
     return [examples[i] for i in sorted(order[count:])], held
+
+
+def check_models(config: TrainConfig) -> None:
+    """Raises `TrainingError` where one is not given, before all data is read."""
+    if missing := [name for name in ("checkpoint", "encoder") if getattr(config, name) is None]:
+        raise TrainingError(f"Training needs --{' and --'.join(missing)}; only --check does without.")
+    for name in ("checkpoint", "encoder"):
+        if not getattr(config, name).exists():
+            raise TrainingError(f"There is no {getattr(config, name)}, which --{name} names.")
 
 
 def check_output(config: TrainConfig) -> None:

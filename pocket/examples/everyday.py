@@ -40,6 +40,30 @@ EVERYDAY = (
         prompt="a triangle",
     ),
     Example(
+        "plot",
+        "Many at once: the X/Y/Z plot",
+        "The WebUI's script has an axis for each unit's model, scale, start, end, weight type, crop, sharpening and"
+        " reference file. In a payload an axis goes by its number: its place, from 0, among the `choices` of the"
+        " script's first argument in `GET /sdapi/v1/script-info`. Of an axis's three arguments the second takes"
+        " numbers, the third words from a list.",
+        tuple(
+            Cell(f"{scale:g}, {kind}", (unit("purple-stripes", scale=scale, weight_type=kind),))
+            for kind in ("linear", "ease in")
+            for scale in (0.4, 0.8)
+        ),
+        shown=0,
+        prompt="a triangle",
+        script={
+            "script_name": "x/y/z plot",
+            "script_args": [
+                *("<number of [IP-Adapter] Unit 1 Scale>", "0.4, 0.8", []),
+                *("<number of [IP-Adapter] Unit 1 Weight type>", "", ["linear", "ease in"]),
+                *(0, "", []),
+                *(True, False, False, False, False, False, False, 0, False),
+            ],
+        },
+    ),
+    Example(
         "encoder",
         "Which encoder, and a unit at rest",
         "The image encoder that fits is found by itself; of several that fit, `encoder` names one. A unit that is not"

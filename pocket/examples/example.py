@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -48,13 +48,15 @@ class Example:
     """The cell whose payload is given."""
     prompt: str = ""
     seed: int = 4
+    script: Mapping[str, Any] = field(default_factory=dict)
+    """What the payload says besides, of a script of the WebUI."""
 
     @property
     def payload(self) -> dict[str, Any]:
         """What to send to ``/sdapi/v1/txt2img`` for the cell that is shown."""
         cell = self.cells[self.shown]
         prompt = self.prompt if cell.prompt is None else cell.prompt
-        return {"prompt": prompt, "alwayson_scripts": {"IP-Adapter": {"args": list(cell.units)}}}
+        return {"prompt": prompt, **self.script, "alwayson_scripts": {"IP-Adapter": {"args": list(cell.units)}}}
 
     @property
     def drawn(self) -> bool:

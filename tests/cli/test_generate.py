@@ -156,6 +156,7 @@ WRONG = {
     "odd size": (lambda _: {"width": 100}, "multiples of 8"),
     "no such sampler": (lambda _: {"sampler": "eular"}, "no sampler called 'eular'"),
     "no such device": (lambda _: {"device": "abacus"}, "no device 'abacus'"),
+    "not a PNG": (lambda tmp: {"output": tmp / "o.jpg"}, "does not end with .png"),
     "nowhere to write": (lambda tmp: {"output": text_file(tmp) / "o.png"}, "cannot be written"),
 }
 

@@ -85,7 +85,7 @@ def test_what_shapes_do_not_tell_is_asked_for_and_can_be_said(tmp_path: Path) ->
     status, out, err = run(path)
     assert (status, out) == (2, "")
     assert "renamed.safetensors may be faceid-plus or faceid-plusv2" in err
-    assert facts("--variant", "faceid-plusv2", path)["variant"] == "faceid-plusv2"
+    assert facts("--kind", "faceid-plusv2", path)["variant"] == "faceid-plusv2"
 
 
 def test_the_card_of_a_full_adapter_says_what_its_number_of_tokens_depends_on(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_pickle_and_a_safetensors_file_of_one_adapter_are_told_alike(kind: Kin
     adapter = tiny_adapter(kind)
     torch.save(adapter.tensors(), tmp_path / "a.bin")
     saved = save_adapter(adapter, tmp_path / "a.safetensors")
-    assert facts("--variant", kind.value, tmp_path / "a.bin") == facts("--variant", kind.value, saved)
+    assert facts("--kind", kind.value, tmp_path / "a.bin") == facts("--kind", kind.value, saved)
 
 
 def test_the_hash_is_that_of_the_file_and_read_only_when_asked_for(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pocket.examples import EXAMPLES
 from tests.live import models, pictures
 from tests.live.client import Answer, Client, Refused, encode
 from tests.live.conftest import OPTIONS, REFERENCES
@@ -69,6 +72,20 @@ def test_a_grid_of_reference_files_has_the_pictures_of_these(client: Client, uni
     others = [pictures.reference(), pictures.reference(160, 224).rotate(90)]
     for picture, reference in zip(made.pictures[1:], others, strict=True):
         assert np.array_equal(picture, client.txt2img([unit(image=encode(reference))]).picture)
+
+
+def test_the_payload_in_the_docs_makes_a_plot(client: Client, unit: MakeUnit) -> None:
+    """Each number put where an axis's label stands, and a unit of this model in the place of the pocket one's."""
+    (example,) = (one for examples in EXAMPLES.values() for one in examples if one.name == "plot")
+    text = json.dumps(dict(example.script))
+    script = json.loads(re.sub(r'"<number of (.+?)>"', lambda match: str(axes(client).index(match[1])), text))
+    made = client.txt2img([unit()], **script)
+    cells = [{"scale": scale, "weight_type": kind} for kind in ("linear", "ease in") for scale in (0.4, 0.8)]
+    assert len(made.pictures) == 1, "the plot alone, with its legend"
+    script["script_args"][9:11] = [False, True]
+    made = client.txt2img([unit()], **script)
+    for picture, cell in zip(made.pictures[1:], cells, strict=True):
+        assert np.array_equal(picture, client.txt2img([unit(**cell)]).picture)
 
 
 @pytest.mark.parametrize(

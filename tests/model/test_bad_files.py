@@ -169,6 +169,8 @@ OTHERS = {
     "down_blocks.0.resnets.0.norm1.weight": "a UNet alone",
     "double_blocks.0.img_attn.qkv.weight": "a Flux or SD3 model",
     "params_ema.conv_first.weight": "an upscaler",
+    "uncond": "a saved image prompt, which goes by its name into the field embeds",
+    "face": "a saved face, which goes by its name into the field face",
 }
 
 

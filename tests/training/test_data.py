@@ -166,7 +166,7 @@ def test_each_problem_is_found_and_the_rest_is_kept(bad_data: Path) -> None:
         "tiny.png": Problem.TINY,
         "absent.png": Problem.MISSING,
     }
-    assert str(found).startswith("1 usable entries; skipped: ")
+    assert str(found).startswith("1 usable entry; skipped: ")
 
 
 def test_entries_without_caption_can_be_wanted(bad_data: Path) -> None:
@@ -210,7 +210,7 @@ def test_check_of_good_data_succeeds_without_any_model(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("a thing")
     result = CliRunner().invoke(app, ["train", "--check", "--data", str(tmp_path), "--resolution", "64"])
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "1 usable entries; skipped: none")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "1 usable entry; skipped: none")
 
 
 def test_nothing_usable_is_a_sentence(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_damaged_reference_takes_its_own_entry_and_no_other_along(world: Path,
     (data / "list.json").write_text(json.dumps([entry, {**entry, "cond_image": "red.png"}]))
     said: list[str] = []
     train(config(world, tmp_path / "out", data=data / "list.json", steps=1), said.append)
-    assert "1 usable entries; skipped: 1 corrupt" in said
+    assert "1 usable entry; skipped: 1 corrupt" in said
 
 
 def test_latents_and_features_on_disk_are_made_once(
