@@ -57,7 +57,7 @@ def topics(shown: Any, folder: Path) -> Image.Image:
     columns = [[shown.locator(f"{unit}_{field}_panel") for field in column] for column in UNFOLDED]
     for part in (part for column in columns for part in column):
         part.locator(".label-wrap").click()
-    further = [folder / f"{number}.png" for number in range(len(REFERENCES))]
+    further = [folder / f"{thing.colour}-{thing.shape}.png" for thing in (scene.things[0] for scene in REFERENCES)]
     for scene, path in zip(REFERENCES, further, strict=True):
         draw(scene).resize((384, 384), Image.Resampling.LANCZOS).save(path)
     shown.locator(f"{unit}_images input[type=file]").set_input_files(further)

@@ -18,6 +18,9 @@ from lib_ipadapter.model.encoder_files import read_config, read_tensors
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature, Variant
 
+Staged = dict[str, Tensor]
+"""Name of each parameter and buffer -> its copy on the device."""
+
 
 @dataclass(frozen=True)
 class ImageFeatures:
@@ -83,8 +86,8 @@ class EncoderSizes:
 class ImageEncoder:
     """A CLIP vision tower with its projection.
 
-    It rests on the CPU and goes to the device for each `encode` only:
-    2.5 GB of ViT-H are needed for a moment once per picture.
+    It rests on the CPU and goes to the device for as long as it encodes only:
+    2.5 GB of ViT-H are needed for a moment once per unit.
     """
 
     def __init__(self, model: CLIPVisionModelWithProjection) -> None:
@@ -107,21 +110,28 @@ class ImageEncoder:
             ) from error
         return cls(model)
 
-    def encode(self, image: Image.Image, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
-        """Features of a picture, on the CPU in float32."""
-        return self._run(pixel_values(encoder_view(image, self.image_size)), device, dtype)
-
-    def encode_zeros(self, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
-        """Features of a zero pixel tensor: zero after normalisation, which is a mid grey, not black."""
-        return self._run(torch.zeros(1, 3, self.image_size, self.image_size), device, dtype)
-
-    def _run(self, pixels: Tensor, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
-        # Copies go to the device and are dropped there: nothing has to come back, nothing is rounded for good.
+    def stage(self, device: torch.device, dtype: torch.dtype) -> Staged:
+        """The weights where, and in what, they compute, for as long as the result is kept."""
+        # Copies, which are dropped there: nothing has to come back, nothing is rounded for good.
         weights = {name: visiting(p, device, dtype) for name, p in self.model.named_parameters()}
-        buffers = {name: b.to(device) for name, b in self.model.named_buffers()}
+        return weights | {name: b.to(device) for name, b in self.model.named_buffers()}
+
+    def encode(
+        self, image: Image.Image, device: torch.device, dtype: torch.dtype, staged: Staged | None = None
+    ) -> ImageFeatures:
+        """Features of a picture, on the CPU in float32. `staged`: what `stage` gave, for more than one picture."""
+        return self._run(pixel_values(encoder_view(image, self.image_size)), device, dtype, staged)
+
+    def encode_zeros(self, device: torch.device, dtype: torch.dtype, staged: Staged | None = None) -> ImageFeatures:
+        """Features of a zero pixel tensor: zero after normalisation, which is a mid grey, not black."""
+        return self._run(torch.zeros(1, 3, self.image_size, self.image_size), device, dtype, staged)
+
+    def _run(self, pixels: Tensor, device: torch.device, dtype: torch.dtype, staged: Staged | None) -> ImageFeatures:
+        """One picture at a time: so its features are the same, to the last bit, whatever others there are."""
+        weights = self.stage(device, dtype) if staged is None else staged
         with torch.no_grad():
             inputs = (pixels.to(device, dtype),)
-            out = torch.func.functional_call(self.model, weights | buffers, inputs, {"output_hidden_states": True})
+            out = torch.func.functional_call(self.model, weights, inputs, {"output_hidden_states": True})
         return ImageFeatures(out.image_embeds.float().cpu(), out.hidden_states[-2].float().cpu())
 
     @property

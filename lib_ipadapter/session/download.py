@@ -21,7 +21,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
-from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled, build_hf_headers
 
 from lib_ipadapter.errors import DownloadError
@@ -156,6 +155,9 @@ def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
     with _Part(order, part, size, watch) as file, _sentences(order):
         here = file.tell()
         _check_room(order, (size or 0) - here)
+        # Not public: a hub that has moved it must cost the download alone, not the extension.
+        from huggingface_hub.file_download import http_get  # noqa: PLC0415
+
         # From the URL itself, not from where it redirects to: that address may be good for minutes only.
         http_get(order.url, file, resume_size=here, headers=build_hf_headers(), expected_size=size)
 
@@ -234,9 +236,9 @@ def _alone(order: Order) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(order, error) from error
     finally:
+        with suppress(OSError):  # on Windows it cannot be removed while it is held, and stays
+            path.unlink()  # while it is held: whoever waits for this one sees that it is gone, and makes another
         lock.release()
-        with suppress(OSError):  # on Windows another waits for it right now
-            path.unlink()
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from PIL import Image
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.picture import content_hash
-from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
+from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures, Staged
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.stamps import Headers, fingerprint, stamp
@@ -27,7 +28,8 @@ FORMAT = "1"
 Place = tuple[torch.device, torch.dtype]
 """Where, and in what, an encoder computes."""
 
-Encode = Callable[[ImageEncoder, torch.device, torch.dtype], ImageFeatures]
+View = Image.Image | None
+"""What the encoder is given: a square picture, or, for None, a zero pixel tensor."""
 
 
 class Encoding:
@@ -38,33 +40,33 @@ class Encoding:
         self.features = features
         self.headers = headers
 
-    def features_of(self, view: Image.Image | None, path: Path, host: Host) -> ImageFeatures:
-        """By the encoder at `path`, of a view of a picture, or, without one, of a zero pixel tensor."""
+    def features_of(self, views: Sequence[View], path: Path, host: Host) -> list[ImageFeatures]:
+        """By the encoder at `path`, which goes to the device once for all of `views`. Raises `CheckpointError`."""
+        visit = Visit(lambda: self.encoders.get(stamp(path), lambda: ImageEncoder.read(path)), host)
+        return [self._known(view, path, visit) for view in views]
 
-        def encode(encoder: ImageEncoder, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
-            return encoder.encode_zeros(device, dtype) if view is None else encoder.encode(view, device, dtype)
-
+    def _known(self, view: View, path: Path, visit: Visit) -> ImageFeatures:
         shown = NOTHING if view is None else content_hash(view)
-        computed = (str(host.device), str(host.dtype))
-        return self.features.get((shown, stamp(path), *computed), lambda: self._kept(shown, path, host, encode))
+        computed = (str(visit.host.device), str(visit.host.dtype))
+        return self.features.get((shown, stamp(path), *computed), lambda: self._kept(shown, view, path, visit))
 
-    def _kept(self, shown: str, path: Path, host: Host, encode: Encode) -> ImageFeatures:
+    def _kept(self, shown: str, view: View, path: Path, visit: Visit) -> ImageFeatures:
         """From the disk, or computed and put there."""
+        host = visit.host
         disk = host.feature_cache()
         if disk is None:
-            return self._computed(path, host, encode)[0]
+            return self._computed(view, path, visit)[0]
         encoder = self.headers.get("content", path, lambda: fingerprint(path))
         found = disk.get(_key(shown, encoder, (host.device, host.dtype)))
         if found is None:
-            found, place = self._computed(path, host, encode)
+            found, place = self._computed(view, path, visit)
             # Where it was computed, not where it should have been: next time there may be room.
             disk.put(_key(shown, encoder, place), found)
         return found
 
-    def _computed(self, path: Path, host: Host, encode: Encode) -> tuple[ImageFeatures, Place]:
-        """By the encoder at `path`, and where; nothing of one that is damaged is kept."""
-        encoder = self.encoders.get(stamp(path), lambda: ImageEncoder.read(path))
-        features, place = _on_device_or_cpu(encoder, encode, host)
+    def _computed(self, view: View, path: Path, visit: Visit) -> tuple[ImageFeatures, Place]:
+        """By the encoder, and where; nothing of one that is damaged is kept."""
+        features, place = visit.encode(view)
         if not features.finite:
             self.encoders.drop(stamp(path))
             raise CheckpointError(
@@ -74,17 +76,33 @@ class Encoding:
         return features, place
 
 
+class Visit:
+    """An encoder on the host's device, from the first view that must be encoded on."""
+
+    def __init__(self, read: Callable[[], ImageEncoder], host: Host) -> None:
+        self.host = host
+        self._encoder = cache(read)
+        self._place: Place = (host.device, host.dtype)
+        self._staged: Staged | None = None
+
+    def encode(self, view: View) -> tuple[ImageFeatures, Place]:
+        """And where. Where a large encoder finds no room beside the checkpoint, slowly on the CPU."""
+        try:
+            return self._encode(view), self._place
+        except torch.cuda.OutOfMemoryError:
+            device = self._place[0]
+            LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", device)
+            self._place, self._staged = (torch.device("cpu"), torch.float32), None
+        return self._encode(view), self._place
+
+    def _encode(self, view: View) -> ImageFeatures:
+        encoder = self._encoder()
+        self._staged = self._staged or encoder.stage(*self._place)
+        if view is None:
+            return encoder.encode_zeros(*self._place, self._staged)
+        return encoder.encode(view, *self._place, self._staged)
+
+
 def _key(shown: str, encoder: str, place: Place) -> str:
     """By which features are found on the disk."""
     return " ".join([FORMAT, shown, encoder, *map(str, place)])
-
-
-def _on_device_or_cpu(encoder: ImageEncoder, encode: Encode, host: Host) -> tuple[ImageFeatures, Place]:
-    """On the host's device; where a large encoder finds no room beside the checkpoint, slowly on the CPU."""
-    place = (host.device, host.dtype)
-    try:
-        return encode(encoder, *place), place
-    except torch.cuda.OutOfMemoryError:
-        LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", host.device)
-        place = (torch.device("cpu"), torch.float32)
-        return encode(encoder, *place), place

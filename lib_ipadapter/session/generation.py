@@ -111,9 +111,9 @@ class Generation:
         self._attached.enter_context(attach(unet, self.branches, self.moment, self._fail))
 
     def _fail(self, error: HostError) -> None:
-        """In the middle of sampling. Where the host lets it go on, it goes on without any hook."""
+        """In the middle of sampling. Where the host lets it go on, it goes on without any hook, a refiner too."""
         self.host.fail(error)
-        self._attached.close()
+        self.close()
 
     def _move_to(self, unet: nn.Module) -> None:
         """Follows a change of the UNet in the middle of sampling; stands down where the adapters do not fit."""

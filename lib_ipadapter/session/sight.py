@@ -51,7 +51,9 @@ class Sight:
             return self._faces(unit, self.variant.face)
         if not unit.pictures:
             raise UnitError(NO_PICTURE)
-        return [(self._seen(views(unit, image, self.size)),) for image in unit.pictures]
+        shown = [views(unit, image, self.size) for image in unit.pictures]
+        rows = iter(self._seen([view for one in shown for view in one]))
+        return [(torch.stack([next(rows) for _ in one]),) for one in shown]
 
     def nothing(self, unit: Unit) -> Parts:
         """What unconditional rows are to see: what training did without a picture, or the user's negative picture.
@@ -93,7 +95,7 @@ class Sight:
             rows = [normed(raw) for raw in rows]
         if self.variant.feature is None:
             return [(row,) for row in rows]
-        crops = [self._seen([crop]) for crop in self.faces.crops(unit, self.host)]
+        crops = self._seen(self.faces.crops(unit, self.host)).split(1)
         # Of several ready-made faces there may be one picture, which then stands for all.
         return [(row, crops[min(number, len(crops) - 1)]) for number, row in enumerate(rows)]
 
@@ -101,7 +103,7 @@ class Sight:
         """By the encoder, ``[views, ...]``; None for a zero pixel tensor."""
         assert self.encoder is not None
         assert self.variant.feature is not None
-        found = [self.encoding.features_of(one, self.encoder, self.host) for one in shown]
+        found = self.encoding.features_of(shown, self.encoder, self.host)
         return torch.cat([one.get(self.variant.feature) for one in found]).to(self.host.device)
 
     def _seen_nothing(self, feature: Feature) -> Tensor:

@@ -38,9 +38,10 @@ class Frozen:
         self.encoder = encoder
         if device.type == "cpu":
             encoder.model.float()  # half precision is many times slower there
-        self.device = device
         self.dtype = dtype
         self.unet: Any = pipeline.unet.requires_grad_(False).eval().to(device)
+        # With its index, as parameters name it: to torch, cuda and cuda:0 are two.
+        self.device: torch.device = next(self.unet.parameters()).device
         # SDXL's autoencoder overflows in fp16; latents are made once, so that float32 costs nothing.
         self.vae: Any = pipeline.vae.requires_grad_(False).eval().float()
         texts = [getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2")]

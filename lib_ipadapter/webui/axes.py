@@ -27,7 +27,13 @@ KINDS = {Type.NUMBER: float, Type.INTEGER: int}
 SLOW = 0.5
 """Cost of another adapter: more than a prompt's, less than a checkpoint's. The dearest axis changes least often."""
 
+DIGITS = 6
+"""After the point, of a number on an axis."""
+
 Read = Callable[[str], Any]
+
+Check = Callable[[list[Any]], None]
+"""Looks at all values of an axis, and may mend them. Raises `IPAdapterError`."""
 
 
 def register() -> None:
@@ -48,12 +54,11 @@ def _options(module: ModuleType) -> Iterator[Any]:
     for number in range(1, settings.number_of_units() + 1):
         start = f"[IP-Adapter] Unit {number}"
         for field in (field for field in FIELDS if field.axis):
-            check = _model if field.type is Type.MODEL else field.parse
             yield module.AxisOption(
                 f"{start} {field.label}",
                 KINDS.get(field.type, str),
                 _apply(number, field.name),
-                confirm=_confirm(number, check),
+                confirm=_confirm(number, _checked(field)),
                 cost=SLOW if field.type is Type.MODEL else 0.0,
                 choices=_choices(field),
             )
@@ -61,7 +66,9 @@ def _options(module: ModuleType) -> Iterator[Any]:
             f"{start} Reference file",
             str,
             _apply(number, "image", lambda name: reference_files.read_reference(name, settings.reference_folder())),
-            confirm=_confirm(number, lambda name: reference_files.find_reference(name, settings.reference_folder())),
+            confirm=_confirm(
+                number, _each(lambda name: reference_files.find_reference(name, settings.reference_folder()))
+            ),
             choices=lambda: reference_files.names(settings.reference_folder()),
         )
 
@@ -79,8 +86,28 @@ def _models() -> list[str]:
     return [models.bare_name(entry, folders) for entry in entries]
 
 
-def _model(name: str) -> None:
-    find(name, adapter_folders())
+def _checked(field: Field) -> Check:
+    if field.type is Type.MODEL:
+        return _each(lambda name: find(name, adapter_folders()))
+    return (lambda values: _numbers(field, values)) if field.type in KINDS else _each(field.parse)
+
+
+def _each(check: Callable[[Any], Any]) -> Check:
+    def checked(values: list[Any]) -> None:
+        for value in values:
+            check(value)
+
+    return checked
+
+
+def _numbers(field: Field, values: list[Any]) -> None:
+    """A range such as ``0.2-1 (+0.1)`` is added up by the plot, to 1.0000000000000002, and may go one step too far.
+
+    What somebody wrote has no such digits, and is refused where it is out of range.
+    """
+    near = [(value, round(value, DIGITS)) for value in values]
+    values[:] = [rounded for value, rounded in near if rounded <= field.maximum or rounded == value]
+    _each(field.parse)(values)
 
 
 def _apply(number: int, name: str, read: Read = str) -> Callable[[Any, Any, Sequence[Any]], None]:
@@ -93,18 +120,17 @@ def _apply(number: int, name: str, read: Read = str) -> Callable[[Any, Any, Sequ
     return apply
 
 
-def _confirm(number: int, check: Callable[[Any], Any]) -> Callable[[Any, Sequence[Any]], None]:
+def _confirm(number: int, check: Check) -> Callable[[Any, list[Any]], None]:
     """Every value, before the first picture is made: what fails in a cell is only a grey square and a line in a log."""
 
-    def confirm(processing: Any, values: Sequence[Any]) -> None:
+    def confirm(processing: Any, values: list[Any]) -> None:
         try:
             enabled = field_of(arguments_of(processing), number, "enabled")
             if enabled is None or not Unit.parse({"enabled": enabled}).enabled:
                 raise UnitError(
                     f"The IP-Adapter unit {number} of this grid's axis is off; enable it, or choose another."
                 )
-            for value in values:
-                check(value)
+            check(values)
         except IPAdapterError as error:
             raise IPAdapterStopped(str(error), 422) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -64,6 +64,15 @@ class Lists:
     """Returns when a checkpoint that is being loaded is there: by it models are marked."""
 
 
+class PresetRow(NamedTuple):
+    """The list of presets, and the buttons beside it."""
+
+    name: gr.Dropdown
+    load: gr.Button
+    save: gr.Button
+    delete: gr.Button
+
+
 @dataclass(frozen=True)
 class UnitControls:
     """What the panel has for one unit."""
@@ -74,6 +83,8 @@ class UnitControls:
     """Says which picture is there, or which one a pasted infotext wants."""
     refreshes: tuple[Any, ...] = ()
     """Buttons that ask for the lists anew."""
+    preset: PresetRow | None = None
+    """Where there is a place for presets."""
 
 
 def build_unit(elem_id: str, lists: Lists) -> UnitControls:

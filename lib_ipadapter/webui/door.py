@@ -21,7 +21,7 @@ from lib_ipadapter.webui import models, settings
 from lib_ipadapter.webui.jobs import around, begun, pass_of
 from lib_ipadapter.webui.parsed import ParsedUnits
 from lib_ipadapter.webui.references import with_picture
-from lib_ipadapter.webui.resting import without_detailer, without_hires
+from lib_ipadapter.webui.resting import nowhere, without_detailer, without_hires, without_sampling
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -44,8 +44,10 @@ class Door:
     def __init__(self) -> None:
         self._open = ExitStack()
         self._parsed = ParsedUnits()
+        self._sampled: Callable[[], Any] = lambda: None
+        """Gives the last job that announced a sampling, while it is there."""
         self._detailed: Callable[[], Any] = lambda: None
-        """Gives the last job that had another inside it, while it is there."""
+        """The same for one that had another inside it."""
 
     def process(self, processing: Any, args: Sequence[Any]) -> None:
         """A job begins. Whatever an interrupted one left open is closed, and the infotext written.
@@ -56,14 +58,14 @@ class Door:
         self.close()
         if around() or begun(processing):
             return
-        self._detailed = lambda: None
+        self._sampled = self._detailed = lambda: None
         _withdraw(processing)
         try:
             units = self._parsed.of(processing, args)
             shown = [_with_known_picture(unit, processing) for unit in units]
             written = infotext.write(shown, lambda name: models.bare_name(name, adapter_folders()))
             processing.extra_generation_params.update(written)
-            for sentence in without_hires(processing, units):
+            for sentence in (*nowhere(units), *without_hires(processing, units)):
                 processing.comment(sentence)
         except IPAdapterError:
             LOG.debug("The same arguments fail again before sampling, where it can be said", exc_info=True)
@@ -72,9 +74,11 @@ class Door:
         """A sampling begins: first pass, hires pass, each batch, each job inside the job."""
         self.close()
         outer = around()
+        job = weakref.ref(processing)
         if outer:
             self._detailed = weakref.ref(outer[0])
-        job = weakref.ref(processing)
+        else:
+            self._sampled = job
         host = A1111Host(
             processing, lambda error: self._fail(job(), host, IPAdapterStopped(str(error), 422)), within=outer
         )
@@ -94,15 +98,21 @@ class Door:
     def end(self, processing: Any, processed: Any, args: Sequence[Any]) -> None:
         """A job is over. Its comments are written by now, so what is said only here is added to them."""
         self.close()
-        if around() or self._detailed() is processing:
+        if around() or begun(processing):
             return
         try:
-            said = list(without_detailer(self._parsed.of(processing, args)))
+            said = self._missed(processing, processed, self._parsed.of(processing, args))
         except IPAdapterError:  # said before sampling, where the job ended or went on without
             return
         for sentence in said:
             LOG.warning(sentence)
             processed.comments += f"{sentence}\n"
+
+    def _missed(self, processing: Any, processed: Any, units: Sequence[Unit]) -> list[str]:
+        """What units waited for in vain. A job that was interrupted before it began has no pictures."""
+        sampled = self._sampled() is processing or not processed.images
+        detailed = self._detailed() is processing
+        return [*(() if sampled else without_sampling(units)), *(() if detailed else without_detailer(units))]
 
     def close(self) -> None:
         """Every hook gone, the UNet as it was."""

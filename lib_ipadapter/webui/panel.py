@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -31,12 +32,11 @@ def build(
     """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`."""
     elem_id = f"ip_adapter_{tab}"
     now = refresh.read_once(lists)
-    names = lists.presets.names() if lists.presets else ()
+    names = lists.presets.names() if lists.presets else None
 
     def unit(number: int) -> UnitControls:
         own = build_unit(f"{elem_id}_unit_{number}", now)
-        presets.build(f"{elem_id}_unit_{number}", own, lists, names)
-        return own
+        return own if names is None else replace(own, preset=presets.build(f"{elem_id}_unit_{number}", names))
 
     with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
         if units == 1:
@@ -56,6 +56,7 @@ def build(
         forget.click(fn=lambda: compat.say(unload()), inputs=[], outputs=[], show_progress="hidden")
         tooltips.build(f"{elem_id}_about")
     refresh.connect(controls, lists)
+    presets.connect(controls, lists)
     _keep_out_of_saved_defaults(controls)
     return controls
 

@@ -11,30 +11,42 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import compat
-from lib_ipadapter.webui.controls import Lists, UnitControls
+from lib_ipadapter.webui.controls import Lists, PresetRow, UnitControls
 from lib_ipadapter.webui.paste import reading
 
 
-def build(elem_id: str, unit: UnitControls, lists: Lists, names: Sequence[str]) -> None:
-    """The row, where there is a place for presets; `names`: those there are now."""
-    if lists.presets is None:
-        return
-    own = Row(lists.presets, lists)
-    components = [unit.fields[field.name] for field in SAVED]
+def build(elem_id: str, names: Sequence[str]) -> PresetRow:
+    """A unit's row; `names`: the presets that there are now."""
     with gr.Row(elem_classes=["ip-adapter-presets"]):
         name = gr.Dropdown(list(names), value="", label="Preset", allow_custom_value=True, elem_id=f"{elem_id}_preset")
-        load, save, delete = (
+        buttons = [
             gr.Button(word, size="sm", min_width=60, elem_id=f"{elem_id}_preset_{word.lower()}")
             for word in ("Load", "Save", "Delete")
-        )
+        ]
     # What was chosen last is nobody's default.
     name.do_not_save_to_config = True  # pyright: ignore[reportAttributeAccessIssue]
-    load.click(own.load, [name], components, show_progress="hidden")
-    save.click(own.save, [name, *components], [name], show_progress="hidden")
-    delete.click(own.delete, [name], [name], show_progress="hidden")
+    return PresetRow(name, *buttons)
 
 
-class Row:
+def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
+    """What one unit's buttons save or delete, the lists of all units have or lose."""
+    if lists.presets is None:
+        return
+    do = Deeds(lists.presets, lists)
+    names = [unit.preset.name for unit in controls if unit.preset]
+    for unit in controls:
+        if unit.preset is None:
+            continue
+        name, load, save, delete = unit.preset
+        components = [unit.fields[field.name] for field in SAVED]
+        load.click(do.load, [name], components, show_progress="hidden")
+        saved = save.click(do.save, [name, *components], [name], show_progress="hidden")
+        deleted = delete.click(do.delete, [name], [name], show_progress="hidden")
+        for done in (saved, deleted):
+            done.then(lambda: do.listed(len(names)), [], names, show_progress="hidden")
+
+
+class Deeds:
     """What the buttons do. What goes wrong is said in the corner of the page, and nothing is changed then."""
 
     def __init__(self, presets: Presets, lists: Lists) -> None:
@@ -62,6 +74,11 @@ class Row:
         """Forgets a preset."""
         self._try(lambda: self.presets.delete(name))
         return self._list("" if name not in self.presets.names() else name)
+
+    def listed(self, count: int) -> Any:
+        """For so many lists: the presets that there are now. Of a single one gradio wants no list."""
+        found = [gr.update(choices=self.presets.names()) for _ in range(count)]
+        return found if count > 1 else found[0]
 
     def _list(self, name: str) -> Any:
         return gr.update(choices=self.presets.names(), value=name)

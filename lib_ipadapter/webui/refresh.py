@@ -38,8 +38,9 @@ def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
     dropdowns = [unit.fields[field.name] for unit in controls for field in LISTED]
     models = [unit.fields[field.name] for unit in controls for field in LISTED if field.type is Type.MODEL]
     refresh = updates(len(controls), lists)
+    presets = [unit.preset.name for unit in controls if unit.preset]
     for button in (button for unit in controls for button in unit.refreshes):
-        button.click(fn=refresh, inputs=models, outputs=dropdowns, show_progress="hidden")
+        button.click(fn=refresh, inputs=models, outputs=[*dropdowns, *presets], show_progress="hidden")
     for unit in controls:
         model, encoder = (unit.fields[name] for name in ("model", "encoder"))
         model.change(
@@ -48,7 +49,8 @@ def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
 
 
 def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
-    """What a refresh does: the models that are chosen in each of `units` -> an update of each list of each unit.
+    """What a refresh does: the models that are chosen in each of `units` -> an update of each list of each unit, and
+    of the presets of each.
 
     It first waits for a checkpoint that is being loaded, without which nobody knows which model fits. What somebody
     chooses meanwhile is not undone: a list keeps its choice unless the entry has got another mark.
@@ -71,7 +73,8 @@ def updates(units: int, lists: Lists) -> Callable[..., list[Any]]:
                 Type.ENCODER: gr.update(choices=encoder_choices(now, name)),
             }
             found += [{**own, **others}[field.type] for field in LISTED]
-        return found
+        names = lists.presets.names() if lists.presets else None
+        return [*found, *(gr.update(choices=names) for _ in chosen if names is not None)]
 
     return refresh
 

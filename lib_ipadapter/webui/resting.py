@@ -1,4 +1,4 @@
-"""Units that wait for a pass which a job does not have: they change nothing, and that must not go unnoticed."""
+"""Units that are enabled and change nothing in a job: that must not go unnoticed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Detailer, Pass, Passes
 
 
+def nowhere(units: Sequence[Unit]) -> Iterator[str]:
+    """A sentence for each unit that is enabled and can act at no step. At scale 0 nobody expects one to."""
+    for number, unit in enumerate(units, 1):
+        if unit.enabled and unit.scale != 0.0 and not unit.active:
+            yield (
+                f"IP-Adapter: unit {number} acts at no step and in no layer; look at its start and end, its curve,"
+                " its layers and its grid, or switch it off."
+            )
+
+
 def without_hires(processing: Any, units: Sequence[Unit]) -> Iterator[str]:
     """A sentence for each unit for the hires pass, when a job begins that has none."""
     if getattr(processing, "enable_hr", False):
@@ -16,6 +26,15 @@ def without_hires(processing: Any, units: Sequence[Unit]) -> Iterator[str]:
     for number, unit in enumerate(units, 1):
         if unit.active and unit.passes == Passes.HIRES and unit.acts_in(Pass.HIRES):
             yield f"IP-Adapter: unit {number} is for the hires pass only, and this job has none."
+
+
+def without_sampling(units: Sequence[Unit]) -> Iterator[str]:
+    """A sentence, when a job is over whose pictures were made by something that tells scripts of no sampling."""
+    if any(unit.active and (unit.acts_in(Pass.FIRST) or unit.acts_in(Pass.HIRES)) for unit in units):
+        yield (
+            "IP-Adapter: no unit acted, because another script made these pictures by a sampling of its own; leave that"
+            " script out, or disable the units."
+        )
 
 
 def without_detailer(units: Sequence[Unit]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
+from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures, Staged
 from lib_ipadapter.session import encoding
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.generation import Generation
@@ -140,15 +140,15 @@ def test_what_the_cpu_made_for_want_of_room_is_not_what_the_device_would_have_ma
     host: FakeHost, disk: DiskCache, encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.cache, host.dtype = disk, torch.float64  # in place of a GPU's half precision
-    original = ImageEncoder.encode
+    original = ImageEncoder.stage
 
-    def full(self: ImageEncoder, image: object, device: torch.device, dtype: torch.dtype) -> ImageFeatures:
+    def full(self: ImageEncoder, device: torch.device, dtype: torch.dtype) -> Staged:
         if dtype == torch.float64:
             raise torch.cuda.OutOfMemoryError
-        return original(self, image, device, dtype)  # pyright: ignore[reportArgumentType]
+        return original(self, device, dtype)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImageEncoder, "encode", full)
+        patch.setattr(ImageEncoder, "stage", full)
         prompt(host)
     prompt(host)
     assert len(encoded) == 2, "there is room again"

@@ -102,6 +102,22 @@ def test_the_same_picture_is_encoded_once_for_all_adapters(host: FakeHost, count
     assert counts == {"encoded": 1, "zeros": 1, "encoder": 1, "adapter": 2, "header": 2, "sizes": 1}
 
 
+def test_all_pictures_of_a_unit_are_one_trip_to_the_device(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    trips: list[object] = []
+    original = ImageEncoder.stage
+    monkeypatch.setattr(ImageEncoder, "stage", lambda self, *place: trips.append(place) or original(self, *place))
+    several = Unit(image=picture(0), images=(picture(1), Image.new("RGB", (300, 60))), crop="tiles")
+    library = Library()
+    together = library.key_values(several, adapter_path(host, Kind.BASE), host).layers
+    assert len(trips) == 1
+    alone = [
+        library.key_values(Unit(image=image, crop="tiles"), adapter_path(host, Kind.BASE), host).layers
+        for image in several.pictures
+    ]
+    assert len(trips) == 1, "each is known by now"
+    assert torch.equal(together[0].key[1:], torch.cat([one[0].key[1:] for one in alone], dim=1))
+
+
 def test_an_equal_picture_from_another_object_is_the_same_picture(host: FakeHost, counts: Counter[str]) -> None:
     library = Library()
     for image in (picture(), picture().copy(), picture().convert("RGBA")):

@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 
+from lib_ipadapter.errors import HostError
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
 from tests.hooks import hook_count
@@ -31,6 +32,20 @@ def test_hooks_move_to_a_unet_that_takes_over(host: FakeHost) -> None:
         assert torch.equal(host.run(0.5), moved)
     assert not torch.equal(run(second), moved)
     assert host.notices == []
+
+
+def test_what_failed_and_was_let_pass_does_not_come_back_with_the_refiner(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeHost, "fail", lambda self, error: self.notices.append(str(error)))
+    first, second = host.loaded, tiny_unet(seed=1)
+    plain = run(second)
+    with Generation(host, [unit()], LIBRARY) as generation:
+        generation._fail(HostError("Something divides the batch."))
+        assert (hook_count(first), host.listeners) == (0, [])
+        host.loaded = second
+        assert torch.equal(host.run(0.5), plain)
+    assert host.notices == ["Something divides the batch."]
 
 
 def test_the_old_unet_is_not_kept(host: FakeHost) -> None:

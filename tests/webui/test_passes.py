@@ -209,7 +209,7 @@ def test_a_detailers_unit_without_a_detailer_does_not_rest_unnoticed(webui: Fake
             door.process(processing, units)
             sampled(webui, door, processing, units)
             work(processing)
-            processed = SimpleNamespace(comments="")
+            processed = SimpleNamespace(comments="", images=[RED])
             door.end(processing, processed, units)
             return processed.comments
 
@@ -218,7 +218,7 @@ def test_a_detailers_unit_without_a_detailer_does_not_rest_unnoticed(webui: Fake
     def detailer(_: FakeProcessing) -> None:
         def inner(processing: FakeProcessing) -> str:
             sampled(webui, door, processing, units)
-            processed = SimpleNamespace(comments="")
+            processed = SimpleNamespace(comments="", images=[RED])
             door.end(processing, processed, units)
             return processed.comments
 

@@ -10,14 +10,14 @@ import pytest
 
 from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui import panel, presets
-from lib_ipadapter.webui.presets import Row
+from lib_ipadapter.webui import panel, presets, refresh
+from lib_ipadapter.webui.presets import Deeds
 from tests.webui.test_panel import LISTS, nowhere
 
 
 @pytest.fixture
-def row(tmp_path: Path) -> Row:
-    return Row(Presets(tmp_path), LISTS)
+def row(tmp_path: Path) -> Deeds:
+    return Deeds(Presets(tmp_path), LISTS)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def on_page(unit: Unit) -> dict[str, object]:
     return {f.name: "None" if f.name == "face" else getattr(unit, f.name) for f in SAVED}
 
 
-def test_what_was_saved_is_set_again(row: Row, said: list[str]) -> None:
+def test_what_was_saved_is_set_again(row: Deeds, said: list[str]) -> None:
     unit = Unit(model="ip-adapter_sd15", scale=0.8, end=0.5, crop="pad", background="#010203")
     assert row.save("mine", *on_page(unit).values())["choices"] == ["mine"]
     loaded = dict(zip([f.name for f in SAVED], row.load("mine"), strict=True))
@@ -43,7 +43,7 @@ def test_what_was_saved_is_set_again(row: Row, said: list[str]) -> None:
     assert ["is saved" in sentence for sentence in said] == [True]
 
 
-def test_what_goes_wrong_is_said_and_changes_nothing(row: Row, said: list[str]) -> None:
+def test_what_goes_wrong_is_said_and_changes_nothing(row: Deeds, said: list[str]) -> None:
     assert all("value" not in update for update in row.load("nothing"))
     row.save("", *on_page(Unit()).values())
     row.delete("nothing")
@@ -51,7 +51,7 @@ def test_what_goes_wrong_is_said_and_changes_nothing(row: Row, said: list[str]) 
     assert row.presets.names() == []
 
 
-def test_a_model_that_is_not_here_is_left_and_said(row: Row, said: list[str]) -> None:
+def test_a_model_that_is_not_here_is_left_and_said(row: Deeds, said: list[str]) -> None:
     row.presets.save("other", Unit(model="gone", scale=0.3))
     loaded = dict(zip([f.name for f in SAVED], row.load("other"), strict=True))
     assert "value" not in loaded["model"]
@@ -59,7 +59,7 @@ def test_a_model_that_is_not_here_is_left_and_said(row: Row, said: list[str]) ->
     assert "no model 'gone' here" in said[0]
 
 
-def test_deleting_empties_the_list(row: Row, said: list[str]) -> None:
+def test_deleting_empties_the_list(row: Deeds, said: list[str]) -> None:
     row.presets.save("mine", Unit())
     update = row.delete("mine")
     assert (update["choices"], update["value"]) == ([], "")
@@ -81,3 +81,24 @@ def test_each_unit_has_a_row_where_there_is_a_place_for_presets(tmp_path: Path) 
             panel.build("txt2img", 2, lists, nowhere)
         ids = [str(getattr(block, "elem_id", "")) for block in blocks.blocks.values()]
         assert sum(one.endswith("_preset_load") for one in ids) == rows
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_what_is_saved_or_deleted_is_so_in_the_lists_of_all_units(units: int, tmp_path: Path) -> None:
+    """Buttons that refresh lists too: a page that is loaded anew presses one."""
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", units, replace(LISTS, presets=Presets(tmp_path)), nowhere)
+    config = blocks.get_config_file()
+    ids = {c["id"]: str(c["props"].get("elem_id")) for c in config["components"]}
+    wanted = {f"ip_adapter_txt2img_unit_{n}_preset" for n in range(1, units + 1)}
+    told = [d for d in config["dependencies"] if wanted <= {ids.get(o) for o in d["outputs"]}]
+    refreshes = [one for one in ids.values() if one.endswith("_refresh")]
+    assert len(told) >= 2 * units + len(refreshes)
+
+
+def test_the_presets_that_there_are_now_are_given_to_each_list(row: Deeds, said: list[str]) -> None:
+    row.presets.save("mine", Unit())
+    assert [update["choices"] for update in row.listed(3)] == [["mine"]] * 3
+    assert row.listed(1)["choices"] == ["mine"]
+    lists = replace(LISTS, presets=row.presets)
+    assert [update["choices"] for update in refresh.updates(2, lists)("a", "b")[-2:]] == [["mine"]] * 2
