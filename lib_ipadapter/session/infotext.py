@@ -66,15 +66,53 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     opens a file. Hashes of pictures, faces and prompts come back as they were written, under the names of their fields,
     those of what was given as numbers under ``face_hash``; whether they are such is for the caller to see.
     """
-    text = parameters.get(f"{KEY} {number}")
-    if not isinstance(text, str):
+    found = _pairs(parameters, number)
+    if found is None:
         return {}
-    found = {name: _unquoted(value) for name, value in PAIR.findall(text)}
-    known = {f.name: f for f in FIELDS if f.type not in (Type.SWITCH, *PICTURES)}
-    values = {name: _parsed(known[name], value) for name, value in found.items() if name in known}
-    hashed = [f.name if f.type in PICTURES else f"{f.name}_hash" for f in FIELDS]
-    hashes = {name: found[name] for name in hashed if name in found}
+    values = {name: _parsed(READ[name], value) for name, value in found.items() if name in READ}
+    hashes = {name: found[name] for name in HASHED if name in found}
     return {"enabled": True, "image": "", **hashes, **{k: v for k, v in values.items() if v is not None}}
+
+
+def misread(parameters: Parameters, number: int) -> list[str]:
+    """What the text of unit `number` names and `read` cannot take as it stands: unknown, out of range, no such value.
+
+    As sorted names of at most `LONGEST_NAME` letters; a stranger chose them.
+    """
+    found = _pairs(parameters, number) or {}
+    strange = [name for name, value in found.items() if name not in HASHED and not _fits(READ.get(name), value)]
+    return sorted(name[:LONGEST_NAME] for name in strange)
+
+
+def beyond(parameters: Parameters, units: int) -> list[int]:
+    """Numbers of units that the parameters have and a panel of so many units has no place for."""
+    numbered = (re.fullmatch(rf"{KEY} (\d{{1,3}})", str(key)) for key in parameters)
+    return sorted(int(found[1]) for found in numbered if found and int(found[1]) > units)
+
+
+READ = {field.name: field for field in FIELDS if field.type not in (Type.SWITCH, *PICTURES)}
+"""Fields whose value stands in the text."""
+
+HASHED = [field.name if field.type in PICTURES else f"{field.name}_hash" for field in FIELDS]
+"""What stands for a content in the text."""
+
+LONGEST_NAME = 24
+
+
+def _pairs(parameters: Parameters, number: int) -> dict[str, str] | None:
+    """Name -> value, as written; None for a unit that was not active."""
+    text = parameters.get(f"{KEY} {number}")
+    return {name: _unquoted(value) for name, value in PAIR.findall(text)} if isinstance(text, str) else None
+
+
+def _fits(field: Field | None, value: str) -> bool:
+    if field is None:
+        return False
+    try:
+        field.parse(value)
+    except (UnitError, ValueError):
+        return False
+    return True
 
 
 def _parsed(field: Field, value: str) -> Any:

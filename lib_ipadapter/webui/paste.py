@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import gradio as gr
 
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
@@ -13,6 +16,7 @@ from lib_ipadapter.session.unit.passes import REPLACED, Source
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.models import NONE
+from lib_ipadapter.webui.preview import MADE_WITH
 
 Value = Callable[[Any], Any]
 """Parameters -> what a component is set to; None leaves it as it is."""
@@ -23,7 +27,13 @@ UNSAID = {Type.ENCODER: AUTOMATIC, Type.FOLDER: NONE}
 
 def paste_fields(controls: Sequence[UnitControls], lists: Lists) -> list[tuple[Any, Value]]:
     """What the WebUI calls when generation parameters are pasted: (component, parameters -> value)."""
-    return [pair for number, unit in enumerate(controls, 1) for pair in _unit(unit, number, lists)]
+
+    def note(number: int, parameters: Any) -> str:
+        _say_what_is_left_out(parameters, number, len(controls))
+        return _note(infotext.read(parameters, number))
+
+    pairs = [pair for number, unit in enumerate(controls, 1) for pair in _unit(unit, number, lists)]
+    return [*pairs, *((unit.note, partial(note, number)) for number, unit in enumerate(controls, 1))]
 
 
 def _unit(unit: UnitControls, number: int, lists: Lists) -> list[tuple[Any, Value]]:
@@ -33,15 +43,16 @@ def _unit(unit: UnitControls, number: int, lists: Lists) -> list[tuple[Any, Valu
         value = reading(field, lists)
         return lambda parameters: value(infotext.read(parameters, number))
 
-    pasted = [field for field in FIELDS if field.type not in PICTURES]
-    fields = [(unit.fields[field.name], value_of(field)) for field in pasted]
-    return [*fields, (unit.note, lambda parameters: _note(infotext.read(parameters, number)))]
+    return [(unit.fields[field.name], value_of(field)) for field in FIELDS]
 
 
 def reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
     """What a field becomes by the values that an infotext has for its unit; these are empty where it was not active."""
     if field.name == "enabled":
         return bool
+    if field.type in PICTURES:
+        # Of one that is mentioned the text has the hash alone. One that is not would act in a picture made without.
+        return lambda found: gr.update(value=None) if found and not found.get(field.name) else None
     match field.type:
         case Type.MODEL:
             return lambda found: _model(found.get(field.name), lists)
@@ -68,6 +79,20 @@ def _saved(what: str, wanted: str, there: Sequence[str]) -> str:
     return NONE
 
 
+def _say_what_is_left_out(parameters: Any, number: int, units: int) -> None:
+    """Parameters may be a stranger's, or of another version of this extension."""
+    if strange := infotext.misread(parameters, number):
+        compat.warn(
+            f"IP-Adapter: of the pasted unit {number}, {', '.join(strange)} cannot be taken as it stands here; a number"
+            " out of range was clamped, everything else left out."
+        )
+    if number == units and (more := infotext.beyond(parameters, units)):
+        compat.warn(
+            f"IP-Adapter: the pasted parameters have a unit {', '.join(map(str, more))}, for which the panel has no"
+            " place; raise Settings > IP-Adapter > Number of units."
+        )
+
+
 def _note(found: dict[str, Any]) -> str:
     """What the infotext has only the hash of. Such are a stranger's words, so nothing but what is one is shown."""
     elsewhere = REPLACED[found.get("reference", Source.PICTURE.value)]
@@ -79,7 +104,7 @@ def _note(found: dict[str, Any]) -> str:
         for name, what in lacking.items()
         if (hashes := found.get(name, "")).replace(" ", "").isalnum()
     ]
-    return f"Made with {', '.join(wanted)}: add what is missing" if wanted else ""
+    return f"{MADE_WITH}{', '.join(wanted)}: add what is missing" if wanted else ""
 
 
 GIVEN = (Type.FACE, Type.EMBEDS)

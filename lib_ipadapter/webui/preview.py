@@ -24,6 +24,9 @@ SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)))
 SIDE, GAP = 224, 8
 """Pixels of a square, and between squares that are shown beside each other."""
 
+MADE_WITH = "Made with "
+"""Begins the note of a paste: which pictures the parameters were made with."""
+
 MOST_SHOWN = 25
 """Of more pictures the first are shown: each must be decoded again whenever one of them changes."""
 
@@ -35,22 +38,28 @@ def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML) -> None
     """Shows the view anew whenever one of a unit's `components` that it depends on has changed."""
     inputs = [components[name] for name in SHOWN]
     for component in inputs:
-        component.change(fn=show_view, inputs=inputs, outputs=[view, note], show_progress="hidden")
+        component.change(fn=show_view, inputs=[note, *inputs], outputs=[view, note], show_progress="hidden")
 
 
-def show_view(*values: Any) -> tuple[Any, str]:
-    """What the encoder will see of a unit's pictures, and the first one's hash. `values`: of the fields in `SHOWN`."""
+def show_view(noted: str | None, *values: Any) -> tuple[Any, str]:
+    """What the encoder will see of a unit's pictures, and the first one's hash. `values`: of the fields in `SHOWN`.
+
+    `noted`: what stands in the note. A paste may just have said there which picture is wanted; that stays until it is
+    there.
+    """
     said = {name: value for name, value in zip(SHOWN, values, strict=False) if value is not None}
+    wanted = noted[noted.find(MADE_WITH) :] if noted and MADE_WITH in noted else ""
     try:
         unit = parse_unit(said, resting=True)
         seen = [views(unit, picture, SIDE) for picture in unit.pictures[:MOST_SHOWN]]
     except UnitError as error:
         return gr.update(value=None, visible=False), str(error)
     if not seen:
-        return gr.update(value=None, visible=False), ""
+        return gr.update(value=None, visible=False), wanted
     first, *more = unit.pictures
-    text = f"Picture {content_hash(first)[: infotext.HASH_LENGTH]}{_left_out(first, unit.look.crop, len(seen[0]))}"
-    return gr.update(value=laid_out(seen), visible=True), text + _further(len(more))
+    known = content_hash(first)[: infotext.HASH_LENGTH]
+    text = f"Picture {known}{_left_out(first, unit.look.crop, len(seen[0]))}{_further(len(more))}"
+    return gr.update(value=laid_out(seen), visible=True), text if known in wanted or not wanted else f"{text}. {wanted}"
 
 
 def laid_out(pictures: Sequence[Squares]) -> Image.Image:

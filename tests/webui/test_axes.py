@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -174,6 +175,20 @@ def test_a_wrong_value_stops_the_grid_before_it_begins(grid: Grid, label: str, v
     with pytest.raises(grid.axes.IPAdapterStopped, match=said) as stopped:
         grid[f"Unit 1 {label}"].confirm(page_job(), values)
     assert stopped.value.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("label", "start", "end", "step"),
+    [("End", 0.2, 1.0, 0.1), ("Start", 0.5, 1.0, 0.1), ("Scale", 0.2, 2.0, 0.1), ("Sharpening", 0.8, 1.0, 0.05)],
+)
+def test_a_range_up_to_the_largest_value_is_taken_as_it_was_meant(
+    grid: Grid, label: str, start: float, end: float, step: float
+) -> None:
+    values = np.arange(start, end + step, step).tolist()  # as the WebUI does for "0.2-1 (+0.1)"
+    assert max(values) > end
+    grid[f"Unit 1 {label}"].confirm(page_job(), values)
+    assert values == pytest.approx([start + step * n for n in range(round((end - start) / step) + 1)])
+    assert all(len(str(value)) <= 4 for value in values), "as a legend shows them"
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,10 @@ def controls() -> list[UnitControls]:
 
 
 def restored(controls: list[UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
-    """Field name -> what pasting `parameters` sets it to; None leaves it."""
+    """Field name -> what pasting `parameters` sets it to; None leaves it. Of pictures parameters have the hash alone."""
     functions = dict(paste.paste_fields(controls, LISTS))
-    return {name: functions[c](parameters) for name, c in controls[unit].fields.items() if c in functions}
+    fields = [field.name for field in FIELDS if field.type not in PICTURES]
+    return {name: functions[controls[unit].fields[name]](parameters) for name in fields}
 
 
 def test_the_components_come_in_the_order_of_the_fields_unit_by_unit(controls: list[UnitControls]) -> None:
@@ -254,17 +255,17 @@ def test_a_hostile_hash_reaches_no_page(entry: str, controls: list[UnitControls]
 
 
 def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() -> None:
-    update, note = show_view(Image.new("RGB", (300, 200), "red"))
+    update, note = show_view("", Image.new("RGB", (300, 200), "red"))
     assert update["value"].size == (224, 224)
     assert "square in its middle" in note
-    assert "square" not in show_view(Image.new("RGB", (300, 300)))[1]
+    assert "square" not in show_view("", Image.new("RGB", (300, 300)))[1]
 
 
 def test_the_preview_shows_every_tile_and_what_sharpening_mask_and_background_make_of_it() -> None:
     image = Image.new("RGB", (640, 224), "red")
     mask = Image.new("L", (640, 224), 0)
     mask.paste(255, (0, 0, 640, 112))
-    update, note = show_view(image, None, "tiles", 0.0, "#0000ff", mask)
+    update, note = show_view("", image, None, "tiles", 0.0, "#0000ff", mask)
     assert update["value"].size == (3 * 224 + 2 * GAP, 224)
     assert (update["value"].getpixel((9, 9)), update["value"].getpixel((9, 200))) == ((255, 0, 0), (0, 0, 255))
     assert "3 tiles" in note
@@ -280,7 +281,7 @@ def png(colour: str, *size: int) -> bytes:
 @pytest.mark.parametrize("first", [None, Image.new("RGB", (9, 9), "red")], ids=["no first", "a first"])
 def test_the_preview_shows_every_picture(first: Image.Image | None) -> None:
     colours = [*(["red"] if first else []), "lime", "blue", "yellow"]
-    update, note = show_view(first, [png(colour, 30, 30) for colour in colours if colour != "red"])
+    update, note = show_view("", first, [png(colour, 30, 30) for colour in colours if colour != "red"])
     columns, rows = (2, 2)
     assert update["value"].size == (columns * (224 + GAP) - GAP, rows * (224 + GAP) - GAP)
     places = [(9 + (n % columns) * (224 + GAP), 9 + (n // columns) * (224 + GAP)) for n in range(len(colours))]
@@ -292,20 +293,20 @@ def test_the_preview_shows_the_tiles_of_each_picture_in_a_row_and_the_mask_is_fo
     mask = Image.new("L", (448, 224), 255)
     mask.paste(0, (0, 0, 448, 112))
     values = ("tiles", 0.0, "#0000ff", mask)
-    update, _ = show_view(Image.new("RGB", (448, 224), "red"), [png("lime", 672, 224)], *values)
+    update, _ = show_view("", Image.new("RGB", (448, 224), "red"), [png("lime", 672, 224)], *values)
     assert update["value"].size == (3 * (224 + GAP) - GAP, 2 * (224 + GAP) - GAP)
     at = {place: update["value"].getpixel(place) for place in [(9, 9), (9, 200), (9, 249), (480, 249), (480, 9)]}
     assert list(at.values()) == [(0, 0, 255), (255, 0, 0), (0, 255, 0), (0, 255, 0), (128, 128, 128)]
 
 
 def test_a_further_picture_that_cannot_be_read_is_said_beside_the_picture() -> None:
-    update, note = show_view(Image.new("RGB", (9, 9)), [b"nothing"])
+    update, note = show_view("", Image.new("RGB", (9, 9)), [b"nothing"])
     assert update["visible"] is False
     assert "images is not a picture that can be read" in note
 
 
 def test_a_mask_that_hides_everything_is_said_beside_the_picture() -> None:
-    update, note = show_view(Image.new("RGB", (9, 9)), [], "center", 0.0, "#ffffff", Image.new("L", (9, 9)))
+    update, note = show_view("", Image.new("RGB", (9, 9)), [], "center", 0.0, "#ffffff", Image.new("L", (9, 9)))
     assert update["visible"] is False
     assert "hides all of it" in note
 
@@ -320,13 +321,59 @@ def test_the_preview_follows_every_field_that_it_depends_on() -> None:
     # Gradio 3 has the components, today's (component, event).
     targets = {ids[t if isinstance(t, int) else t[0]] for d in changes for t in d["targets"]}
     assert targets == {f"ip_adapter_txt2img_unit_1_{n}" for n in SHOWN}
-    assert all([ids[i] for i in d["inputs"]] == [f"ip_adapter_txt2img_unit_1_{n}" for n in SHOWN] for d in changes)
+    inputs = [f"ip_adapter_txt2img_unit_1_{name}" for name in ("note", *SHOWN)]
+    assert all([ids[i] for i in d["inputs"]] == inputs for d in changes)
 
 
 def test_without_a_picture_the_preview_is_hidden() -> None:
-    update, note = show_view(None)
+    update, note = show_view("", None)
     assert update["visible"] is False
     assert note == ""
+
+
+def test_what_a_paste_wants_stays_in_the_note_until_it_is_there() -> None:
+    wanted = Image.new("RGB", (8, 8), "red")
+    pasted = f"Made with reference picture {Unit(image=wanted).image_hash[:12]}: add what is missing"
+    assert show_view(pasted, None)[1] == pasted
+    other = show_view(pasted, Image.new("RGB", (8, 8)))[1]
+    assert other.startswith("Picture ")
+    assert other.endswith(f". {pasted}")
+    assert show_view(other, None)[1] == pasted
+    assert show_view(other, wanted)[1] == f"Picture {Unit(image=wanted).image_hash[:12]}"
+    assert show_view("Picture 0123", None)[1] == ""
+
+
+def test_a_picture_that_pasted_parameters_do_not_mention_is_taken_out(controls: list[UnitControls]) -> None:
+    """It would act in a picture that was made without it."""
+    given = Unit.parse({"image": Image.new("RGB", (8, 8)), "mask": Image.new("L", (8, 8), 255), "model": "m"})
+    parameters = infotext.write([given], lambda name: name)
+    fields = dict(paste.paste_fields(controls, LISTS))
+    for number, unit in enumerate(controls):
+        said = {f.name: fields[unit.fields[f.name]](parameters) for f in FIELDS if f.type in PICTURES}
+        gone = {name for name, update in said.items() if update is not None}
+        assert gone == (set(said) - {"image", "mask"} if number == 0 else set()), "a unit that rests keeps its pictures"
+        assert all(said[name]["value"] is None for name in gone)
+
+
+def test_pasted_parameters_that_cannot_be_taken_are_said(
+    controls: list[UnitControls], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(paste.compat, "warn", warned.append)
+    text = "model: ip-adapter_sd15, scale: 99, crop: everything, module: x, image: 0123, end: 0.5"
+    parameters = {"IP-Adapter 1": text, "IP-Adapter 2": "model: ip-adapter_sd15, scale: 1.5, face_hash: ab"}
+    for number in (len(controls) + 1, len(controls) + 7):
+        parameters[f"IP-Adapter {number}"] = "model: ip-adapter_sd15"
+    for _, function in paste.paste_fields(controls, LISTS):
+        function(parameters)
+    assert [
+        any(all(word in one for word in words) for one in warned)
+        for words in (
+            ("unit 1,", "crop, module, scale", "clamped"),
+            (f"a unit {len(controls) + 1}, {len(controls) + 7},", "Number of units"),
+        )
+    ] == [True, True]
+    assert len(warned) == 2
 
 
 def test_both_tabs_have_every_component_under_a_name_of_their_own() -> None:

@@ -231,6 +231,40 @@ def test_a_detailers_unit_without_a_detailer_does_not_rest_unnoticed(webui: Fake
     assert comments(lambda _: None, [UNIT, UNIT | {"detailer": "only", "enabled": False}]) == ""
 
 
+NEVER = [{"start": 0.5, "end": 0.5}, {"curve": "0:0"}, {"layers": "4:0"}, {"grid": "0 0"}]
+
+
+@pytest.mark.parametrize("values", NEVER, ids=lambda values: next(iter(values)))
+def test_a_unit_that_can_act_nowhere_does_not_rest_unnoticed(values: Any, webui: FakeWebUI, door: Any) -> None:
+    (said,) = begin(door, [UNIT, UNIT | values]).comments
+    assert said.startswith("IP-Adapter: unit 2 acts at no step and in no layer")
+    assert begin(door, [UNIT | values | {"enabled": False}, UNIT | {"scale": 0}]).comments == []
+
+
+def test_pictures_that_another_script_sampled_by_itself_do_not_claim_the_adapter_unnoticed(
+    webui: FakeWebUI, door: Any
+) -> None:
+    def ended(units: list[Any], sampling: bool, pictures: int = 1) -> str:
+        def job(processing: FakeProcessing) -> str:
+            door.process(processing, units)
+            if sampling:
+                sampled(webui, door, processing, units)
+            copied = SimpleNamespace(comments="", images=[RED])
+            door.end(copy.copy(processing), copied, units)  # as ADetailer does after each batch
+            assert copied.comments == ""
+            processed = SimpleNamespace(comments="", images=[RED] * pictures)
+            door.end(processing, processed, units)
+            return processed.comments
+
+        return JOB(job, new())
+
+    assert ended([UNIT], sampling=True) == ""
+    assert ended([UNIT], sampling=False).startswith("IP-Adapter: no unit acted")
+    assert ended([UNIT], sampling=False, pictures=0) == "", "it was interrupted"
+    assert ended([UNIT | {"enabled": False}], sampling=False) == ""
+    assert ended([UNIT | {"detailer": "only"}], sampling=False).startswith("IP-Adapter: unit 1 is for detailer")
+
+
 def test_what_is_set_to_no_effect_is_said_once_for_all_passes_and_in_the_parameters(
     webui: FakeWebUI, door: Any
 ) -> None:
