@@ -52,7 +52,8 @@ class A1111Host:
         within: Sequence[Any] = (),
     ) -> None:
         self._fail = fail
-        self._within = item_at_hand(within[0]) if within else None
+        self._item = item_at_hand(within[0]) if within else None
+        self._within = [weakref.ref(job) for job in within]
         # Weakly: the end of the processing object is what closes a generation that an exception left open.
         self._processing = weakref.ref(processing) if processing is not None else lambda: None
         self.device = torch.device(devices.device)
@@ -66,7 +67,7 @@ class A1111Host:
     @contextmanager
     def follow(self, begin_step: BeginStep) -> Iterator[None]:
         """Listens to the denoiser and to what it hands its model."""
-        steps = DenoiserSteps(begin_step, first_item(self._processing()), self._within)
+        steps = DenoiserSteps(begin_step, first_item(self._processing()), self._item)
         script_callbacks.on_cfg_denoiser(steps.on_cfg_denoiser, name="ip_adapter")
         try:
             yield
@@ -77,7 +78,8 @@ class A1111Host:
     def canvas(self) -> Canvas:
         """See `canvas_of`."""
         processing = self._processing()
-        return Canvas() if processing is None else canvas_of(processing)
+        within = [job for job in (ref() for ref in self._within) if job is not None]
+        return Canvas() if processing is None else canvas_of(processing, within)
 
     def adapter_folders(self) -> Sequence[Path]:
         """See `adapter_folders`."""

@@ -6,6 +6,8 @@ the WebUI's own inpaint mask is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image, ImageOps
@@ -21,8 +23,20 @@ STRETCH, CROP, FILL, LATENT = range(4)
 """The WebUI's resize modes (images.py:253); it stretches in the last one too."""
 
 
-def canvas_of(processing: Any) -> Canvas:
-    """Of a processing object whose sampling begins: txt2img, its hires pass, img2img, inpainting whole or cropped."""
+def canvas_of(processing: Any, within: Sequence[Any] = ()) -> Canvas:
+    """Of a processing object whose sampling begins: txt2img, its hires pass, img2img, inpainting whole or cropped.
+
+    `within`: the jobs that it is inside of, the outermost first. A detailer works on what the job around it has
+    sampled, before "only masked" puts that back into the whole (1088, 1105).
+    """
+    own = _canvas(processing)
+    box = own.box
+    for job in reversed(within):
+        box = box.inside(_made(job))
+    return replace(own, box=box, inpaint_box=own.box)
+
+
+def _canvas(processing: Any) -> Canvas:
     width, height = getattr(processing, "width", 0), getattr(processing, "height", 0)
     box, mask = WHOLE, None
     if getattr(processing, "is_hr_pass", False):
@@ -31,6 +45,13 @@ def canvas_of(processing: Any) -> Canvas:
         mask = _inpaint_mask(processing)
         box = _source_box(processing, sources[0].size, cropped=mask is not None and processing.inpaint_full_res)
     return Canvas(box, (height // CELL, width // CELL) if width and height else None, mask)
+
+
+def _made(processing: Any) -> Box:
+    """What of the whole the pictures show that a job has sampled."""
+    if getattr(processing, "enable_hr", False) and hasattr(processing, "truncate_x"):
+        return _second_pass(processing)[2]
+    return _canvas(processing).box
 
 
 def fit(part: tuple[float, float, float, float], width: int, height: int, mode: int) -> tuple[float, ...]:

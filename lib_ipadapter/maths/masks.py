@@ -28,6 +28,16 @@ class Box:
     right: float = 1.0
     bottom: float = 1.0
 
+    def inside(self, outer: Box) -> Box:
+        """Of a part of what `outer` shows: where that is in the picture that `outer` itself is a part of."""
+        wide, high = outer.right - outer.left, outer.bottom - outer.top
+        return Box(
+            outer.left + self.left * wide,
+            outer.top + self.top * high,
+            outer.left + self.right * wide,
+            outer.top + self.bottom * high,
+        )
+
 
 WHOLE = Box()
 

@@ -33,7 +33,9 @@ class Canvas:
     latent_size: Size | None = None
     """Height and width of its latent picture, where they are known before the UNet is called."""
     inpaint_mask: Image.Image | None = None
-    """Over the whole picture, greyscale: white is what the host will change. None without inpainting."""
+    """Greyscale: white is what the host will change. None without inpainting."""
+    inpaint_box: Box = WHOLE
+    """The part of `inpaint_mask` that is sampled. A detailer's mask lies over the picture that it works on alone."""
 
 
 class Host(Protocol):

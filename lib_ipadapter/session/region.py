@@ -22,11 +22,11 @@ def region(unit: Unit, shown: Callable[[], Canvas]) -> Region | None:
     if unit.mask is None and unit.side is Side.INSIDE:
         return None
     canvas = shown()
-    drawn = canvas.inpaint_mask if unit.side.of_inpaint else unit.mask
+    drawn, box = (canvas.inpaint_mask, canvas.inpaint_box) if unit.side.of_inpaint else (unit.mask, canvas.box)
     if drawn is None:
         raise UnitError(_none(unit.side))
     values = mask_values(_soft(as_mask(drawn), unit.mask_blur))
-    return Region(1 - values if unit.side.inverted else values, canvas.box, canvas.latent_size)
+    return Region(1 - values if unit.side.inverted else values, box, canvas.latent_size)
 
 
 def _soft(mask: Image.Image, blur: float) -> Image.Image:

@@ -121,3 +121,20 @@ def test_the_inpaint_mask_is_white_where_the_webui_will_change_the_picture(inver
     ).inpaint_mask
     assert found is not None
     assert (found.getpixel((10, 10)), found.getpixel((500, 10))) == ((0, 255) if invert else (255, 0))
+
+
+def test_a_detailer_in_a_crop_sees_the_part_of_the_mask_that_lies_over_its_own() -> None:
+    """The outer job inpaints the lower right quarter only; in what it has made the detailer takes the left half."""
+    outer = img2img((512, 512), image_mask=Image.new("L", (512, 512), 255), paste_to=(256, 256, 256, 256))
+    inner = img2img((512, 512), image_mask=Image.new("L", (512, 512), 255), paste_to=(0, 0, 256, 512))
+    found = canvas_of(inner, [outer])
+    assert found.inpaint_box == Box(-0.25, 0.0, 0.75, 1.0), "its shape is filled up to that of the canvas"
+    assert found.box == Box(0.375, 0.5, 0.875, 1.0)
+    assert canvas_of(inner).box == found.inpaint_box
+
+
+def test_a_detailer_after_a_hires_pass_that_cuts_sees_what_was_left() -> None:
+    outer = txt2img(enable_hr=True, hr_upscale_to_x=1024, hr_upscale_to_y=1536, truncate_x=32, truncate_y=0)
+    assert canvas_of(img2img((768, 1536)), [outer]).box == Box(0.125, 0.0, 0.875, 1.0)
+    plain = txt2img(enable_hr=False)
+    assert canvas_of(img2img((512, 768)), [plain]).box == WHOLE

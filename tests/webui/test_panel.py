@@ -63,7 +63,7 @@ def controls() -> list[UnitControls]:
 
 
 def restored(controls: list[UnitControls], parameters: dict[str, str], unit: int) -> dict[str, object]:
-    """Field name -> what pasting `parameters` sets it to; None leaves it. Of pictures parameters have the hash alone."""
+    """Field name -> what pasting `parameters` sets it to; None leaves it. Pictures are not in them, but their hash."""
     functions = dict(paste.paste_fields(controls, LISTS))
     fields = [field.name for field in FIELDS if field.type not in PICTURES]
     return {name: functions[controls[unit].fields[name]](parameters) for name in fields}
