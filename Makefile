@@ -2,11 +2,12 @@
 # PYTHON: 3.11 or newer. WEBUI_PYTHON: 3.10 or 3.11, because that is what the WebUI's pins exist for.
 PYTHON ?= python3
 WEBUI_PYTHON ?= $(PYTHON)
-PYTEST_FLAGS ?= -n auto --maxprocesses=4
+PYTEST_FLAGS ?= -n auto --maxprocesses=4 --dist worksteal
 
 BIN := .venv/bin
 WEBUI_BIN := .venv-webui/bin
-PIP := python -m pip --disable-pip-version-check install
+# Most of what is installed is never imported; Python compiles the rest when it is.
+PIP := python -m pip --disable-pip-version-check install --no-compile
 
 # Small models gain nothing from threads, and test processes would fight for the cores.
 export OMP_NUM_THREADS ?= 1
@@ -27,8 +28,11 @@ test: .venv/dev.stamp ## the whole test suite, with today's versions
 
 # The command line is never run with the WebUI's packages: its typer cannot live with their pydantic.
 NOT_IN_THE_WEBUI := tests/cli tests/hosts/test_diffusers_checkpoint.py tests/hosts/test_diffusers_sdxl_file.py tests/live
-# Nor are the trainer, which only the command line starts, and the pocket model, which is trained by it.
-NOT_IN_THE_WEBUI += tests/training tests/pocket
+# Nor are the trainer, which only the command line starts, the pocket model, which is trained by it, and the diffusers
+# pipeline, on which both run.
+NOT_IN_THE_WEBUI += tests/training tests/pocket tests/hosts/test_diffusers.py
+# These floors import nothing but torch, and that is the same in both environments.
+NOT_IN_THE_WEBUI += tests/maths tests/patch
 
 test-webui-pins: .venv-webui/stamp ## the same with what WebUI 1.10.1 pins, except the command line
 	$(WEBUI_BIN)/python -m pytest $(PYTEST_FLAGS) $(NOT_IN_THE_WEBUI:%=--ignore=%)

@@ -26,8 +26,9 @@ HEAD = """# What a unit can do
 Every field of a unit by topic, as the panel folds them; in the API fields go by name, and what is left out takes its
 default. A picture is base64, bare or as a data URI; a path or an address is refused.
 
-Each picture below was drawn by the pocket model, and each payload is run by a test: send it to `/sdapi/v1/txt2img`,
-with pictures in base64 where their names stand ([these](features/pictures)) and a model of your own.
+Each picture below was drawn by the pocket model, and each payload is run by a test: send it to `/sdapi/v1/txt2img`, or,
+where it has `init_images`, to `/sdapi/v1/img2img`, with pictures in base64 where their names stand
+([these](features/pictures)) and a model of your own.
 Left of the line is what goes in, right of it what comes out, always with the same noise. A small world is not the large
 one: what the published adapters make of a setting differs in strength. `python -m pocket.features` makes this page.
 """

@@ -53,7 +53,7 @@ EVERYDAY = (
         ),
         shown=0,
         prompt="a triangle",
-        script={
+        job={
             "script_name": "x/y/z plot",
             "script_args": [
                 *("<number of [IP-Adapter] Unit 1 Scale>", "0.4, 0.8", []),

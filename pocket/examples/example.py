@@ -48,15 +48,20 @@ class Example:
     """The cell whose payload is given."""
     prompt: str = ""
     seed: int = 4
-    script: Mapping[str, Any] = field(default_factory=dict)
-    """What the payload says besides, of a script of the WebUI."""
+    job: Mapping[str, Any] = field(default_factory=dict)
+    """What the payload says besides, of the job or of a script of the WebUI."""
+
+    @property
+    def route(self) -> str:
+        """Below ``/sdapi/v1/``."""
+        return "img2img" if "init_images" in self.job else "txt2img"
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What to send to ``/sdapi/v1/txt2img`` for the cell that is shown."""
+        """What to send to the route for the cell that is shown."""
         cell = self.cells[self.shown]
         prompt = self.prompt if cell.prompt is None else cell.prompt
-        return {"prompt": prompt, **self.script, "alwayson_scripts": {"IP-Adapter": {"args": list(cell.units)}}}
+        return {"prompt": prompt, **self.job, "alwayson_scripts": {"IP-Adapter": {"args": list(cell.units)}}}
 
     @property
     def drawn(self) -> bool:
@@ -66,7 +71,7 @@ class Example:
     @property
     def pictures(self) -> list[str]:
         """Names of all that go in, each once, in the order in which they are met."""
-        return list(dict.fromkeys(NAMED.findall(json.dumps([cell.units for cell in self.cells]))))
+        return list(dict.fromkeys(NAMED.findall(json.dumps([*(cell.units for cell in self.cells), dict(self.job)]))))
 
 
 def unit(image: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -13,23 +13,23 @@ PASSES = (
         " *Settings → ADetailer → Script names to apply to ADetailer*: add `ip_adapter` there, or no unit acts in its"
         " passes.)",
         (Cell("", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),),
+        job={"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.6},
     ),
     Example(
         "reference",
         "The job's own picture",
         "`input` takes img2img's input picture: in the Batch tab each file is its own reference, in Loopback each"
-        " loop's input. `folder` takes the picture of the same name from the folder in *Settings → IP-Adapter*, and"
-        " `whole folder` all of its pictures by name, 64 at most, in every tab.",
-        (
-            Cell(
-                "",
-                (
-                    unit(reference="input"),
-                    unit(reference="folder", reference_folder="styles"),
-                    unit(reference="whole folder", combine="average"),
-                ),
-            ),
-        ),
+        " loop's input. In that tab `folder` takes the picture of the same name from the folder in *Settings →"
+        " IP-Adapter*.",
+        (Cell("", (unit(reference="input"),)),),
+        job={"init_images": [picture("red-checks")], "denoising_strength": 0.8},
+    ),
+    Example(
+        "folder",
+        "A folder of pictures",
+        "`whole folder` takes all pictures of the folder in *Settings → IP-Adapter*, 64 at most in the order of their"
+        " names, or of one folder inside it.",
+        (Cell("", (unit(reference="whole folder", reference_folder="styles", combine="average"),)),),
     ),
 )
 
@@ -90,5 +90,6 @@ FACES = (
                 ),
             ),
         ),
+        job={"init_images": [picture("red-checks")], "denoising_strength": 0.6},
     ),
 )

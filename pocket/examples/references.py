@@ -30,5 +30,6 @@ REFERENCES = (
         " start again; counting goes on over the batches of a job.",
         (Cell("", (unit(images=[picture("purple-stripes"), picture("red-checks")], combine="batch"),)),),
         prompt="a cross",
+        job={"batch_size": 2},
     ),
 )

@@ -77,7 +77,7 @@ def test_a_grid_of_reference_files_has_the_pictures_of_these(client: Client, uni
 def test_the_payload_in_the_docs_makes_a_plot(client: Client, unit: MakeUnit) -> None:
     """Each number put where an axis's label stands, and a unit of this model in the place of the pocket one's."""
     (example,) = (one for examples in EXAMPLES.values() for one in examples if one.name == "plot")
-    text = json.dumps(dict(example.script))
+    text = json.dumps(dict(example.job))
     script = json.loads(re.sub(r'"<number of (.+?)>"', lambda match: str(axes(client).index(match[1])), text))
     made = client.txt2img([unit()], **script)
     cells = [{"scale": scale, "weight_type": kind} for kind in ("linear", "ease in") for scale in (0.4, 0.8)]

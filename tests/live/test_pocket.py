@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +17,9 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import Unit
 from pocket import demo, ship
 from pocket.draw import draw
+from pocket.examples import EXAMPLES
+from pocket.examples.example import Example, filled
+from pocket.examples.pictures import PICTURES
 from pocket.facts import SHOWN
 from pocket.judge import judge
 from pocket.scenes import SIZE
@@ -21,7 +27,7 @@ from pocket.studio import GUIDANCE, Studio, unit
 from pocket.webui import install
 from tests.hosts.originals import NUMPY
 from tests.live.client import Client, Json, difference, encode
-from tests.live.conftest import HOME, ROOT
+from tests.live.conftest import HOME, OPTIONS, REFERENCES, ROOT
 from tests.live.host import Installed, Setup, running
 
 STEPS = 28
@@ -35,7 +41,7 @@ REFERENCE = draw(demo.REFERENCES[1])
 def pocket(installed: Installed) -> Iterator[Client]:
     models = HOME / "pocket-models"
     install(models)
-    options = {"sd_model_checkpoint": ship.CHECKPOINT.name}
+    options = {**OPTIONS, "sd_model_checkpoint": ship.CHECKPOINT.name}
     with running(installed, Setup(HOME / "pocket", models, {"ip-adapter": ROOT}, options)) as webui:
         yield Client(webui.url)
 
@@ -80,3 +86,34 @@ def test_a_picture_alone_is_followed(pocket: Client) -> None:
     found = judge(Image.fromarray(picture)).agrees(demo.REFERENCES[1])
     assert found["colour"]
     assert found["texture"]
+
+
+OF_OTHER_FILES = ("face", "which-face")
+"""Examples whose adapters the pocket model has none of; `tests/pocket/test_features.py` makes them up."""
+
+PAYLOADS = [one for examples in EXAMPLES.values() for one in examples if one.name not in OF_OTHER_FILES]
+
+
+@pytest.fixture(scope="module")
+def named(pocket: Client) -> list[str]:
+    """What payloads call by name: a folder of pictures, and a saved prompt. Returns the axes of the plot."""
+    (REFERENCES / "styles").mkdir(parents=True, exist_ok=True)
+    for name in ("purple-stripes", "teal-spots"):
+        PICTURES[name]().save(REFERENCES / "styles" / f"{name}.png")
+    asked = {"image": encode(PICTURES["teal-spots"]()), "model": ship.adapter_path(SHOWN).stem}
+    prompts = HOME / "pocket-models" / "ip-adapter" / "prompts"
+    prompts.mkdir(exist_ok=True)
+    (prompts / "dusk.safetensors").write_bytes(base64.b64decode(pocket.post("/ip-adapter/encode", asked)["embeds"]))
+    plot = next(one for one in pocket.get("/sdapi/v1/script-info") if one["name"] == "x/y/z plot")
+    return plot["args"][0]["choices"]
+
+
+@pytest.mark.parametrize("example", PAYLOADS, ids=lambda example: example.name)
+def test_a_payload_of_the_docs_does_something_as_it_stands(pocket: Client, named: list[str], example: Example) -> None:
+    text = re.sub(r'"<number of (.+?)>"', lambda found: str(named.index(found[1])), json.dumps(example.payload))
+    asked = {**json.loads(filled(text)), "steps": 4, "cfg_scale": GUIDANCE, "width": SIZE, "height": SIZE, "seed": SEED}
+    rest = {"alwayson_scripts": {}, "script_name": None, "script_args": []}
+    made = pocket.post(f"/sdapi/v1/{example.route}", asked)
+    plain = pocket.post(f"/sdapi/v1/{example.route}", {**asked, **rest})
+    assert made["images"][0] != plain["images"][0]
+    assert "IP-Adapter error" not in made["info"]
