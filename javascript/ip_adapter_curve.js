@@ -17,7 +17,7 @@
         return good ? points : null;
     }
 
-    const written = points => points.map(([at, weight]) => `${round(at)}:${round(weight)}`).join(", ");
+    const written = points => points.map(([at, weight]) => `${at}:${weight}`).join(", ");
 
     class Curve {
         constructor(field, box) {
@@ -86,13 +86,14 @@
         move(i, [at, weight]) {
             const points = this.points.map(point => [...point]);
             const low = points[i - 1]?.[0] ?? 0, high = points[i + 1]?.[0] ?? 1;
-            points[i] = [within(at, low, high), weight];
+            points[i] = [within(round(at), low, high), round(weight)];
             this.change(points);
         }
 
-        add(point) {
+        add([at, weight]) {
             if (this.points === null) return;
-            this.change([...(this.points.length ? this.points : [[0, 1], [1, 1]]), point].sort((a, b) => a[0] - b[0]));
+            const points = this.points.length ? this.points : [[0, 1], [1, 1]];
+            this.change([...points, [round(at), round(weight)]].sort((a, b) => a[0] - b[0]));
         }
 
         addInGap() {

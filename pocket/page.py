@@ -66,6 +66,8 @@ def drawer(studio: Studio) -> Callable[..., tuple[Any, str]]:
         options = {"num_inference_steps": int(asked.steps), "guidance_scale": asked.guidance}
         try:
             units = parse_units(values[count:])
+            for one in (unit for unit in units if unit.active):
+                one.check_alone()
             picture = studio.draw(asked.prompt, asked.seed, *units, negative_prompt=asked.negative or None, **options)
         except IPAdapterError as error:
             raise gr.Error(str(error), print_exception=False) from error

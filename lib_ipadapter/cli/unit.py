@@ -14,7 +14,6 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face_file import read_face
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.session.unit.passes import Source
 
 
 def read_unit(options: Mapping[str, Any], settings: Sequence[str]) -> Unit:
@@ -23,11 +22,7 @@ def read_unit(options: Mapping[str, Any], settings: Sequence[str]) -> Unit:
     given |= dict(_divided(setting) for setting in settings)
     types = {field.name: field.type for field in FIELDS}
     unit = Unit.parse({name: READERS.get(types.get(name), str)(value) for name, value in given.items()})
-    if unit.reference != Source.PICTURE:
-        raise UnitError(
-            f"reference={unit.reference} is for the WebUI, whose jobs have an input picture and a folder of references;"
-            " here give the pictures themselves, by --image and --set images=."
-        )
+    unit.check_alone()
     if unit.active:
         unit.check()
     return unit

@@ -86,10 +86,12 @@ def test_a_file_of_two_kinds_is_asked_about_and_the_answer_is_taken(
     assert not np.array_equal(made["faceid-plusv2"], without)
 
 
-@pytest.mark.parametrize("source", ["input", "folder", "whole folder"])
-def test_a_reference_that_only_the_webui_has_is_refused(source: str) -> None:
-    with pytest.raises(UnitError, match=f"reference={source} is for the WebUI"):
-        read_unit({"model": "a", "image": None}, [f"reference={source}"])
+@pytest.mark.parametrize(
+    "said", ["reference=input", "reference=folder", "reference=whole folder", "passes=hires", "detailer=only"]
+)
+def test_what_only_a_job_of_the_webui_has_is_refused(said: str) -> None:
+    with pytest.raises(UnitError, match=f"{said} is for the WebUI"):
+        read_unit({"model": "a", "image": None}, [said])
 
 
 def test_what_is_set_is_what_the_option_says_and_wins_over_it(bench: Bench) -> None:

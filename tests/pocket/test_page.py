@@ -88,6 +88,8 @@ def test_a_seed_by_lot_is_in_the_parameters_and_brings_the_picture_back(blocks: 
 def test_what_a_user_must_do_is_said(blocks: gr.Blocks, studio: Studio) -> None:
     with pytest.raises(gr.Error, match="without a reference picture"):
         page.drawer(studio)(*values(blocks, ASKED, enabled=True, model=MODEL))
+    with pytest.raises(gr.Error, match="passes=hires is for the WebUI"):
+        page.drawer(studio)(*values(blocks, ASKED, enabled=True, model=MODEL, passes="hires"))
 
 
 def test_pasted_parameters_are_put_into_the_components(blocks: gr.Blocks) -> None:

@@ -49,6 +49,14 @@ def test_points_do_not_pass_each_other(page: Any) -> None:
     assert drawn(page, "curve") == "0.45:1, 0.45:0"
 
 
+def test_what_is_not_moved_keeps_its_digits(page: Any) -> None:
+    unfold(page)
+    type_into(page, "curve", "0.125:0.333, 0.5:1, 0.875:0.001")
+    field(page, "curve").locator("circle").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    assert drawn(page, "curve") == "0.125:0.333, 0.5:0.95, 0.875:0.001"
+
+
 FOREIGN = {
     "curve": ("[0.3:0.9:0.5]", "0.5:1, 0.2:1", "0.5:", "0:1,", "0:1, 2:1", "0:6"),
     "grid": ("1 1; 0", "none", "1, ; 2, 1", "1;; 1", "1 6"),

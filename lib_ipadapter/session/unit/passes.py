@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit.field import Type, setting
 
 
@@ -50,6 +51,14 @@ REPLACED: dict[str, tuple[str, ...]] = {
 """Where the reference comes from -> the fields in whose place it stands."""
 
 
+OF_A_JOB = (
+    ("reference", Source.PICTURE.value, (Source.INPUT, Source.FOLDER, Source.WHOLE_FOLDER)),
+    ("passes", Passes.BOTH.value, (Passes.HIRES,)),
+    ("detailer", Detailer.ALSO.value, (Detailer.ONLY,)),
+)
+"""Field, its usual value, and those that mean nothing where a picture is made by itself."""
+
+
 @dataclass(frozen=True)
 class PassFields:
     """When in a job, as `start` and `end` say when in a sampling."""
@@ -89,6 +98,16 @@ class PassFields:
         rare=True,
         late=True,
     )
+
+    def check_alone(self) -> None:
+        """Where no job is around a picture, as on the command line. Raises `UnitError` for what only a job has."""
+        for name, usual, of_a_job in OF_A_JOB:
+            value = getattr(self, name)
+            if value in of_a_job:
+                raise UnitError(
+                    f"{name}={value} is for the WebUI, whose jobs have an input picture, a folder of references and"
+                    f" more than one pass; here leave {name} at {usual!r}."
+                )
 
     def acts_in(self, now: Pass) -> bool:
         """Whether the unit has a part in a pass. A pass inside the job asks nothing of `passes`."""
