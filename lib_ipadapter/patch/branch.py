@@ -34,6 +34,8 @@ class ImageBranch:
     scaling: EmbedsScaling = EmbedsScaling.V
     region: Region | None = None
     """Where it acts; without one, everywhere."""
+    first: int = 0
+    """Which of the rows for conditional ones the first item of a job gets, counted from 0."""
     _rows: dict[Hashable, KeyValue] = field(default_factory=dict, repr=False, compare=False)
     """Key and value per layer and pattern of rows: a sampling has one or two patterns, and thousands of calls."""
 
@@ -72,7 +74,9 @@ class ImageBranch:
         Layers need not have equally many: those of the composition may have one picture for all items of a batch.
         """
         pictures = len(self.key_values[layer].key) - 1
-        return [role and 1 + item % pictures for role, item in zip(moment.call, moment.items, strict=True)]
+        return [
+            role and 1 + (self.first + item) % pictures for role, item in zip(moment.call, moment.items, strict=True)
+        ]
 
     def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:
         """K and V of a layer for a batch whose rows get those `picked`, on the device and in the dtype of `like`."""

@@ -103,6 +103,7 @@ class Generation:
                 layers=scales,
                 scaling=EmbedsScaling(unit.embeds_scaling),
                 region=region(unit, self.host.canvas),
+                first=unit.batch_start,
             )
         )
         self.variants.append(variant)

@@ -30,18 +30,29 @@ PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
 Parameters = Mapping[str, Any]
 
 
-def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, str]:
+def write(units: Sequence[Unit], bare_name: Callable[[str], str], item: int = 0) -> dict[str, str]:
     """What to add to a picture's parameters: one key for each unit that acts, numbered as the user gave them.
 
-    `bare_name`: a model's name as chosen -> the name of its file.
+    `bare_name`: a model's name as chosen -> the name of its file. `item`: which of the job's pictures, from 0.
     """
-    return {f"{KEY} {i}": describe(unit, bare_name) for i, unit in enumerate(units, 1) if unit.active}
+    return {f"{KEY} {i}": describe(unit, bare_name, item) for i, unit in enumerate(units, 1) if unit.active}
 
 
-def describe(unit: Unit, bare_name: Callable[[str], str]) -> str:
+def write_each(units: Sequence[Unit], bare_name: Callable[[str], str], items: int) -> dict[str, str | list[str]]:
+    """The same for a job of so many pictures: a list where they differ, because each has a reference of its own."""
+    found: dict[str, str | list[str]] = dict(write(units, bare_name))
+    for number, unit in enumerate(units, 1):
+        if unit.active and unit.in_turn and items > 1:
+            found[f"{KEY} {number}"] = [describe(unit, bare_name, item) for item in range(items)]
+    return found
+
+
+def describe(unit: Unit, bare_name: Callable[[str], str], item: int = 0) -> str:
     """One unit as text; a unit that acts is enabled, so that is not written."""
     pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER and not f.rare}
     pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH], **_rare(unit)}
+    if unit.in_turn:
+        pairs["batch_start"] = (unit.batch_start + item) % len(unit.pictures)
     return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
 
 

@@ -6,6 +6,7 @@ import logging
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,12 +14,13 @@ from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice, without_folders
+from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.ignored import replaced
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import models, settings
-from lib_ipadapter.webui.jobs import around, begun, pass_of
+from lib_ipadapter.webui.jobs import around, begun, pass_of, upscaled
 from lib_ipadapter.webui.parsed import ParsedUnits
 from lib_ipadapter.webui.references import with_picture
 from lib_ipadapter.webui.resting import nowhere, without_detailer, without_hires, without_sampling
@@ -61,9 +63,10 @@ class Door:
         self._sampled = self._detailed = lambda: None
         _withdraw(processing)
         try:
-            units = self._parsed.of(processing, args)
+            units = self._units(processing, args)
             shown = [_with_known_picture(unit, processing) for unit in units]
-            written = infotext.write(shown, lambda name: models.bare_name(name, adapter_folders()))
+            pictures = getattr(processing, "n_iter", 1) * processing.batch_size
+            written = infotext.write_each(shown, lambda name: models.bare_name(name, adapter_folders()), pictures)
             processing.extra_generation_params.update(written)
             for sentence in (*nowhere(units), *without_hires(processing, units)):
                 processing.comment(sentence)
@@ -118,10 +121,21 @@ class Door:
         """Every hook gone, the UNet as it was."""
         self._open.close()
 
+    def _units(self, processing: Any, args: Sequence[Any]) -> list[Unit]:
+        """As the arguments say; of a picture that is upscaled by itself each unit has the reference that it had."""
+        units, earlier = self._parsed.of(processing, args), upscaled(processing)
+        if earlier is None:
+            return units
+        starts = [infotext.read(earlier, number).get("batch_start", 0) for number in range(1, len(units) + 1)]
+        return [
+            replace(unit, batch_start=start) if unit.combine == Combination.BATCH else unit
+            for unit, start in zip(units, starts, strict=True)
+        ]
+
     def _acting(self, processing: Any, args: Sequence[Any], host: A1111Host) -> list[Unit]:
         """The units that have a part in the pass at hand, each with its picture."""
         now = pass_of(processing)
-        units = [unit for unit in self._parsed.of(processing, args) if unit.acts_in(now)]
+        units = [unit for unit in self._units(processing, args) if unit.acts_in(now)]
         for sentence in (sentence for unit in units if unit.active for sentence in replaced(unit)):
             host.remark(sentence)
         return [with_picture(unit, [*around(), processing]) for unit in units]

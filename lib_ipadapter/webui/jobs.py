@@ -21,6 +21,10 @@ FOLDER = ("modules.img2img", "process_batch")
 """The function that makes a job for each file of an img2img batch (img2img.py:17); its `image` is the file at hand."""
 
 
+UPSCALE = ("modules.txt2img", "txt2img_upscale")
+"""The function of the gallery's button that makes hires fix's pass for one picture (txt2img.py:55)."""
+
+
 def around() -> list[Any]:
     """The jobs that the one at hand is inside of, the outermost first; most often none."""
     outer = [*_calls(JOB)][1:]
@@ -48,6 +52,15 @@ def batch_file() -> Path | None:
     frame = next(_calls(FOLDER), None)
     file = frame.f_locals.get("image") if frame else None
     return Path(file) if isinstance(file, str) else None
+
+
+def upscaled(processing: Any) -> dict[str, Any] | None:
+    """Parameters of the one picture of an earlier job that this one upscales; None where it does no such thing."""
+    if not getattr(processing, "txt2img_upscale", False):
+        return None
+    frame = next(_calls(UPSCALE), None)
+    found = frame.f_locals.get("parameters") if frame else None
+    return found if isinstance(found, dict) else None
 
 
 def _calls(function: tuple[str, str]) -> Iterator[FrameType]:

@@ -6,6 +6,8 @@ from pocket.examples.example import Cell, Example, picture, unit
 
 BOTH = {"images": [picture("teal-spots")], "scale": 0.8}
 
+IN_TURN = [picture("purple-stripes"), picture("red-checks")]
+
 REFERENCES = (
     Example(
         "several",
@@ -27,8 +29,12 @@ REFERENCES = (
         "batch",
         "Each picture for its own picture of the batch",
         "With `batch` the first picture of a batch gets the first reference, the second the second, and so on from the"
-        " start again; counting goes on over the batches of a job.",
-        (Cell("", (unit(images=[picture("purple-stripes"), picture("red-checks")], combine="batch"),)),),
+        " start again; counting goes on over the batches of a job. `batch_start` begins with another one; the"
+        " parameters of each picture say with which, so that it can be made again by itself. Two pictures of one job:",
+        tuple(
+            Cell(f"picture {number + 1}", (unit(images=IN_TURN, combine="batch", batch_start=number),))
+            for number in range(2)
+        ),
         prompt="a cross",
         job={"batch_size": 2},
     ),

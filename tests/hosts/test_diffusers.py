@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,9 @@ def test_each_picture_of_a_batch_has_a_reference_of_its_own(models: Path, guidan
         alone = Unit(image=picture(number), model="plus", scale=0.8)
         assert_same(ours_each[number], ours(models, [alone], num_images_per_prompt=2, guidance_scale=guidance)[number])
     assert not torch.equal(*ours(models, [many], num_images_per_prompt=2)[:2])
+    options = {"num_images_per_prompt": 2, "guidance_scale": guidance}
+    other = replace(many, images=many.images[::-1])
+    assert_same(ours(models, [replace(many, batch_start=1)], **options), ours(models, [other], **options))
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.5, 1.0), (0.25, 0.75)])

@@ -72,6 +72,7 @@ CASES = {
     "grid": Case({"grid": "1 0; 0.5 1"}),
     "another encoder": Case({"encoder": models.ENCODER, "model": models.PLUS}),
     "several": Case({"combine": "norm average", "weights": "1 0.5 2"}, further=(turned(REFERENCE), upside_down(WIDE))),
+    "in turn": Case({"combine": "batch", "batch_start": 1}, further=(turned(REFERENCE), upside_down(WIDE))),
     "seen": Case({"crop": "pad", "background": "#3060c0", "sharpening": 0.6, "model": models.PLUS}, image=WIDE),
     "look only here": Case(shown={"image_mask": HALF}),
     "masked": Case({"region": "outside the mask", "mask_blur": 12.0}, {"mask": HALF}),

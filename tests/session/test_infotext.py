@@ -199,3 +199,15 @@ def test_how_the_picture_is_seen_is_restored_but_for_the_mask_of_which_a_hash_is
 @pytest.mark.parametrize("parameters", [{}, {"IP-Adapter 2": "scale: 1"}, {"IP-Adapter 1": None}])
 def test_a_unit_that_is_not_mentioned_reads_as_nothing(parameters: dict[str, object]) -> None:
     assert infotext.read(parameters, 1) == {}
+
+
+def test_each_picture_of_a_batch_says_which_reference_it_had() -> None:
+    """Made again by itself it begins with that one."""
+    several = Unit.parse({"images": [PICTURE] * 3, "model": "m", "combine": "batch", "batch_start": 2})
+    alone = Unit.parse({"image": PICTURE, "model": "m"})
+    found = infotext.write_each([several, alone], same, 4)
+    assert isinstance(found["IP-Adapter 2"], str)
+    starts = [infotext.read({"IP-Adapter 1": text}, 1)["batch_start"] for text in found["IP-Adapter 1"]]
+    assert starts == [2, 0, 1, 2]
+    assert infotext.write_each([several], same, 1) == infotext.write([several], same)
+    assert "batch_start" not in infotext.describe(alone, same)

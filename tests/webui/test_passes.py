@@ -480,3 +480,34 @@ def test_jobs_inside_jobs_leave_nothing_behind(webui: FakeWebUI, door: Any) -> N
     gc.collect()
     assert len(door._parsed) == 0
     assert (webui.hooks, webui.callbacks) == (0, [])
+
+
+def test_a_picture_of_a_batch_that_is_upscaled_keeps_its_own_reference(webui: FakeWebUI, door: Any) -> None:
+    """The button makes a job of one picture; only the parameters that it reads know which one of the batch it was."""
+    from tests.live.client import encode
+
+    several = UNIT | {"image": None, "images": [encode(RED), encode(BLUE)], "combine": "batch"}
+    space: dict[str, Any] = {"__name__": "modules.txt2img"}
+    exec("def txt2img_upscale(work, parameters):\n    return work()", space)
+
+    def button() -> tuple[torch.Tensor, str]:
+        processing = new(txt2img_upscale=True)
+        door.process(processing, [several])
+        return sampled(webui, door, processing, [several]), processing.extra_generation_params["IP-Adapter 1"]
+
+    made = []
+    for number, colour in enumerate((RED, BLUE)):
+        latent, text = space["txt2img_upscale"](button, {"IP-Adapter 1": f"model: m, batch_start: {number}"})
+        assert f"batch_start: {number}" in text
+        assert torch.equal(latent, alone(webui, door, [UNIT | {"image": encode(colour)}]))
+        made.append(latent)
+    assert not torch.equal(*made)
+
+
+def test_the_parameters_of_a_batch_are_a_list_where_each_picture_has_its_own(webui: FakeWebUI, door: Any) -> None:
+    from tests.live.client import encode
+
+    several = UNIT | {"image": None, "images": [encode(RED), encode(BLUE)], "combine": "batch"}
+    written = begin(door, [several, UNIT], n_iter=2, batch_size=2).extra_generation_params
+    assert [f"batch_start: {number % 2}" in text for number, text in enumerate(written["IP-Adapter 1"])] == [True] * 4
+    assert isinstance(written["IP-Adapter 2"], str)

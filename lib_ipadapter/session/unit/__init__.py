@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
@@ -73,6 +74,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
     def pictures(self) -> tuple[Image.Image, ...]:
         """All reference pictures."""
         return (*((self.image,) if self.image is not None else ()), *self.images)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether each item of a batch gets a picture of its own."""
+        return self.combine == Combination.BATCH and len(self.pictures) > 1
 
     @cached_property
     def hashes(self) -> Mapping[str, tuple[str, ...]]:

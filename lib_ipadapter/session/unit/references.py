@@ -10,6 +10,7 @@ from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.model.noise import NoiseKind
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit.field import Type, setting
+from lib_ipadapter.session.unit.parsers import MAX_PICTURES
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ class References:
         minimum=-1.0,
         maximum=3.0,
         rare=True,
+    )
+
+    batch_start: int = setting(
+        "Batch begins with",
+        Type.INTEGER,
+        "With `batch`: which of the pictures, counted from 0, the first picture of the job gets. Each picture's own"
+        " parameters say which it had.",
+        default=0,
+        maximum=MAX_PICTURES,
+        step=1,
+        rare=True,
+        late=True,
     )
 
     def weight(self, number: int) -> float:
