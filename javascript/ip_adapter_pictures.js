@@ -35,11 +35,11 @@
     const clear = field => field.querySelector('[aria-label="Clear"], [aria-label="Remove Image"]')?.click();
 
     // Gradio 3 keeps its file input beside a picture, later ones have it only where none is.
-    async function put(field, file) {
+    here.put = async function(field, file) {
         if (!upload(field)) clear(field);
         await until(() => upload(field));
         hand(field, [file]);
-    }
+    };
 
     // In place of all that a field for several files holds: gradio 3 cannot add to them, or change their order.
     here.putAll = async function(field, files) {
@@ -52,7 +52,7 @@
     const kept = field => Promise.all(here.filesIn(field).map(({address, name}) => here.fetched(address, name)));
     const takesSeveral = field => field.id.endsWith("_images");
     const give = async (field, files) => takesSeveral(field)
-        ? here.putAll(field, [...await kept(field), ...files]) : put(field, files[0]);
+        ? here.putAll(field, [...await kept(field), ...files]) : here.put(field, files[0]);
 
     // What a field holds already, and so has a name, is not judged again.
     here.fetched = async function(address, name) {

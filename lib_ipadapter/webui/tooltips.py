@@ -13,6 +13,7 @@ from lib_ipadapter.webui import compat
 OTHERS = {
     "refresh": "Looks for models, encoders and faces again.",
     "view": "What is left of the picture when the encoder has cut it to its square.",
+    "mask_blank": "A black canvas of the size that is set, to draw on in white.",
     "save_name": "What the image prompt that is saved shall be called.",
     "save": "Writes what the encoder makes of this unit's pictures, to be used without them.",
     "preset": "A unit's settings without its pictures, by a name.",

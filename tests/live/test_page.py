@@ -16,7 +16,7 @@ from lib_ipadapter.session.unit import FIELDS
 from pocket.demo import REFERENCES
 from pocket.draw import draw
 from tests.live import models, pictures
-from tests.live.client import Client
+from tests.live.client import Client, difference, encode
 from tests.live.pictures import MakeUnit
 
 pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -57,6 +57,31 @@ def test_img2img_in_the_page_makes_the_apis_picture(client: Client, open_page: O
     client.settle()
     page.generate()
     assert np.array_equal(page.picture(), made.picture)
+
+
+def test_a_mask_is_drawn_on_a_blank_canvas(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
+    """Over the whole of it: the picture is that of the whole mask, and without a stroke it was a black one."""
+    whole = client.txt2img([unit(mask=encode(Image.new("L", (64, 64), 255)))])
+    page = open_page()
+    page.paste(client.txt2img([unit()]).infotext)
+    page.upload(pictures.reference())
+    page.unfold()
+    page.at("ip_adapter_txt2img_unit_1_mask_blank").click()
+    canvas = page.field("mask").locator("canvas").first
+    expect(canvas).to_be_visible(timeout=PATIENCE)
+    page.browser.wait_for_timeout(500)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    page.browser.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.browser.mouse.down()
+    for row in range(0, int(box["height"]), 8):
+        for x in (2, box["width"] - 2):
+            page.browser.mouse.move(box["x"] + x, box["y"] + row, steps=4)
+    page.browser.mouse.up()
+    page.generate()
+    assert "mask: " in page.parameters()
+    assert difference(page.picture(), whole.picture) < difference(page.picture(), client.txt2img().picture) / 4
 
 
 def test_pasted_parameters_restore_every_field(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 
 from tests.live import models
@@ -24,6 +27,18 @@ def test_each_picture_of_a_job_has_a_reference_of_its_own(case: str, client: Cli
         alone = pictures_of(client, own, CASES[case])
         assert all(difference(found[i], alone[i]) <= 1 for i in range(len(found)) if i % 3 == number)
     assert len(found) == CASES[case]["batch_size"] * CASES[case]["n_iter"]
+
+
+def test_each_picture_of_a_batch_is_made_again_by_its_own_parameters(client: Client, unit: MakeUnit) -> None:
+    several = {"image": None, "images": [encode(reference().rotate(turn)) for turn in (0, 90, 180)], "combine": "batch"}
+    made = client.txt2img([unit(**several)], n_iter=4)
+    texts = made.info["infotexts"][-4:]
+    for number, (picture, text) in enumerate(zip(made.pictures[-4:], texts, strict=True)):
+        start = int(re.findall(r"batch_start: (\d)", text)[0]) if "batch_start" in text else 0
+        assert start == number % 3
+        seed = int(re.findall(r"Seed: (\d+)", text)[0])
+        again = client.txt2img([unit(**several, batch_start=start)], seed=seed)
+        assert np.array_equal(again.picture, picture)
 
 
 def pictures_of(client: Client, unit: Json, case: Json) -> list:

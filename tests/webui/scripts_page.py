@@ -25,6 +25,7 @@ UNIT = """
 <button id="{unit}_refresh">refresh</button>
 <div id="{unit}_curve_panel"><div class="label-wrap">When</div>
   <div id="{unit}_curve" class="block"><label>Curve<textarea></textarea></label></div></div>
+<div id="{unit}_mask"><div data-testid="image"><div class="place">Drop<input type="file" hidden></div></div></div>
 <div id="{unit}_grid" class="block"><label>Grid<textarea></textarea></label></div>
 <div id="{unit}_images_panel"><div id="{unit}_images" class="files"><input type="file" multiple>
     <button aria-label="Clear"></button><div class="list"></div></div>
@@ -32,6 +33,8 @@ UNIT = """
 """
 PAGE = """<!DOCTYPE html><html><head><style>{style}</style></head><body>
 <div id="txt2img_prompt"><textarea></textarea></div>
+<div id="txt2img_width"><input type="number" value="96"></div>
+<div id="txt2img_height"><input type="number" value="160"></div>
 <div id="txt2img_gallery"><img src="{picture}" width="60" height="60"></div>
 <div id="image_buttons_txt2img"><button class="tool">x</button></div>
 <div id="ip_adapter_txt2img" class="ip-adapter"><div class="label-wrap"><span>IP-Adapter</span></div>
@@ -48,7 +51,10 @@ for (const field of document.querySelectorAll(".files")) {{
 }}
 window.taken = {{}};
 document.addEventListener("change", event => {{
-    if (event.target.type === "file") window.taken[event.target.closest("[id]").id] = event.target.files[0].type;
+    if (event.target.type !== "file") return;
+    const [file] = event.target.files;
+    window.taken[event.target.closest("[id]").id] = file.type;
+    createImageBitmap(file).then(image => {{ window.size = [image.width, image.height]; }}, () => null);
 }});
 </script>
 {scripts}</body></html>"""

@@ -147,3 +147,12 @@ def test_nothing_sticks_out_on_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_mask_is_drawn_on_a_canvas_of_the_pictures_size(page: Any) -> None:
+    unfold(page)
+    page.locator("#ip_adapter_txt2img_unit_2_mask_blank").click()
+    page.wait_for_function("window.size")
+    assert page.evaluate("window.size") == [96, 160]
+    assert taken(page) == {"ip_adapter_txt2img_unit_2_mask": "image/png"}
+    assert page.get_by_text("Blank canvas").count() == 2, "one in each unit"

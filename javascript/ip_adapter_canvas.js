@@ -1,0 +1,34 @@
+// A blank canvas for a region's mask: gradio 3 lets nobody draw where no picture is.
+
+(function() {
+    const here = window.ipAdapter;
+    const LABEL = "Blank canvas", USUAL = 512;
+
+    // Of the picture that the tab will make.
+    function side(panel, name) {
+        const tab = panel.id.replace(/^ip_adapter_/, "");
+        return Number(gradioApp().querySelector(`#${tab}_${name} input[type=number]`)?.value) || USUAL;
+    }
+
+    async function blank(panel) {
+        const canvas = here.make("canvas", {width: side(panel, "width"), height: side(panel, "height")});
+        const pen = canvas.getContext("2d");
+        pen.fillRect(0, 0, canvas.width, canvas.height);
+        const content = await new Promise(resolve => canvas.toBlob(resolve));
+        return new File([content], "canvas.png", {type: content.type});
+    }
+
+    function addButton(panel, field) {
+        if (document.getElementById(`${field.id}_blank`)) return;
+        const text = here.translated(LABEL);
+        const about = {id: `${field.id}_blank`, type: "button", class: "ip-adapter-small"};
+        const button = here.make("button", about, text);
+        button.addEventListener("click", async() => here.put(field, await blank(panel)));
+        field.after(button);
+    }
+
+    here.onPanelUpdate(function(panel) {
+        const fields = [...panel.querySelectorAll(`[id^="${panel.id}_unit_"][id$="_mask"]`)];
+        fields.filter(field => !field.id.endsWith("_image_mask")).forEach(field => addButton(panel, field));
+    });
+})();
