@@ -56,3 +56,8 @@ class TrainingError(IPAdapterError):
 
 class HostError(IPAdapterError):
     """The WebUI or the UNet around us is not as needed."""
+
+
+def reason(error: BaseException) -> str:
+    """Why, as a part of a sentence: what libraries raise has several lines, or none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -21,7 +21,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, reason
 from lib_ipadapter.hosts.diffusers import Pipeline
 from lib_ipadapter.hosts.diffusers_single_file import read_single_file
 
@@ -64,9 +64,9 @@ def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: 
     except CheckpointError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
+        why = reason(error).split(". ")[0]
         raise CheckpointError(
-            f"The checkpoint {path.name} cannot be read ({reason}); download it again, or, where a single file has"
+            f"The checkpoint {path.name} cannot be read ({why}); download it again, or, where a single file has"
             " other sizes than SD1.5 or SDXL, put its YAML beside it."
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lib_ipadapter.maths.curves import Curve
 from lib_ipadapter.maths.structure import Structure
@@ -76,3 +77,11 @@ class LayerScales:
     def at(self, layer: int, progress: float) -> float:
         """`layer`: in run order."""
         return self.scales[layer] * self.grid.at(layer, self.structure, progress)
+
+    def acts(self, progress: float) -> bool:
+        """Whether any layer has a scale other than 0. Asked thousands of times in a step of a LoRA."""
+        return any(self.grid.at(layer, self.structure, progress) for layer in self._strong)
+
+    @cached_property
+    def _strong(self) -> tuple[int, ...]:
+        return tuple(layer for layer, scale in enumerate(self.scales) if scale)

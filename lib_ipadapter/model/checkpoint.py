@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, NotAnAdapterError
+from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason
 from lib_ipadapter.model import foreign, pickle_header
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
@@ -261,5 +261,5 @@ def _as_sentence(path: Path):
             " get the safetensors version of it."
         ) from None
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
-        reason = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path.name} cannot be read ({reason}); download it again.") from error
+        why = reason(error).split(". ")[0]
+        raise CheckpointError(f"{path.name} cannot be read ({why}); download it again.") from error

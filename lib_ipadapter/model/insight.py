@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import UnitError, reason
 from lib_ipadapter.model.face import Face
 
 PACK = "buffalo_l"
@@ -90,8 +90,8 @@ def _complete(analysis: Any) -> Any:
 
 def _reason(error: Exception) -> str:
     """The first line; where it only asserts that it has a detector there is none."""
-    silent = "there is none for detection" if isinstance(error, AssertionError) else type(error).__name__
-    return next(iter(str(error).splitlines()), silent)
+    silent = isinstance(error, AssertionError) and not str(error)
+    return "there is none for detection" if silent else reason(error)
 
 
 def _face_analysis() -> Any:

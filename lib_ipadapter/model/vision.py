@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, reason
 from lib_ipadapter.maths.precision import finite, visiting
 from lib_ipadapter.model.encoder_files import read_config, read_tensors
 from lib_ipadapter.model.picture import encoder_view, pixel_values
@@ -104,9 +104,8 @@ class ImageEncoder:
         except CheckpointError:
             raise
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(
-                f"The image encoder {path.name} cannot be read ({reason}); download it again."
+                f"The image encoder {path.name} cannot be read ({reason(error)}); download it again."
             ) from error
         return cls(model)
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from lib_ipadapter.errors import CheckpointError, IPAdapterError
+from lib_ipadapter.errors import CheckpointError, IPAdapterError, reason
 
 
 @contextmanager
@@ -18,14 +18,14 @@ def whole(path: Path, failure: type[IPAdapterError] = CheckpointError) -> Iterat
 
     Raises `failure` where nothing can be written. Folders on the way are made.
     """
-    part = path.with_name(f".{uuid4().hex}.part")  # `tempfile` would let nobody else read it
+    part = path.with_name(f".{uuid4().hex}{path.suffix}.part")  # `tempfile` would let nobody else read it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch has the second for a full disk
-        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-        raise failure(f"{path} cannot be written ({reason}); choose another place, or make room there.") from error
+        why = getattr(error, "strerror", None) or reason(error)
+        raise failure(f"{path} cannot be written ({why}); choose another place, or make room there.") from error
     finally:
         with suppress(OSError):
             part.unlink()

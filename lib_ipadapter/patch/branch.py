@@ -43,8 +43,7 @@ class ImageBranch:
         """Whether the unit contributes anything to the UNet call now running."""
         if not moment.call or self.scale == 0.0 or not self.schedule.at(moment.progress):
             return False
-        layers = self.layers
-        return layers is None or any(layers.at(layer, moment.progress) for layer in range(len(layers.scales)))
+        return self.layers is None or self.layers.acts(moment.progress)
 
     def acts_in(self, layer: CrossAttention, moment: Moment) -> bool:
         """Whether it contributes anything to this layer; where it does not, the layer costs nothing."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib_ipadapter.errors import HostError
 from lib_ipadapter.model.feature_file import pack, unpack
 from lib_ipadapter.model.vision import ImageFeatures
+from lib_ipadapter.model.writing import whole
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -47,13 +48,10 @@ class DiskCache:
         if len(data) > self.limit:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=f"{SUFFIX}.part", delete=False) as file:
-                file.write(data)
-            os.replace(file.name, self._path(key))
-        except OSError as error:
-            LOG.warning("IP-Adapter: encoded pictures cannot be kept in %s (%s).", self.folder, error.strerror)
-            return
+            with whole(self._path(key), HostError) as part:
+                part.write_bytes(data)
+        except HostError as error:
+            LOG.warning("IP-Adapter: encoded pictures cannot be kept: %s", error)
         self._shrink()
 
     def clear(self) -> int:

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled, build_hf_headers
 
-from lib_ipadapter.errors import DownloadError
+from lib_ipadapter.errors import DownloadError, reason
 from lib_ipadapter.model.checkpoint import sha256
 from lib_ipadapter.session.remote import Published, Remote, Repository
 
@@ -253,10 +253,9 @@ def _sentences(order: Order) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise order.error(_status(error)) from error
     except Exception as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
         raise order.error(
-            f"the connection failed ({type(error).__name__}: {reason}); what has arrived is kept, and getting it again"
-            " goes on from there"
+            f"the connection failed ({type(error).__name__}: {reason(error)}); what has arrived is kept, and getting it"
+            " again goes on from there"
         ) from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.checkpoint import sha256
 from lib_ipadapter.model.picture import as_rgb
 from lib_ipadapter.training.config import TrainConfig
@@ -133,7 +133,7 @@ def look_at(path: Path, shortest: int, *, thorough: bool) -> tuple[Problem, str]
             if thorough:
                 as_rgb(image)
     except Exception as error:  # Pillow's formats fail each in a way of its own
-        return Problem.CORRUPT, next(iter(str(error).splitlines()), type(error).__name__)
+        return Problem.CORRUPT, reason(error)
     if min(size) < shortest:
         return Problem.TINY, f"{size[0]} x {size[1]}, shorter side below {shortest}"
     return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageColor
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import UnitError, reason
 from lib_ipadapter.model.picture import as_mask, decoded
 from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.prompts import GivenPrompt
@@ -97,8 +97,7 @@ def _decoded(about: Field, value: Any, convert: Callable[[Image.Image], Image.Im
         return convert(value) if value is not None else None
     except Exception as error:  # Pillow opens files lazily, and each format fails in a way of its own
         raise UnitError(
-            f"IP-Adapter: the {about.label.lower()} cannot be read ({_first_line(error)});"
-            " save it as PNG and give it again."
+            f"IP-Adapter: the {about.label.lower()} cannot be read ({reason(error)}); save it as PNG and give it again."
         ) from error
 
 
@@ -189,10 +188,6 @@ def _out_of_range(about: Field, value: Any) -> UnitError:
         f"IP-Adapter: {about.name} must be {about.type.value} from {about.minimum:g} to {about.maximum:g},"
         f" got {_shown(value)}."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _shown(value: Any) -> str:
