@@ -59,7 +59,11 @@ class Round:
 
 
 ROUNDS: dict[Kind, tuple[Round, ...]] = {
-    Kind.BASE: (Round("base-half", 1500, 3e-3), Round("base", 1200, 2e-3, close_ups=False)),
+    Kind.BASE: (
+        Round("base-half", 1500, 3e-3),
+        Round("base", 1200, 2e-3, close_ups=False),
+        Round("base-again", 2500, 3e-3, close_ups=False, seed=3),
+    ),
     Kind.PLUS: (
         Round("plus-half", 1500, 3e-3),
         Round("plus-half-again", 1500, 3e-3, seed=1),

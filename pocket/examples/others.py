@@ -43,7 +43,10 @@ NEGATIVE = (
             Cell("none", (unit("purple-stripes", scale=0.5),)),
             Cell("negative", (unit("purple-stripes", scale=0.5, negative_image=picture("teal-spots")),)),
             Cell("noise", (unit("purple-stripes", scale=0.5, noise=0.5),)),
-            Cell("noise, shuffle", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind="shuffle"),)),
+            *(
+                Cell(f"noise, {kind}", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind=kind),))
+                for kind in ("dissolve", "gaussian", "shuffle")
+            ),
         ),
         shown=1,
         prompt="a star",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFilter
 
 from pocket.draw import draw
 from pocket.scenes import BACKGROUNDS, SIZE, Scene, Thing
@@ -23,6 +23,20 @@ def side_by_side(*names: str) -> Image.Image:
     for number, image in enumerate(row):
         wide.paste(image, (number * image.width, 0))
     return wide
+
+
+def stacked(*names: str) -> Image.Image:
+    """Pictures above each other: a tall one."""
+    column = [PICTURES[name]() for name in names]
+    tall = Image.new("RGB", (column[0].width, sum(image.height for image in column)))
+    for number, image in enumerate(column):
+        tall.paste(image, (0, number * image.height))
+    return tall
+
+
+def faint() -> Image.Image:
+    """Details that are hardly left."""
+    return PICTURES["red-checks"]().filter(ImageFilter.GaussianBlur(2.5))
 
 
 def half(left: bool) -> Image.Image:
@@ -44,6 +58,8 @@ PICTURES: Mapping[str, Callable[[], Image.Image]] = {
     "purple-stripes": partial(scene, "circle", "purple", "striped", "cream"),
     "red-checks": partial(scene, "star", "red", "checked", "sky"),
     "teal-spots": partial(scene, "ring", "teal", "spotted", "rose"),
+    "tall": partial(stacked, "purple-stripes", "teal-spots", "red-checks"),
+    "faint": faint,
     "wide": partial(side_by_side, "purple-stripes", "teal-spots"),
     "cut-out": cut_out,
     "left-half": partial(half, left=True),

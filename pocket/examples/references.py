@@ -13,14 +13,18 @@ REFERENCES = (
         "several",
         "Several pictures as one prompt",
         "Side by side (`concat`) each keeps its own tokens and the sampler chooses between them; an `average` is one"
-        " picture between them; `subtract` takes away from the first what the second has. `weights` says how much each"
-        " counts.",
+        " picture between them, in a `norm average` what only one of them has counts as much as what both have;"
+        " `max` and `min` take the larger or the smaller of each number; `subtract` takes away from the first what the"
+        " second has. `weights` says how much each counts.",
         (
             Cell("the first alone", (unit("purple-stripes", scale=0.8),)),
             Cell("concat", (unit("purple-stripes", **BOTH),)),
             Cell("average", (unit("purple-stripes", combine="average", **BOTH),)),
             Cell("average, 1 to 3", (unit("purple-stripes", combine="average", weights=[1, 3], **BOTH),)),
-            Cell("subtract", (unit("purple-stripes", combine="subtract", **BOTH),)),
+            *(
+                Cell(way, (unit("purple-stripes", combine=way, **BOTH),))
+                for way in ("norm average", "add", "subtract", "max", "min")
+            ),
         ),
         shown=3,
         prompt="a triangle",

@@ -14,6 +14,13 @@ SEEN = (
         prompt="a square",
     ),
     Example(
+        "crop-tall",
+        "A tall picture",
+        "Of a tall picture `top` takes the upper square, where a portrait has its face.",
+        tuple(Cell(crop, (unit("tall", crop=crop, scale=0.8),)) for crop in ("center", "top")),
+        prompt="a square",
+    ),
+    Example(
         "image-mask",
         "Look only here",
         "A mask on the reference: what is black is hidden behind the background's colour before the encoder looks.",
@@ -38,7 +45,7 @@ SEEN = (
         "sharpening",
         "What was lost in scaling",
         "The encoder's view of a large picture is small; sharpening brings out what has become faint in it.",
-        (Cell("", (unit("red-checks", sharpening=0.6),)),),
+        tuple(Cell(f"{amount:g}", (unit("faint", sharpening=amount, scale=0.9),)) for amount in (0.0, 0.5, 1.0)),
         prompt="a circle",
     ),
 )

@@ -28,7 +28,11 @@ WHERE = (
         "Outside the mask, with a soft edge",
         "`region` says on which side of the mask, or of img2img's inpaint mask, a unit acts; `mask_blur` softens the"
         " edge by so many pixels of the mask.",
-        (Cell("", ({**LEFT, "region": "outside the mask", "mask_blur": 12},)),),
+        (
+            Cell("inside", (LEFT,)),
+            Cell("inside, blur 24", ({**LEFT, "mask_blur": 24},)),
+            Cell("outside, blur 24", ({**LEFT, "region": "outside the mask", "mask_blur": 24},)),
+        ),
         prompt="a small circle on the left and a small star on the right",
     ),
 )

@@ -62,7 +62,6 @@ COLOUR_LOST: dict[str, dict[str, Any]] = {
     "the last steps": {"start": 0.8},
     "a curve that rises": {"curve": "0:0, 0.8:0, 1:1"},
     "all layers but the colour's": only([layer for layer in LAYERS if layer != 13]),
-    "the upper half of a grid": {"grid": [[1], [0]]},
     "the last cells of a grid": {"grid": [[0, 0, 0, 0, 0], [0, 0, 0, 0, 1]]},
     "composition": {"weight_type": "composition"},
     "narrow layers count less": {"embeds_scaling": "V only w/ C penalty", "scale": 0.8},
@@ -82,6 +81,11 @@ def test_where_it_does_not_act_the_colour_is_not_the_pictures(studio: Studio, va
     for found in drawn(studio, STRIPES, **values):
         assert found.shape == "star"
         assert found.colour != "purple"
+
+
+def test_the_upper_half_of_a_grid_leaves_the_texture_to_chance(studio: Studio) -> None:
+    for found in drawn(studio, STRIPES, grid=[[1], [0]]):
+        assert (found.shape, found.texture != "striped") == ("star", True)
 
 
 def test_negative_layers_lead_away_from_all_of_the_look(studio: Studio) -> None:
