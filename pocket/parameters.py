@@ -33,9 +33,7 @@ def write(settings: Settings, units: Sequence[Unit], sampler: str) -> str:
     """The WebUI's infotext: prompt, negative prompt, and a line of pairs."""
     pairs = {"Steps": settings.steps, "Sampler": sampler, "CFG scale": settings.guidance, "Seed": settings.seed}
     pairs |= {"Size": f"{SIZE}x{SIZE}", "Model": "pocket", **infotext.write(units, lambda name: name.split(" [")[0])}
-    line = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
-    negative = [NEGATIVE + settings.negative] if settings.negative else []
-    return "\n".join([settings.prompt, *negative, line])
+    return infotext.whole_text(settings.prompt, settings.negative, pairs)
 
 
 def read(text: str) -> tuple[Settings, dict[str, str]]:
@@ -57,10 +55,6 @@ def _with(settings: Settings, attribute: str, value: str) -> Settings:
         return replace(settings, **{attribute: type(low)(min(max(float(value), low), high))})
     except (ValueError, OverflowError):
         return settings
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if set(value) & {",", ":", "\n"} else value
 
 
 def _unquoted(value: str) -> str:

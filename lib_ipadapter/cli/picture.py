@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,12 +167,4 @@ def parameters(request: Request, pipeline: Pipeline, unit: Unit, seed: int, size
         "Model": request.checkpoint.stem,
         **infotext.write([unit], str),
     }
-    lines = [request.prompt, ", ".join(f"{name}: {quoted(str(value))}" for name, value in pairs.items())]
-    if request.negative:
-        lines.insert(1, f"Negative prompt: {request.negative}")
-    return "\n".join(lines)
-
-
-def quoted(value: str) -> str:
-    """As the WebUI quotes a value that would divide its line."""
-    return json.dumps(value, ensure_ascii=False) if set(value) & {",", ":", "\n"} else value
+    return infotext.whole_text(request.prompt, request.negative, pairs)

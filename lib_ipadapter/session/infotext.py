@@ -70,6 +70,18 @@ def _rare(unit: Unit) -> dict[str, Any]:
     return pairs
 
 
+def whole_text(prompt: str, negative: str, pairs: Mapping[str, Any]) -> str:
+    """A picture's whole parameters, as the WebUI writes and pastes them: prompts, and a line of pairs.
+
+    A value that would divide the line stands in quotes (infotext_utils.py:39, quote).
+    """
+    said = {name: str(value) for name, value in pairs.items()}
+    dividing = {name for name, text in said.items() if set(text) & {",", ":", "\n"}}
+    quoted = {name: json.dumps(text, ensure_ascii=False) if name in dividing else text for name, text in said.items()}
+    line = ", ".join(f"{name}: {text}" for name, text in quoted.items())
+    return "\n".join([prompt, *([f"Negative prompt: {negative}"] if negative else []), line])
+
+
 def read(parameters: Parameters, number: int) -> dict[str, Any]:
     """The fields of unit `number`, 1 and up, as far as they can be understood; empty when it was not active.
 
