@@ -73,7 +73,7 @@ def _rare(unit: Unit) -> dict[str, Any]:
 def whole_text(prompt: str, negative: str, pairs: Mapping[str, Any]) -> str:
     """A picture's whole parameters, as the WebUI writes and pastes them: prompts, and a line of pairs.
 
-    A value that would divide the line stands in quotes (infotext_utils.py:39, quote).
+    A value that would divide the line stands in quotes (infotext_utils.py:56, quote).
     """
     said = {name: str(value) for name, value in pairs.items()}
     dividing = {name for name, text in said.items() if set(text) & {",", ":", "\n"}}

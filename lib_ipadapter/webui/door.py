@@ -14,6 +14,7 @@ from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice, without_folders
+from lib_ipadapter.hosts.a1111_steps import first_item
 from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
@@ -67,7 +68,8 @@ class Door:
             shown = [_with_known_picture(unit, processing) for unit in units]
             pictures = getattr(processing, "n_iter", 1) * processing.batch_size
             written = infotext.write_each(shown, lambda name: models.bare_name(name, adapter_folders()), pictures)
-            processing.extra_generation_params.update(written)
+            for key, text in written.items():
+                processing.extra_generation_params[key] = text if isinstance(text, str) else _of_each(text)
             for sentence in (*nowhere(units), *without_hires(processing, units)):
                 processing.comment(sentence)
         except IPAdapterError:
@@ -185,3 +187,16 @@ def _withdraw(processing: Any) -> None:
     parameters = processing.extra_generation_params
     for key in [key for key in parameters if key.startswith(infotext.KEY)]:
         del parameters[key]
+
+
+def _of_each(texts: Sequence[str]) -> Callable[..., str]:
+    """What the WebUI calls for the parameters of each picture (processing.py:806), by names.
+
+    It would take a list as well, but counts in that from the beginning of each batch (1027), and not of the job.
+    """
+
+    def text(p: Any, index: int, all_seeds: Any, *, use_main_prompt: bool = False, **_: Any) -> str:
+        before = first_item(p) if all_seeds is getattr(p, "seeds", None) else 0
+        return texts[0 if use_main_prompt else (before + index) % len(texts)]
+
+    return text

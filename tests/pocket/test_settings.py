@@ -61,7 +61,6 @@ COLOUR_LOST: dict[str, dict[str, Any]] = {
     "switched off": {"enabled": False},
     "the last steps": {"start": 0.8},
     "a curve that rises": {"curve": "0:0, 0.8:0, 1:1"},
-    "all layers but the colour's": only([layer for layer in LAYERS if layer != 13]),
     "the last cells of a grid": {"grid": [[0, 0, 0, 0, 0], [0, 0, 0, 0, 1]]},
     "composition": {"weight_type": "composition"},
     "narrow layers count less": {"embeds_scaling": "V only w/ C penalty", "scale": 0.8},

@@ -504,10 +504,21 @@ def test_a_picture_of_a_batch_that_is_upscaled_keeps_its_own_reference(webui: Fa
     assert not torch.equal(*made)
 
 
-def test_the_parameters_of_a_batch_are_a_list_where_each_picture_has_its_own(webui: FakeWebUI, door: Any) -> None:
+def test_each_picture_of_a_job_has_parameters_of_its_own(webui: FakeWebUI, door: Any) -> None:
     from tests.live.client import encode
 
     several = UNIT | {"image": None, "images": [encode(RED), encode(BLUE)], "combine": "batch"}
-    written = begin(door, [several, UNIT], n_iter=2, batch_size=2).extra_generation_params
-    assert [f"batch_start: {number % 2}" in text for number, text in enumerate(written["IP-Adapter 1"])] == [True] * 4
+    processing = begin(door, [several, UNIT], n_iter=2, batch_size=3)
+    written = processing.extra_generation_params
+    seeds = [[0, 1, 2], [3, 4, 5]]
+    for iteration, own in enumerate(seeds):  # as the WebUI does while it makes them
+        vars(processing).update(iteration=iteration, seeds=own)
+        for index in range(3):
+            text = written["IP-Adapter 1"](p=processing, index=index, all_seeds=own, comments=[])
+            assert f"batch_start: {(3 * iteration + index) % 2}" in text
+    for item in range(6):  # and when somebody asks afterwards
+        text = written["IP-Adapter 1"](p=processing, index=item, all_seeds=[*seeds[0], *seeds[1]])
+        assert f"batch_start: {item % 2}" in text
+    grid = written["IP-Adapter 1"](p=processing, index=0, all_seeds=seeds[1], use_main_prompt=True)
+    assert "batch_start: 0" in grid
     assert isinstance(written["IP-Adapter 2"], str)
