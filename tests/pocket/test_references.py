@@ -41,7 +41,7 @@ def together(way: str, **values: object) -> Unit:
     return replace(unit(Kind.BASE, RED_STAR, 1.0), images=(BLUE_RING,), combine=way, **values)
 
 
-@pytest.mark.parametrize("way", ["concat", "average"])
+@pytest.mark.parametrize("way", ["concat", "average", "norm average", "add"])
 def test_of_two_references_the_one_with_the_weight_is_followed(way: str, studio: Studio) -> None:
     first, second = (drawn(studio, together(way, weights=weights)) for weights in ("1 0.1", "0.1 1"))
     assert (first.colour, first.shape) == ("red", "star")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lib_ipadapter.model.noise import NoiseKind
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import Unit
 from pocket import ship
@@ -33,7 +34,7 @@ def studio() -> Studio:
 
 
 def drawn(studio: Studio, image: Image.Image, prompt: str = PROMPT, **values: Any) -> list[Verdict]:
-    """A picture for each seed, judged; of noise alone none of them is purple or striped and before cream."""
+    """A picture for each seed, judged; without a picture none of them is purple."""
     own = Unit.parse({"image": image, "model": ship.adapter_path(Kind.BASE).stem, "scale": 1.0, **values})
     return [judge(studio.draw(prompt, seed, own, num_inference_steps=STEPS)) for seed in SEEDS]
 
@@ -48,8 +49,13 @@ LOOK_KEPT: dict[str, dict[str, Any]] = {
     "a curve that falls": {"curve": "[1:0:0.4]"},
     "the output's layers": only(LAYERS[9:]),
     "the lower half of a grid": {"grid": [[0], [1]]},
-    "style transfer": {"weight_type": "style transfer"},
-    "weak input": {"weight_type": "weak input"},
+    **{
+        kind: {"weight_type": kind}
+        for kind in (
+            *("ease in", "ease out", "ease in-out", "reverse in-out", "weak input", "weak middle", "weak output"),
+            *("style transfer", "strong style transfer", "style transfer precise", "strong style and composition"),
+        )
+    },
     "keys and values": {"embeds_scaling": "K+V", "scale": 0.8},
     "two pictures, of which the small model's layers do not see the second": {
         "weight_type": "style and composition",
@@ -63,6 +69,8 @@ COLOUR_LOST: dict[str, dict[str, Any]] = {
     "a curve that rises": {"curve": "0:0, 0.8:0, 1:1"},
     "the last cells of a grid": {"grid": [[0, 0, 0, 0, 0], [0, 0, 0, 0, 1]]},
     "composition": {"weight_type": "composition"},
+    "strong middle": {"weight_type": "strong middle"},
+    "composition precise": {"weight_type": "composition precise"},
     "narrow layers count less": {"embeds_scaling": "V only w/ C penalty", "scale": 0.8},
     "keys too": {"embeds_scaling": "K+V w/ C penalty", "scale": 0.8},
     "the mean of the values": {"embeds_scaling": "K+mean(V) w/ C penalty", "scale": 0.8},
@@ -92,10 +100,13 @@ def test_negative_layers_lead_away_from_all_of_the_look(studio: Studio) -> None:
         assert (found.colour != "purple", found.texture != "striped", found.background != "cream") == (True, True, True)
 
 
-def test_noise_in_place_of_a_negative_picture_leads_away_from_the_colour_and_leaves_the_texture(studio: Studio) -> None:
+@pytest.mark.parametrize("kind", [kind.value for kind in NoiseKind])
+def test_noise_in_place_of_a_negative_picture_leads_away_from_the_colour_and_leaves_the_texture(
+    studio: Studio, kind: str
+) -> None:
     half = {"scale": 0.5}
     assert [found.colour for found in drawn(studio, STRIPES, **half)] == ["purple"] * len(SEEDS)
-    for found in drawn(studio, STRIPES, **half, noise=0.5):
+    for found in drawn(studio, STRIPES, **half, noise=0.5, noise_kind=kind):
         assert (found.colour != "purple", found.texture) == (True, "striped")
 
 
