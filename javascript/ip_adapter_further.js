@@ -47,9 +47,17 @@
             const files = here.filesIn(this.field), drawn = JSON.stringify([files, this.before, this.weights]);
             if (drawn === this.drawn) return;
             this.drawn = drawn;
+            this.show(files);
             const focused = [...this.list.querySelectorAll("input, button")].indexOf(document.activeElement);
             this.list.replaceChildren(...files.map((file, i) => this.thumbnail(file, i, files.length)));
             this.list.querySelectorAll("input, button")[focused]?.focus();
+        }
+
+        // The preview has all pictures in it.
+        show(files) {
+            const shown = files.map(file => file.address).join(" ");
+            if (shown !== (this.shown ?? "")) document.getElementById(`${this.unit}_view_again`)?.click();
+            this.shown = shown;
         }
 
         thumbnail({name, address}, i, count) {

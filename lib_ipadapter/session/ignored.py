@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.maths.weight_types import WeightType
+from lib_ipadapter.model.picture import as_mask
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.passes import REPLACED, Source
@@ -31,7 +32,11 @@ SECOND_SCALE = [kind.value for kind in WeightType if kind.two_scales]
 
 def ignored(unit: Unit, variant: Variant) -> list[str]:
     """A sentence for each reason for which an adapter that is so makes nothing of something that `unit` says."""
-    found = [*_of_layers(unit), *(_beside_a_saved_prompt(unit) if unit.embeds else _of_faces(unit, variant))]
+    found = [
+        *_of_mask(unit),
+        *_of_layers(unit),
+        *(_beside_a_saved_prompt(unit) if unit.embeds else _of_faces(unit, variant)),
+    ]
     return _sentences(unit, found)
 
 
@@ -51,6 +56,17 @@ def _sentences(unit: Unit, found: Sequence[Found]) -> list[str]:
 def _sentence(unit: Unit, found: Found) -> str:
     used = ("is not used" if len(found.names) == 1 else "are not used") + found.where
     return f"IP-Adapter: {' and '.join(found.names)} of the unit with {unit.model} {used}: {found.why}; {found.advice}."
+
+
+def _of_mask(unit: Unit) -> Iterator[Found]:
+    """A canvas on which nothing was drawn."""
+    if unit.mask is None or unit.side.of_inpaint:
+        return
+    low, high = as_mask(unit.mask).getextrema()
+    if (low == 255) if unit.side.inverted else (high == 0):
+        colour = "white" if unit.side.inverted else "black"
+        why = f"it is {colour} everywhere, so that the unit acts nowhere"
+        yield Found(("mask",), why, "draw on it, or take it away")
 
 
 def _of_layers(unit: Unit) -> Iterator[Found]:

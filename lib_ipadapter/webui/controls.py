@@ -102,6 +102,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         view = gr.Image(
             label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
         )
+    again = gr.Button("", elem_id=f"{elem_id}_view_again", elem_classes=["ip-adapter-about"])
     note = compat.html(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
     with gr.Row(elem_classes=["ip-adapter-model"]):
         add("model")
@@ -118,7 +119,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
 
     components = [found[field.name] for field in FIELDS]
     saved_prompts.connect(found[SAVE], components, lists.save_prompt, found["embeds"])
-    preview.follow(found, view, note)
+    preview.follow(found, view, note, again)
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
     return UnitControls({field.name: found[field.name] for field in FIELDS}, note, tuple(refreshes))
 

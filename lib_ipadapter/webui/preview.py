@@ -34,11 +34,16 @@ Squares = Sequence[Image.Image]
 """In which the encoder sees one picture: one, or several tiles."""
 
 
-def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML) -> None:
-    """Shows the view anew whenever one of a unit's `components` that it depends on has changed."""
+def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: gr.Button) -> None:
+    """Shows the view anew whenever one of a unit's `components` that it depends on has changed.
+
+    Of a field for files the page's script says it, by `again`: in gradio 3 an event of its own empties it when it is
+    filled anew.
+    """
     inputs = [components[name] for name in SHOWN]
-    for component in inputs:
-        component.change(fn=show_view, inputs=[note, *inputs], outputs=[view, note], show_progress="hidden")
+    events = [component.change for component in inputs if not isinstance(component, gr.File)]
+    for event in (*events, again.click):
+        event(fn=show_view, inputs=[note, *inputs], outputs=[view, note], show_progress="hidden")
 
 
 def show_view(noted: str | None, *values: Any) -> tuple[Any, str]:

@@ -44,11 +44,13 @@ def test_with_every_topic_unfolded_nothing_sticks_out(theme: str, size: dict[str
 
 def test_further_pictures_are_moved_and_taken_out_with_their_weights(open_page: OpenPage) -> None:
     page = unfolded(open_page())
+    expect(page.note).to_contain_text("and 3 further pictures", timeout=PATIENCE)
     page.thumbnails.nth(1).get_by_label("Move to the right").click()
     expect(page.field("weights").locator("textarea, input")).to_have_value("1 0.5 1 0.25", timeout=PATIENCE)
     page.thumbnails.nth(0).get_by_label("Take out").click()
     expect(page.thumbnails).to_have_count(2, timeout=PATIENCE)
     expect(page.field("weights").locator("textarea, input")).to_have_value("1 1 0.25")
+    expect(page.note).to_contain_text("and 2 further pictures", timeout=PATIENCE)
 
 
 TRANSLATED = """Object.defineProperty(window, "localization", {value: new Proxy({some: "language"}, {

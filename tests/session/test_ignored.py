@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Kind
@@ -19,7 +20,11 @@ from tests.session.fake_host import FakeHost, picture, unit
 SECOND = picture(1)
 NUMBERS = [1.0] * 512
 
+BLACK, WHITE = (Image.new("L", (8, 8), value) for value in (0, 255))
+
 IGNORED: dict[str, tuple[Kind, dict[str, object], str]] = {
+    "a blank canvas": (Kind.BASE, {"mask": BLACK}, "mask .* black everywhere, so that the unit acts nowhere; draw on"),
+    "outside of all": (Kind.BASE, {"mask": WHITE, "region": "outside the mask"}, "mask .* white everywhere"),
     "a second picture": (Kind.BASE, {"composition_image": SECOND}, "composition_image .* 'linear' takes one picture"),
     "one for precise": (
         Kind.BASE,

@@ -62,7 +62,8 @@ NUMBERS = [field.name for field in FIELDS if field.type is Type.NUMBER]
 NO_NUMBERS = ["x", "", "0,5", [], {}, True, "nan", "inf", float("nan"), float("inf"), -1, 999, 10**400]
 BAD = [
     *itertools.product(NUMBERS, NO_NUMBERS),
-    *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5", 16]),
+    *itertools.product(INTEGERS, [*NO_NUMBERS, 0.5, "1.5"]),
+    *(("face_index", 16), ("batch_start", 65)),
     *itertools.product(COLOURS, ["x", "", None, 3, [], "#12", "rgb(256, 0, 0)", "rgb(nan, 0, 0)", "0" * 99, True]),
     *itertools.product(CHOICES, ["x", "", None, 3, [], {}, True]),
     *itertools.product(["face"], [3, [], {}, True, [0.0] * 512, [1.0] * 511, [["a"] * 512], "x" * 300, "AAAA" * 800]),
@@ -102,7 +103,7 @@ def test_a_choice_may_be_written_in_any_case() -> None:
 
 CHANGED = {
     "enabled": False, "image": PICTURE, "model": "m", "scale": 0.5, "start": 0.1, "end": 0.9, "encoder": "vit-h",
-    "images": [PICTURE], "combine": "add", "weights": "0.5",
+    "images": [PICTURE], "combine": "add", "weights": "0.5", "batch_start": 1,
     "crop": "pad", "background": "black", "sharpening": 0.5, "image_mask": PICTURE,
     "mask": PICTURE, "region": "outside the mask", "mask_blur": 3.0,
     "weight_type": "composition", "composition_scale": 0.5, "composition_image": PICTURE,

@@ -59,9 +59,11 @@ def test_every_field_is_an_option_with_its_help() -> None:
 
 def test_the_command_line_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[]")
-    result = CliRunner().invoke(app, ["train", "--data", str(tmp_path / "a.json"), "--cpu"])
-    assert result.exit_code == 2
-    assert "holds no entries" in result.stderr
+    command = ["train", "--data", str(tmp_path / "a.json"), "--cpu"]
+    for more, said in (([], "Training needs --checkpoint and --encoder"), (["--check"], "holds no entries")):
+        result = CliRunner().invoke(app, [*command, *more])
+        assert result.exit_code == 2
+        assert said in result.stderr
 
 
 def test_half_precision_is_for_devices_that_have_it() -> None:

@@ -157,7 +157,7 @@ def test_the_square_is_the_middle_and_its_place_is_told() -> None:
     image.paste("blue", (100, 0, 200, 100))
     cut, conditioning = square(image, 64)
     assert cut.size == (64, 64)
-    assert [cut.getpixel((x, 32)) for x in (2, 32, 61)] == [(0, 0, 255)] * 3
+    assert min(cut.getchannel("B").crop((2, 0, 62, 64)).getextrema()) > 250, "blue from side to side"
     assert conditioning.tolist() == [100, 300, 0, 64, 64, 64]
     assert to_pixels(cut).shape == (1, 3, 64, 64)
     assert float(to_pixels(cut)[0, 2, 32, 32]) == 1.0
