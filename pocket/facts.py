@@ -125,7 +125,7 @@ def text_and_image(found: Evidence) -> Fact:
         agree = judge(found.studio.draw(f"a {named.things[0].shape}", number, own)).agrees(named)
         right += all(agree[name] for name in SAID)
     measured = f"{right} of {trials} pictures"
-    return Fact(f"text's shape and image's look, scale {BEST_SCALE:g}", measured, right >= 0.5 * trials)
+    return Fact(f"text's shape and image's look, scale {BEST_SCALE:g}", measured, right >= 0.6 * trials)
 
 
 FACTS: tuple[Callable[[Evidence], Fact], ...] = (

@@ -30,12 +30,12 @@ PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
 Parameters = Mapping[str, Any]
 
 
-def write(units: Sequence[Unit], bare_name: Callable[[str], str], item: int = 0) -> dict[str, str]:
+def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, str]:
     """What to add to a picture's parameters: one key for each unit that acts, numbered as the user gave them.
 
-    `bare_name`: a model's name as chosen -> the name of its file. `item`: which of the job's pictures, from 0.
+    `bare_name`: a model's name as chosen -> the name of its file.
     """
-    return {f"{KEY} {i}": describe(unit, bare_name, item) for i, unit in enumerate(units, 1) if unit.active}
+    return {f"{KEY} {i}": describe(unit, bare_name) for i, unit in enumerate(units, 1) if unit.active}
 
 
 def write_each(units: Sequence[Unit], bare_name: Callable[[str], str], items: int) -> dict[str, str | list[str]]:
@@ -48,7 +48,7 @@ def write_each(units: Sequence[Unit], bare_name: Callable[[str], str], items: in
 
 
 def describe(unit: Unit, bare_name: Callable[[str], str], item: int = 0) -> str:
-    """One unit as text; a unit that acts is enabled, so that is not written."""
+    """One unit as text; a unit that acts is enabled, so that is not written. `item`: of the job's pictures, from 0."""
     pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER and not f.rare}
     pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH], **_rare(unit)}
     if unit.in_turn:
