@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 from PIL import Image, ImageDraw, ImageOps
 from tqdm import tqdm
 
-from lib_ipadapter.session.unit import TOPICS
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.prompts import path_for, prompt_folders, write_prompt
+from lib_ipadapter.session.unit import TOPICS, Unit
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
+from pocket import ship
 from pocket.examples import EXAMPLES
-from pocket.examples.example import Example, parsed
+from pocket.examples.example import Cell, Example, parsed
+from pocket.examples.others import SAVED_AS, SAVED_FROM
 from pocket.examples.pictures import PICTURES
+from pocket.jobs import perform
 from pocket.sheet import FAINT, GAP, INK, LINE, PAPER, font, rounded
 from pocket.studio import Studio
 
@@ -41,14 +47,21 @@ TILE, MARGIN, CAPTION, ROW = 160, 24, 34, 5
 def draw_sheet(studio: Studio, example: Example) -> Image.Image:
     """What goes in, a line, what comes out."""
     into = [(PICTURES[name.removesuffix(".png")](), name.removesuffix(".png")) for name in example.pictures]
-    out = [
-        (
-            studio.draw(example.prompt if cell.prompt is None else cell.prompt, example.seed, *parsed(cell.units)),
-            cell.caption,
-        )
-        for cell in example.cells
-    ]
+    out = [(draw_cell(studio, example, cell), cell.caption) for cell in example.cells]
     return lay_out(into, out)
+
+
+def draw_cell(studio: Studio, example: Example, cell: Cell) -> Image.Image:
+    """What comes of a cell's payload."""
+    prompt = example.prompt if cell.prompt is None else cell.prompt
+    return perform(studio, example.job, prompt, example.seed, parsed(cell.units))
+
+
+def save_prompt(studio: Studio, home: Path) -> None:
+    """The one that examples call by its name, in a folder of the studio's."""
+    picture = Unit(image=PICTURES[SAVED_FROM]())
+    prompt = studio.library.image_prompt(picture, ship.adapter_path(Kind.BASE), studio.host)
+    write_prompt(prompt, path_for(SAVED_AS, prompt_folders([home])))
 
 
 Labelled = Sequence[tuple[Image.Image, str]]
@@ -121,9 +134,11 @@ def main(
     (SHEETS / "pictures").mkdir(parents=True, exist_ok=True)
     for name in {name for example in wanted for name in example.pictures}:
         PICTURES[name.removesuffix(".png")]().save(SHEETS / "pictures" / name)
-    studio = Studio()
-    for example in tqdm([example for example in wanted if example.drawn], "drawing", unit="sheet"):
-        draw_sheet(studio, example).save(SHEETS / f"{example.name}.png", optimize=True)
+    with TemporaryDirectory() as home:
+        studio = Studio(Path(home))
+        save_prompt(studio, Path(home))
+        for example in tqdm([example for example in wanted if example.drawn], "drawing", unit="sheet"):
+            draw_sheet(studio, example).save(SHEETS / f"{example.name}.png", optimize=True)
     TEXT.write_text(page(), encoding="utf-8")
 
 

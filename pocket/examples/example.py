@@ -14,7 +14,7 @@ from PIL import Image
 
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui.api import parse_units
-from pocket.examples.pictures import PICTURES
+from pocket.examples.pictures import named
 
 MODEL = "ip-adapter_pocket_base"
 
@@ -91,7 +91,7 @@ def parsed(units: Sequence[Mapping[str, Any]]) -> list[Unit]:
 
 def filled(text: str) -> str:
     """A payload's text with pictures for their names."""
-    return NAMED.sub(lambda match: encoded(PICTURES[match[1].removesuffix(".png")]()), text)
+    return NAMED.sub(lambda match: encoded(named(match[0])), text)
 
 
 def encoded(image: Image.Image) -> str:

@@ -12,8 +12,14 @@ PASSES = (
         " make inside a job: `only` gives the faces a reference of their own. (ADetailer lets in what is named in"
         " *Settings → ADetailer → Script names to apply to ADetailer*: add `ip_adapter` there, or no unit acts in its"
         " passes.)",
-        (Cell("", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),),
-        job={"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.6},
+        (
+            Cell("no picture"),
+            Cell("both passes", (unit("purple-stripes", passes="both"),)),
+            Cell("the first", (unit("purple-stripes", passes="first"),)),
+            Cell("hires", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),
+        ),
+        prompt="a star",
+        job={"enable_hr": True, "hr_scale": 1.25, "hr_upscaler": "Latent", "denoising_strength": 0.5},
     ),
     Example(
         "reference",
@@ -21,7 +27,8 @@ PASSES = (
         "`input` takes img2img's input picture: in the Batch tab each file is its own reference, in Loopback each"
         " loop's input. In that tab `folder` takes the picture of the same name from the folder in *Settings →"
         " IP-Adapter*.",
-        (Cell("", (unit(reference="input"),)),),
+        (Cell("no picture"), Cell("its own", (unit(reference="input"),))),
+        prompt="a square",
         job={"init_images": [picture("red-checks")], "denoising_strength": 0.8},
     ),
     Example(
@@ -60,13 +67,21 @@ NEGATIVE = (
     ),
 )
 
+SAVED_AS, SAVED_FROM = "dusk", "teal-spots"
+"""Name of the saved prompt, and of the picture that it was made from."""
+
 SAVED = (
     Example(
         "embeds",
         "A prompt without its picture",
         "*Save as image prompt* in the page, `POST /ip-adapter/encode`, or `python -m lib_ipadapter encode` writes what"
         " the adapter made of the pictures, a few kB; it is chosen by name, and needs neither picture nor encoder.",
-        (Cell("", (unit(embeds="dusk"),)),),
+        (
+            Cell("none"),
+            *(Cell(f"“{SAVED_AS}”, {scale:g}", (unit(embeds=SAVED_AS, scale=scale),)) for scale in (0.3, 0.6, 0.9)),
+        ),
+        shown=2,
+        prompt="a star",
     ),
 )
 

@@ -66,3 +66,8 @@ PICTURES: Mapping[str, Callable[[], Image.Image]] = {
     "right-half": partial(half, left=False),
 }
 """Name -> what draws it."""
+
+
+def named(said: str) -> Image.Image:
+    """The picture that stands in a payload as ``<name.png in base64>``."""
+    return PICTURES[said[1:].partition(".png")[0]]()

@@ -14,7 +14,6 @@ from lib_ipadapter.hosts.diffusers import DiffusersHost
 from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.faces import face_folders
-from lib_ipadapter.session.prompts import path_for, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS, TOPICS, Unit
 from lib_ipadapter.session.unit.passes import Pass, Source
 from lib_ipadapter.webui.api import parse_units
@@ -22,7 +21,7 @@ from pocket import ship
 from pocket.examples import EXAMPLES
 from pocket.examples.example import Example, filled
 from pocket.examples.pictures import PICTURES
-from pocket.features import SHEETS, TEXT, page
+from pocket.features import SHEETS, TEXT, page, save_prompt
 from pocket.studio import Studio
 from tests.hosts.originals import NUMPY
 from tests.model.faces import FakeAnalyser, embedding, face
@@ -44,10 +43,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     shutil.copytree(ship.ENCODER, home / "clip_vision" / "pocket")
     folders = {"adapter_folders": [home, ship.WEIGHTS], "encoder_folders": [home / "clip_vision"]}
     studio.host = DiffusersHost(studio.pipeline, **folders)
-    write_prompt(
-        studio.library.image_prompt(Unit(image=PICTURES["teal-spots"]()), ship.adapter_path(Kind.BASE), studio.host),
-        path_for("dusk", prompt_folders([home])),
-    )
+    save_prompt(studio, home)
     studio.library.faces.open_analyser = lambda _: FakeAnalyser([face(1), face(2, scale=0.5)])
     write_face(face_folders([home])[0] / "ada.safetensors", torch.tensor([embedding(3)]))
     features = studio.library.sizes(home / "clip_vision" / "pocket").hidden_size
