@@ -19,7 +19,7 @@ from pocket.draw import draw
 from pocket.judge import accuracy, judge
 from pocket.measuring import filled, perform_all, publish, studio
 from pocket.memory import Memory
-from pocket.scenes import SHAPES, Scene, sample_scene
+from pocket.scenes import LOOK, SAID, SHAPES, Scene, sample_scene
 from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, unit
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +34,6 @@ CODE = (
 """What makes and judges pictures besides weights: after a change nothing is taken from the memory."""
 PART = 0.4
 SCALES = (0.25, 0.5, 0.75, 1.0)
-LOOK = ("colour", "texture")
-SAID = ("shape", *LOOK)
 READ = ("colour", "texture", "shape", "size", "place", "background")
 WHEN: dict[str, dict[str, float]] = {
     f"until {PART:.0%} of the steps": {"end": PART},

@@ -16,9 +16,9 @@ from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session.unit import Unit
 from pocket import ship
 from pocket.draw import draw
-from pocket.evaluate import HELD_OUT, SAID, renamed
+from pocket.evaluate import HELD_OUT, renamed
 from pocket.judge import judge
-from pocket.scenes import sample_scene
+from pocket.scenes import SAID, sample_scene
 from pocket.sheet import Cell
 from pocket.studio import KINDS, Studio, unit
 

@@ -12,12 +12,10 @@ from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.where import Side
 from pocket.draw import draw
 from pocket.judge import judge
-from pocket.scenes import SIZE, Scene
+from pocket.scenes import SAID, SIZE, Scene
 from pocket.studio import Studio, unit
 
 KIND, SCALE = Kind.BASE, 0.75
-LOOK = ("colour", "texture")
-SEEN = ("shape", *LOOK)
 
 
 class Right(str, Enum):
@@ -56,5 +54,5 @@ def perform(studio: Studio, right: Right, scenes: tuple[Scene, Scene], seed: int
     found: dict[str, bool] = {}
     for half, scene in zip(("left", "right"), scenes, strict=True):
         agrees = judge(picture, half).agrees(scene)
-        found |= {f"{half} {name}": agrees[name] for name in SEEN}
+        found |= {f"{half} {name}": agrees[name] for name in SAID}
     return found

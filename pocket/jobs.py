@@ -43,6 +43,6 @@ def draw_over(
     pipeline.set_progress_bar_config(disable=True)
     options = {"num_inference_steps": round(STEPS / strength), "guidance_scale": GUIDANCE, "strength": strength}
     generator = torch.Generator().manual_seed(seed)
-    with Generation(studio.host, units, studio.library):
+    with Generation(studio.host_of(pipeline), units, studio.library):
         drawn: Any = pipeline(prompt, picture, generator=generator, **options)
     return drawn.images[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +11,12 @@ from matplotlib.figure import Figure
 
 from lib_ipadapter.maths.weight_types import WeightType
 from pocket.evaluate import READ
+from pocket.marked import Marked
 from pocket.plots import DOCS
 from pocket.sweep import SECOND, SWEEP
 
 PAGE = DOCS / "layers.md"
-BEGIN, END = "<!-- measured, by python -m pocket.layer_report -->", "<!-- until here -->"
+PLACE = Marked("<!-- measured, by python -m pocket.layer_report -->")
 
 Shares = Mapping[str, Mapping[str, float]]
 """Name of a row -> attribute -> share."""
@@ -72,7 +72,7 @@ def measured(numbers: Mapping[str, Any]) -> str:
 
 def written(page: str, numbers: Mapping[str, Any]) -> str:
     """The page with the tables in their place."""
-    return re.sub(f"(?<={BEGIN}\n).*?(?=\n{END})", lambda _: measured(numbers), page, count=1, flags=re.DOTALL)
+    return PLACE.filled(page, measured(numbers))
 
 
 def main() -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pocket import halves, plots
-from pocket.evaluate import SAID
+from pocket.marked import Marked
+from pocket.scenes import SAID
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- measured, by python -m pocket.report -->", "<!-- until here -->"
+PLACE = Marked("<!-- measured, by python -m pocket.report -->")
 
 
 def best_scale(scales: Mapping[str, Mapping[str, float]]) -> str:
@@ -75,7 +75,7 @@ def table(numbers: Mapping[str, Any]) -> str:
 
 def written(readme: str, numbers: Mapping[str, Any]) -> str:
     """The README with the table in its place."""
-    return re.sub(f"(?<={BEGIN}\n).*?(?=\n{END})", lambda _: table(numbers), readme, count=1, flags=re.DOTALL)
+    return PLACE.filled(readme, table(numbers))
 
 
 def main() -> None:

@@ -32,6 +32,11 @@ STYLES = ("flat", "outlined", "dotted", "watercolour")
 PLACES = ("left", "centre", "right")
 SIZES = ("small", "big")
 
+LOOK = ("colour", "texture")
+"""What a reference gives a thing whose shape the text names."""
+SAID = ("shape", *LOOK)
+"""What a text can name of a thing."""
+
 RADIUS = {"small": 29.0, "big": 46.0}
 """Pixels from the middle of a thing to its rim."""
 COLUMN = {"left": 0.26, "centre": 0.5, "right": 0.74}

@@ -31,9 +31,13 @@ class Studio:
         self.pipeline: Any = read_pipeline(ship.CHECKPOINT, cpu, torch.float32, Beside(tokenizer=ship.TOKENIZER))
         self.pipeline.set_progress_bar_config(disable=True)
         use_sampler(self.pipeline, SAMPLER)
-        folders = [*homes, ship.WEIGHTS]
-        self.host = DiffusersHost(self.pipeline, adapter_folders=folders, encoder_folders=[ship.ENCODER])
+        self.folders: dict[str, Any] = {"adapter_folders": [*homes, ship.WEIGHTS], "encoder_folders": [ship.ENCODER]}
+        self.host = self.host_of(self.pipeline)
         self.library = Library()
+
+    def host_of(self, pipeline: Any) -> DiffusersHost:
+        """For this or another pipeline on the same models."""
+        return DiffusersHost(pipeline, **self.folders)
 
     def draw(self, prompt: str, seed: int, *units: Unit, **more: Any) -> Image.Image:
         """SIZE x SIZE, by `units` and a prompt. `more`: for the pipeline, in place of what is usual here."""

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lib_ipadapter.hosts.diffusers import DiffusersHost
 from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.faces import face_folders
@@ -41,8 +40,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     home = tmp_path_factory.mktemp("home")
     studio = Studio(home)
     shutil.copytree(ship.ENCODER, home / "clip_vision" / "pocket")
-    folders = {"adapter_folders": [home, ship.WEIGHTS], "encoder_folders": [home / "clip_vision"]}
-    studio.host = DiffusersHost(studio.pipeline, **folders)
+    studio.folders["encoder_folders"] = [home / "clip_vision"]
+    studio.host = studio.host_of(studio.pipeline)
     save_prompt(studio, home)
     studio.library.faces.open_analyser = lambda _: FakeAnalyser([face(1), face(2, scale=0.5)])
     write_face(face_folders([home])[0] / "ada.safetensors", torch.tensor([embedding(3)]))

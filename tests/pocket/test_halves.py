@@ -10,9 +10,9 @@ import pytest
 from lib_ipadapter.session.unit.where import Side
 from pocket.draw import draw
 from pocket.evaluate import tasks
-from pocket.halves import SEEN, Right, left_half, prompt, units
+from pocket.halves import Right, left_half, prompt, units
 from pocket.judge import judge
-from pocket.scenes import SIZE, Scene, Thing
+from pocket.scenes import SAID, SIZE, Scene, Thing
 from pocket.studio import Studio
 from tests.hosts.originals import NUMPY
 
@@ -54,7 +54,7 @@ def test_the_judge_reads_halves_with_backgrounds_of_their_own(backgrounds: tuple
     picture = np.where(np.arange(SIZE)[None, :, None] < SIZE // 2, left, right)
     for half, scene in zip(("left", "right"), scenes, strict=True):
         agrees = judge(picture, half).agrees(scene)
-        assert all(agrees[name] for name in (*SEEN, "background"))
+        assert all(agrees[name] for name in (*SAID, "background"))
 
 
 def test_a_hundred_pairs_are_measured_of_each_sort_and_no_scene_twice() -> None:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from pocket import evaluate, halves, plots, report
-from pocket.evaluate import SAID, SCALES
+from pocket.evaluate import SCALES
+from pocket.scenes import SAID
 from pocket.studio import KINDS
 
 SHARES = dict.fromkeys((*SAID, "together"), 0.5)
@@ -46,5 +47,5 @@ def test_the_best_scale_is_the_lowest_of_the_best() -> None:
 
 
 def test_only_what_is_between_the_marks_is_written_anew(numbers: dict) -> None:
-    readme = f"before\n{report.BEGIN}\nold\n{report.END}\nafter"
-    assert report.written(readme, numbers) == f"before\n{report.BEGIN}\n{report.table(numbers)}\n{report.END}\nafter"
+    before, after = f"before\n{report.PLACE.begin}\n", f"\n{report.PLACE.end}\nafter"
+    assert report.written(f"{before}old{after}", numbers) == f"{before}{report.table(numbers)}{after}"
