@@ -54,6 +54,7 @@
         }
 
         resize(name, input) {
+            if (this.foreign) return this.draw();
             this.size[name] = Math.min(Math.max(Math.round(Number(input.value)) || 1, 1), MOST[name]);
             this.rows = stretched(this.rows ?? [[1]], this.size);
             this.change();

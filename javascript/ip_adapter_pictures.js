@@ -13,7 +13,9 @@
         const several = element?.closest?.(`[id^="${panel.id}_unit_"][id$="_images_panel"]`);
         if (several) return document.getElementById(several.id.replace(/_panel$/, ""));
         const field = element?.closest?.(`[id^="${panel.id}_unit_"]`);
-        const takes = field && !field.id.endsWith("_view") && field.querySelector('input[type="file"], img');
+        // A topic's panel holds fields, also while it is folded, and none of them is meant by its heading.
+        const isOne = field && !/_(view|panel)$/.test(field.id);
+        const takes = isOne && field.querySelector('input[type="file"], img');
         return takes ? field : here.openField(panel, "image");
     }
 
@@ -63,7 +65,7 @@
     };
 
     function say(field, sentence) {
-        const note = document.getElementById(field.id.replace(/_[a-z]+$/, "_note"));
+        const note = document.getElementById(field.id.replace(/(_unit_\d+)_.*$/, "$1_note"));
         const place = note?.querySelector(".prose") ?? note;
         if (place) place.textContent = here.translated(sentence);
     }

@@ -129,6 +129,7 @@ def measure(count: int, processes: int) -> dict[str, Any]:
     both = {kind.value: {f"{s:g}": _shares(rows, "text and image", kind, s) for s in SCALES} for kind in KINDS}
     return {
         "references": count,
+        "weights": ship.contents(*KINDS),
         "judge": accuracy([sample_scene(lot) for _ in range(1000)]),
         "text alone": _shares(rows, "text alone"),
         "no picture": _shares(rows, "no picture"),

@@ -89,7 +89,8 @@ def _tile(
 ) -> None:
     image, caption = one
     sheet.paste(rounded(ImageOps.pad(image.convert("RGB"), (TILE, TILE), color=PAPER), TILE), at)
-    pen.text((at[0] + TILE / 2, at[1] + TILE + CAPTION / 2), caption, ink, font(15), anchor="mm")
+    letters = next(size for size in (15, 13, 11, 9) if pen.textlength(caption, font(size)) < TILE + GAP or size == 9)
+    pen.text((at[0] + TILE / 2, at[1] + TILE + CAPTION / 2), caption, ink, font(letters), anchor="mm")
 
 
 def page() -> str:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from lib_ipadapter.model.checkpoint import write
+from lib_ipadapter.model.checkpoint import sha256, write
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.training.frozen import to_pixels
 from pocket import original
@@ -31,6 +31,12 @@ ENCODER = WEIGHTS / "encoder"
 def adapter_path(kind: Kind) -> Path:
     """Of a trained adapter."""
     return WEIGHTS / f"ip-adapter_pocket_{kind.value}.safetensors"
+
+
+def contents(*kinds: Kind) -> dict[str, str]:
+    """What was measured with: name of a file -> its SHA-256, of the models and of the adapters of `kinds`."""
+    files = [CHECKPOINT, ENCODER / "model.safetensors", *map(adapter_path, kinds)]
+    return {str(path.relative_to(WEIGHTS)): sha256(path) for path in files}
 
 
 def adapter(kind: Kind, trained: Path) -> Path:

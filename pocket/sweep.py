@@ -108,7 +108,8 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         }
         for group, names in found.items()
     }
-    return {"references": count, "steps": STEPS, "adapter": Kind.BASE.value, "scale": SCALE, **shares}
+    about = {"references": count, "weights": ship.contents(Kind.BASE), "steps": STEPS, "adapter": Kind.BASE.value}
+    return {**about, "scale": SCALE, **shares}
 
 
 def tables(numbers: Mapping[str, Any]) -> list[Table]:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +36,10 @@ class DiskCache:
         path = self._path(key)
         try:
             features = unpack(path.read_bytes())
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):  # a folder that others fill may be read only
+            os.utime(path)
         if features is None:
             _remove(path)
         return features

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from lib_ipadapter.maths.weight_types import WeightType
 from pocket.examples.example import Cell, Example, picture, unit
-
-TYPES = ("linear", "ease in", "ease out", "weak output", "strong middle", "style transfer", "composition")
 
 LAYERS = (
     Example(
@@ -12,8 +11,8 @@ LAYERS = (
         "Weight types",
         "Named tables of how much each layer counts. On the published networks the style sits in a few layers and the"
         " composition in others; in this small one every layer has roles of its own, see [layers](layers.md).",
-        tuple(Cell(name, (unit("purple-stripes", scale=1.0, weight_type=name),)) for name in TYPES),
-        shown=5,
+        tuple(Cell(kind.value, (unit("purple-stripes", scale=1.0, weight_type=kind.value),)) for kind in WeightType),
+        shown=list(WeightType).index(WeightType.STYLE),
         prompt="a star",
     ),
     Example(

@@ -35,4 +35,18 @@ WHERE = (
         ),
         prompt="a small circle on the left and a small star on the right",
     ),
+    Example(
+        "inpaint",
+        "Where img2img draws anew",
+        "`inside the inpaint mask` needs no mask of the unit's own; `outside the inpaint mask` matters"
+        " where the rest is drawn too, as soft inpainting does.",
+        (Cell("", (unit("purple-stripes", region="inside the inpaint mask"),)),),
+        prompt="a circle",
+        job={
+            "init_images": [picture("red-checks")],
+            "mask": picture("left-half"),
+            "inpainting_fill": 1,
+            "denoising_strength": 0.8,
+        },
+    ),
 )

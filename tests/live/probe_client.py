@@ -11,6 +11,16 @@ from tests.live.client import Client
 
 ROUTE = "/ip-adapter-probe"
 
+BOXES = [[8, 8, 32, 32], [24, 20, 60, 60]]
+"""Two faces in a picture of 64 x 64."""
+CROPS = [(4, 4, 36, 36), (16, 16, 64, 64)]
+"""What of the picture a job inside draws anew for each: with its padding of 4, and as square as the picture."""
+
+
+def jobs(**asked: Any) -> dict[str, Any]:
+    """What a request needs besides, for the probe's jobs."""
+    return {"alwayson_scripts": {"Probe jobs": {"args": [asked]}}}
+
 
 @dataclass(frozen=True)
 class Call:

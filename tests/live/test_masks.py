@@ -14,7 +14,7 @@ from lib_ipadapter.model.picture import mask_values
 from tests.live import controlnet, models, pictures
 from tests.live.client import HIRES, Answer, Client, Json, Refused, difference, encode
 from tests.live.pictures import MakeUnit
-from tests.live.probe_client import Probe
+from tests.live.probe_client import BOXES, CROPS, Probe, jobs
 
 RUN_ORDER = (0, 0, 1, 1, 2, 2, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0)
 """The level of each of SD1.5's layers, in the order in which they run."""
@@ -98,6 +98,14 @@ def test_sizes_that_do_not_halve_are_no_matter(
     with probe.recording() as seen:
         client.txt2img([unit(mask=encode(LEFT))], width=width, height=height, steps=1)
     assert [call.silent for call in seen.calls] == [silent(LEFT, (height // 8, width // 8))]
+
+
+def test_in_a_detailers_pass_the_mask_is_cropped_to_the_face(client: Client, probe: Probe, unit: MakeUnit) -> None:
+    half = box((0, 0, 32, 64), (64, 64))
+    with probe.recording() as seen:
+        client.txt2img([unit(mask=encode(half))], **jobs(boxes=BOXES, stems=["ip_adapter"]))
+    places = [(0, 0, 64, 64), *CROPS]
+    assert [call.silent for call in seen.calls] == [silent(half.crop(at), (8, 8)) for at in places for _ in range(3)]
 
 
 def test_each_picture_of_several_batches_has_the_mask(client: Client, unit: MakeUnit) -> None:

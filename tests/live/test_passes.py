@@ -16,21 +16,13 @@ from tests.live import models, pictures
 from tests.live.client import HIRES, Answer, Client, Json, Pixels, decode, difference, encode
 from tests.live.conftest import REFERENCES
 from tests.live.pictures import MakeUnit
-from tests.live.probe_client import Call, Probe
-
-BOXES = [[8, 8, 32, 32], [24, 20, 60, 60]]
-"""Two faces."""
+from tests.live.probe_client import BOXES, Call, Probe, jobs
 
 
 def acting(calls: list[Call]) -> str:
     """A letter for each UNet call: x when the picture acted, with the image tokens of every row's own role."""
     assert all(call.image in ([], [call.text]) for call in calls)
     return "".join("x" if call.image else "." for call in calls)
-
-
-def jobs(**asked: Any) -> Json:
-    """What a request needs besides, for the probe's jobs."""
-    return {"alwayson_scripts": {"Probe jobs": {"args": [asked]}}}
 
 
 def same(one: Answer, other: Answer) -> bool:

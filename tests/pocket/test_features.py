@@ -85,6 +85,13 @@ def test_every_field_stands_in_a_payload() -> None:
     assert said == {field.name for field in FIELDS}
 
 
+@pytest.mark.parametrize("name", ["weight_type", "combine", "crop", "embeds_scaling", "noise_kind", "passes"])
+def test_every_choice_is_shown(name: str) -> None:
+    field = next(field for field in FIELDS if field.name == name)
+    given = {unit.get(name, field.default) for example in ALL for cell in example.cells for unit in cell.units}
+    assert given == {*field.choices}
+
+
 def from_the_job(unit: Unit) -> Unit:
     """With the picture that img2img, or its folder of references, would bring."""
     return unit if unit.reference == Source.PICTURE else replace(unit, image=PICTURES["purple-stripes"]())

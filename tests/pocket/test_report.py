@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from pocket import evaluate, halves, plots, report
+from lib_ipadapter.model.variant import Kind
+from pocket import evaluate, halves, layer_report, plots, report, ship, sweep
 from pocket.evaluate import SCALES
 from pocket.scenes import SAID
 from pocket.studio import KINDS
@@ -23,6 +24,18 @@ def test_the_readme_shows_what_was_measured(numbers: dict) -> None:
     readme = report.README.read_text(encoding="utf-8")
     assert report.table(numbers) in readme
     assert report.written(readme, numbers) == readme
+
+
+def test_it_was_measured_with_the_weights_that_ship(numbers: dict) -> None:
+    assert numbers["weights"] == ship.contents(*KINDS)
+
+
+def test_the_layers_page_shows_the_sweep_of_the_weights_that_ship() -> None:
+    found = json.loads(sweep.SWEEP.read_text(encoding="utf-8"))
+    assert found["weights"] == ship.contents(Kind.BASE)
+    page = layer_report.PAGE.read_text(encoding="utf-8")
+    assert layer_report.measured(found) in page
+    assert layer_report.written(page, found) == page
 
 
 def test_the_table_says_how_many_pictures_a_share_is_of(numbers: dict) -> None:

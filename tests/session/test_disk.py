@@ -44,6 +44,16 @@ def test_what_was_put_comes_back_bit_for_bit_and_nothing_else_does(disk: DiskCac
     assert disk.get("b") is None
 
 
+def test_a_folder_that_may_only_be_read_is_read(disk: DiskCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.put("a", features(1))
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert disk.get("a") is not None
+
+
 def damaged(data: bytes) -> Iterator[bytes]:
     yield b""
     yield data[:100]

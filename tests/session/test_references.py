@@ -174,6 +174,20 @@ def test_another_way_gives_each_item_the_same(host: FakeHost) -> None:
     close(one, two)
 
 
+@pytest.mark.parametrize("model", ["base", "plus"])
+@pytest.mark.parametrize("way", [way for way in Combination if way not in (Combination.SUBTRACT, Combination.BATCH)])
+def test_the_pictures_of_a_unit_commute_each_with_its_weight(way: Combination, model: str, host: FakeHost) -> None:
+    found = []
+    for order in itertools.permutations(zip(PICTURES, (1.0, 0.5, 2.0), strict=True)):
+        images, weights = zip(*order, strict=True)
+        own = unit(model, image=images[0], images=images[1:], combine=way.value, weights=" ".join(map(str, weights)))
+        with Generation(host, [own], Library()):
+            found.append(run(host, [C, U], [0, 0]))
+    for output in found[1:]:
+        close(output, found[0])
+    assert not torch.allclose(found[0], run(host, [C, U], [0, 0]), atol=1e-3)
+
+
 def test_units_commute_whatever_their_pictures(host: FakeHost) -> None:
     units = [
         unit("base", images=PICTURES[1:], combine="batch"),

@@ -25,6 +25,8 @@ UNIT = """
 <button id="{unit}_refresh">refresh</button>
 <div id="{unit}_curve_panel"><div class="label-wrap">When</div>
   <div id="{unit}_curve" class="block"><label>Curve<textarea></textarea></label></div></div>
+<div id="{unit}_weight_type_panel"><div class="label-wrap">Layers</div><div style="display: none">
+  <div id="{unit}_composition_image"><div class="place"><input type="file" hidden></div></div></div></div>
 <div id="{unit}_mask"><div data-testid="image"><div class="place">Drop<input type="file" hidden></div></div></div>
 <div id="{unit}_grid" class="block"><label>Grid<textarea></textarea></label></div>
 <div id="{unit}_images_panel"><div id="{unit}_images" class="files"><input type="file" multiple>

@@ -71,6 +71,9 @@ def test_a_text_in_another_notation_or_with_a_fault_is_left_as_it_is(page: Any, 
         assert field(page, name).locator(".ip-adapter-foreign").count() == 1
         for place in field(page, name).locator("[role=gridcell], button").all()[:2]:
             place.click()
+        for number in field(page, name).locator("input[type=number]").all()[1:]:
+            number.fill("4")
+            number.press("Tab")
         assert text(page, name) == foreign
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.webui.scripts_page import ABOUT, field, unfold
 
 
@@ -63,16 +65,24 @@ def test_a_file_from_the_desktop_is_dropped_anywhere_in_the_panel(page: Any) -> 
     assert taken(page) == {IMAGE: "image/png"}
 
 
+def test_what_is_dropped_on_a_topics_heading_is_the_reference_and_goes_into_no_folded_field(page: Any) -> None:
+    unfold(page)
+    heading = field(page, "weight_type_panel").locator(".label-wrap")
+    assert heading.evaluate(DROP, ["file", "..."]) == [True, True]
+    assert taken(page) == {IMAGE: "image/png"}
+
+
 def test_dropped_text_is_left_to_the_page(page: Any) -> None:
     unfold(page)
     assert field(page, "image").evaluate(DROP, ["text/plain", "a cat"]) == [False, False]
     assert taken(page) == {}
 
 
-def test_an_address_that_cannot_be_fetched_is_said(page: Any) -> None:
+@pytest.mark.parametrize("name", ["image", "mask", "images", "composition_image"])
+def test_an_address_that_cannot_be_fetched_is_said(page: Any, name: str) -> None:
     unfold(page)
-    field(page, "image").evaluate(DROP, ["text/uri-list", "http://127.0.0.1:9/none.png"])
-    page.get_by_text("cannot be fetched").wait_for()
+    field(page, name).evaluate(DROP, ["text/uri-list", "http://127.0.0.1:9/none.png"])
+    field(page, "note").get_by_text("cannot be fetched").wait_for()
     assert taken(page) == {}
 
 
