@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +14,14 @@ from rich.table import Table
 
 from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.unit import Unit
 from pocket import halves, ship
 from pocket.draw import draw
 from pocket.judge import accuracy, judge
 from pocket.measuring import filled, perform_all, publish, studio
 from pocket.memory import Memory
 from pocket.scenes import LOOK, SAID, SHAPES, Scene, sample_scene
-from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, unit
+from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, unit_of_each
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("maths", "model", "patch", "session", "hosts")
@@ -97,15 +98,26 @@ def renamed(scene: Scene, lot: random.Random) -> Scene:
     return replace(scene, things=(replace(scene.things[0], shape=shape),))
 
 
-def perform(task: Task) -> dict[str, bool]:
-    """Draws and judges; runs in a process of its own."""
-    if task.beside:
-        return halves.perform(studio(), halves.Right(task.group), (task.scene, task.beside), task.seed)
-    units = []
-    if task.kind and task.reference:
-        own = unit(task.kind, draw(task.reference), task.scale)
-        units.append(replace(own, start=task.start, end=task.end, weight_type=task.weight_type))
-    return judge(studio().draw(task.prompt, task.seed, *units)).agrees(task.scene)
+def alike(task: Task) -> tuple[object, ...]:
+    """What all pictures that are drawn together have."""
+    return task.group, task.kind, task.scale
+
+
+def perform(lot: Sequence[Task]) -> list[dict[str, bool]]:
+    """Draws and judges tasks that are `alike`; runs in a process of its own."""
+    seeds = [task.seed for task in lot]
+    if pairs := [(task.scene, task.beside) for task in lot if task.beside]:
+        return halves.perform(studio(), halves.Right(lot[0].group), pairs, seeds)
+    pictures = studio().draw_each([task.prompt for task in lot], seeds, *_units(lot))
+    return [judge(picture).agrees(task.scene) for picture, task in zip(pictures, lot, strict=True)]
+
+
+def _units(lot: Sequence[Task]) -> list[Unit]:
+    first, references = lot[0], [draw(task.reference) for task in lot if task.reference]
+    if not (first.kind and references):
+        return []
+    own = unit_of_each(first.kind, references, first.scale)
+    return [replace(own, start=first.start, end=first.end, weight_type=first.weight_type)]
 
 
 def key_of(memory: Memory, task: Task) -> str:
@@ -124,7 +136,7 @@ def _files(task: Task) -> list[Path]:
 
 def measure(count: int, processes: int) -> dict[str, Any]:
     """All numbers, as shares from 0 to 1."""
-    rows = perform_all(tasks(count), perform, key_of, processes)
+    rows = perform_all(tasks(count), perform, key=key_of, alike=alike, processes=processes)
     lot = random.Random(HELD_OUT + 1)
     both = {kind.value: {f"{s:g}": _shares(rows, "text and image", kind, s) for s in SCALES} for kind in KINDS}
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
@@ -13,9 +14,12 @@ from lib_ipadapter.session.unit.where import Side
 from pocket.draw import draw
 from pocket.judge import judge
 from pocket.scenes import SAID, SIZE, Scene
-from pocket.studio import Studio, unit
+from pocket.studio import Studio, unit_of_each
 
 KIND, SCALE = Kind.BASE, 0.75
+
+Pair = tuple[Scene, Scene]
+"""What the left half should show, and the right one."""
 
 
 class Right(str, Enum):
@@ -39,20 +43,26 @@ def prompt(right: Right, scene: Scene) -> str:
     return f"a thing and a {said}"
 
 
-def units(right: Right, left_scene: Scene, right_scene: Scene) -> list[Unit]:
-    """Each acts in its half alone."""
-    inside = replace(unit(KIND, draw(left_scene), SCALE), mask=left_half())
+def units(right: Right, pairs: Sequence[Pair]) -> list[Unit]:
+    """Each acts in its half alone, and shows to each picture its own reference."""
+    lefts, rights = zip(*pairs, strict=True)
+    inside = replace(unit_of_each(KIND, [*map(draw, lefts)], SCALE), mask=left_half())
     if right is Right.TEXT:
         return [inside]
-    other = unit(KIND, draw(right_scene), SCALE)
+    other = unit_of_each(KIND, [*map(draw, rights)], SCALE)
     return [inside, replace(other, mask=left_half(), region=Side.OUTSIDE.value)]
 
 
-def perform(studio: Studio, right: Right, scenes: tuple[Scene, Scene], seed: int) -> dict[str, bool]:
-    """Draws and judges; ``left colour`` and so on."""
-    picture = studio.draw(prompt(right, scenes[1]), seed, *units(right, *scenes))
+def perform(studio: Studio, right: Right, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[dict[str, bool]]:
+    """Draws and judges each pair."""
+    pictures = studio.draw_each([prompt(right, second) for _, second in pairs], seeds, *units(right, pairs))
+    return [looked_at(picture, pair) for picture, pair in zip(pictures, pairs, strict=True)]
+
+
+def looked_at(picture: Image.Image, pair: Pair) -> dict[str, bool]:
+    """``left colour`` and so on."""
     found: dict[str, bool] = {}
-    for half, scene in zip(("left", "right"), scenes, strict=True):
+    for half, scene in zip(("left", "right"), pair, strict=True):
         agrees = judge(picture, half).agrees(scene)
         found |= {f"{half} {name}": agrees[name] for name in SAID}
     return found

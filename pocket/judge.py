@@ -24,6 +24,9 @@ Mask = NDArray[np.bool_]
 
 CUT = 32
 """Pixels of the square that outlines are compared in."""
+LIKE = 0.4
+"""Least correlation of what is dark with a texture. Over 400 scenes that the autoencoder has blurred, textures have at
+least 0.46, and what a line of ink leaves along the rim of a plain thing has 0.36 at most."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ def _texture(pixels: Floats, mask: Mask) -> str | None:
     if share < 0.06:
         return "plain"
     likeness = _likeness(dark.astype(np.float32), inner)
-    return max(likeness, key=lambda name: likeness[name])
+    name = max(likeness, key=lambda name: likeness[name])
+    return name if likeness[name] > LIKE else "plain"
 
 
 def _likeness(dark: Floats, inner: Mask) -> dict[str, float]:

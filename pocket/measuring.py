@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,9 @@ from pocket.studio import Studio
 
 MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "judged.jsonl"
 
+BATCH = 4
+"""Pictures that are drawn together: four take half of the time that they take one by one, and more gain nothing."""
+
 Task = TypeVar("Task")
 
 
@@ -33,21 +37,33 @@ def studio() -> Studio:
 
 def perform_all(
     wanted: Sequence[Task],
-    perform: Callable[[Task], Answer],
+    perform: Callable[[Sequence[Task]], list[Answer]],
+    *,
     key: Callable[[Memory, Task], str],
+    alike: Callable[[Task], Hashable],
     processes: int,
 ) -> list[tuple[Task, Answer]]:
     """Each task with what came of it; what `MEMORY` knows by its key is not drawn again.
 
-    `perform` runs in processes of its own: as many as there are cores, if `processes` is 0.
+    `perform` gets tasks that are `alike`, a few at once, in processes of its own: as many as there are cores, if
+    `processes` is 0.
     """
     memory = Memory(MEMORY)
     keys = {task: key(memory, task) for task in wanted}
-    new = [task for task in wanted if keys[task] not in memory.known]
+    new = batches([task for task in wanted if keys[task] not in memory.known], alike)
     with ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as pool:
-        drawn = tqdm(pool.map(perform, new, chunksize=4), "drawing", len(new), unit="picture")
-        list(memory.follow((keys[task] for task in new), drawn))
+        answers = chain.from_iterable(pool.map(perform, new))
+        drawn = tqdm(answers, "drawing", sum(map(len, new)), unit="picture")
+        list(memory.follow((keys[task] for task in chain.from_iterable(new)), drawn))
     return [(task, memory.known[keys[task]]) for task in wanted]
+
+
+def batches(tasks: Iterable[Task], alike: Callable[[Task], Hashable]) -> list[list[Task]]:
+    """Those that are drawn together, at most `BATCH`."""
+    found: dict[Hashable, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(alike(task), []).append(task)
+    return [own[start : start + BATCH] for own in found.values() for start in range(0, len(own), BATCH)]
 
 
 def filled(

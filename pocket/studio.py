@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from PIL import Image
 
 from lib_ipadapter.hosts.diffusers import DiffusersHost
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
+from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
@@ -41,20 +44,34 @@ class Studio:
 
     def draw(self, prompt: str, seed: int, *units: Unit, **more: Any) -> Image.Image:
         """SIZE x SIZE, by `units` and a prompt. `more`: for the pipeline, in place of what is usual here."""
+        return self.draw_each([prompt], [seed], *units, **more)[0]
+
+    def draw_each(self, prompts: Sequence[str], seeds: Sequence[int], *units: Unit, **more: Any) -> list[Image.Image]:
+        """The same of several prompts and seeds at once, in half of the time."""
         with Generation(self.host, units, self.library):
-            return self._sample(prompt, seed, {"output_type": "pil", **more})[0]
+            return self._sample(prompts, seeds, {"output_type": "pil", **more})
 
     def latents(self, prompt: str, seed: int, *units: Unit, **more: Any) -> torch.Tensor:
         """The same before decoding, ``[1, 4, SIZE / 8, SIZE / 8]``."""
         with Generation(self.host, units, self.library):
-            return self._sample(prompt, seed, {"output_type": "latent", **more})
+            return self._sample([prompt], [seed], {"output_type": "latent", **more})
 
-    def _sample(self, prompt: str, seed: int, more: dict[str, Any]) -> Any:
+    def _sample(self, prompts: Sequence[str], seeds: Sequence[int], more: dict[str, Any]) -> Any:
         usual = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "width": SIZE, "height": SIZE}
-        generator = torch.Generator().manual_seed(seed)
-        return self.pipeline(prompt=prompt, generator=generator, **{**usual, **more}).images
+        noises = [torch.Generator().manual_seed(seed) for seed in seeds]
+        asked: Any = (list(prompts), noises)
+        if len(prompts) == 1:  # of which there may be several pictures, and a negative prompt
+            asked = (prompts[0], noises[0])
+        return self.pipeline(prompt=asked[0], generator=asked[1], **{**usual, **more}).images
 
 
 def unit(kind: Kind, reference: Image.Image, scale: float) -> Unit:
     """What a user would set."""
     return Unit(image=reference, model=ship.adapter_path(kind).stem, scale=scale)
+
+
+def unit_of_each(kind: Kind, references: Sequence[Image.Image], scale: float) -> Unit:
+    """Each picture that is drawn at once has a reference of its own."""
+    if len(references) == 1:
+        return unit(kind, references[0], scale)
+    return replace(unit(kind, references[0], scale), images=tuple(references[1:]), combine=Combination.BATCH.value)

@@ -8,13 +8,14 @@ this finds it for the small one, and need not find the same.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from PIL import Image
 from rich.table import Table
 
 from lib_ipadapter.maths.structure import SD15
@@ -28,13 +29,14 @@ from pocket.judge import judge
 from pocket.measuring import filled, perform_all, publish, studio
 from pocket.memory import Memory
 from pocket.scenes import Scene, sample_scene
-from pocket.studio import GUIDANCE, SAMPLER, unit
+from pocket.studio import GUIDANCE, SAMPLER, unit_of_each
 
 SWEEP = Path(__file__).parent / "sweep.json"
 """What was measured, beside the weights that it was measured with."""
 STEPS = 8
 """Half of what the evaluation takes: there are a thousand pictures."""
 SCALE = 1.0
+PRECISE = (WeightType.STYLE_PRECISE.value, WeightType.COMPOSITION_PRECISE.value)
 SECOND = "as the second picture"
 """Of an attribute that agrees with the composition's picture, where that is another one."""
 
@@ -54,10 +56,10 @@ class Task:
     second: Scene | None = None
     """The composition's picture."""
 
-    def unit(self) -> Unit:
-        """What a user would set."""
-        second = {} if self.second is None else {"composition_image": draw(self.second)}
-        return replace(unit(Kind.BASE, draw(self.scene), SCALE), **dict(self.fields), **second)
+    @property
+    def together(self) -> bool:
+        """Whether it may be drawn with others: a composition's picture is one for all, as precise types ask."""
+        return self.second is None and self.name not in PRECISE
 
 
 def tasks(count: int) -> list[Task]:
@@ -81,9 +83,27 @@ def tasks(count: int) -> list[Task]:
     return found
 
 
-def perform(task: Task) -> dict[str, bool]:
-    """Draws and judges; runs in a process of its own."""
-    verdict = judge(studio().draw("", task.seed, task.unit(), num_inference_steps=STEPS))
+def alike(task: Task) -> tuple[object, ...]:
+    """What all pictures that are drawn together have."""
+    return task.group, task.name, None if task.together else task.seed
+
+
+def perform(lot: Sequence[Task]) -> list[dict[str, bool]]:
+    """Draws and judges tasks that are `alike`; runs in a process of its own."""
+    seeds = [task.seed for task in lot]
+    pictures = studio().draw_each([""] * len(lot), seeds, unit_of(lot), num_inference_steps=STEPS)
+    return [_looked_at(picture, task) for picture, task in zip(pictures, lot, strict=True)]
+
+
+def unit_of(lot: Sequence[Task]) -> Unit:
+    """What a user would set."""
+    second = {} if lot[0].second is None else {"composition_image": draw(lot[0].second)}
+    references = [draw(task.scene) for task in lot]
+    return replace(unit_of_each(Kind.BASE, references, SCALE), **dict(lot[0].fields), **second)
+
+
+def _looked_at(picture: Image.Image, task: Task) -> dict[str, bool]:
+    verdict = judge(picture)
     found = verdict.agrees(task.scene)
     if task.second:
         found |= {f"{name} {SECOND}": right for name, right in verdict.agrees(task.second).items()}
@@ -99,7 +119,7 @@ def key_of(memory: Memory, task: Task) -> str:
 def measure(count: int, processes: int) -> dict[str, Any]:
     """Group -> name -> attribute -> share of the references that it agrees with, from 0 to 1."""
     found: dict[str, dict[str, list[dict[str, bool]]]] = {}
-    for task, answer in perform_all(tasks(count), perform, key_of, processes):
+    for task, answer in perform_all(tasks(count), perform, key=key_of, alike=alike, processes=processes):
         found.setdefault(task.group, {}).setdefault(task.name, []).append(answer)
     shares = {
         group: {

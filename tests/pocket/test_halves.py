@@ -27,7 +27,7 @@ def studio() -> Studio:
 
 def colours(studio: Studio, right: Right, *, mirrored: bool = False) -> tuple[str | None, str | None]:
     """Of the left and the right half."""
-    asked = units(right, ONE, TWO)
+    asked = units(right, [(ONE, TWO)])
     if mirrored:
         other = {Side.INSIDE.value: Side.OUTSIDE.value, Side.OUTSIDE.value: Side.INSIDE.value}
         asked = [replace(unit, region=other[unit.region]) for unit in asked]

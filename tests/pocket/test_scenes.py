@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib_ipadapter.training.frozen import to_pixels
 from pocket.captions import NOTHING_SAID, caption, vocabulary
 from pocket.draw import draw, draw_array
 from pocket.evaluate import HELD_OUT
 from pocket.judge import accuracy, judge
-from pocket.scenes import COLOURS, SHAPES, SIZE, TEXTURES, Scene, Thing, sample_scene, with_other_shape
+from pocket.scenes import COLOURS, SHAPES, SIZE, TEXTURES, Scene, Thing, sample_scene, sample_thing, with_other_shape
+from pocket.studio import Studio
 
 
 @given(st.integers(0, 1 << 30))
@@ -30,6 +34,19 @@ def test_the_judge_reads_held_out_scenes_rightly() -> None:
     found = accuracy([sample_scene(lot) for _ in range(400)])
     assert set(found) == {"shape", "colour", "texture", "size", "place", "background"}
     assert min(found.values()) >= 0.98, found
+
+
+def test_the_judge_is_not_led_astray_by_what_the_autoencoder_blurs() -> None:
+    """As pictures are that a model draws: a line of ink around a plain thing is no texture."""
+    lot, vae = random.Random(31), Studio().pipeline.vae
+    scenes = [sample_scene(lot, pair_share=0.0) for _ in range(30)]
+    things = [sample_thing(lot, size="small") for _ in range(30)]
+    scenes += [Scene((replace(thing, texture="plain"),), "white", "outlined") for thing in things]
+    with torch.no_grad():
+        blurred = vae.decode(vae.encode(torch.cat([to_pixels(draw(s)) for s in scenes])).latent_dist.mode()).sample
+    pixels = ((blurred.clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1).byte().numpy()
+    found = [judge(one).agrees(scene) for one, scene in zip(pixels, scenes, strict=True)]
+    assert all(agrees[name] for agrees in found for name in ("shape", "texture"))
 
 
 def test_the_judge_reads_each_half() -> None:
