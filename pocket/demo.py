@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,18 +35,15 @@ SEED = 4
 def exhibit() -> tuple[Image.Image, list[Fact]]:
     """The contact sheet, and what was measured on the way."""
     from pocket.facts import SHOWN, Evidence, measure  # noqa: PLC0415 - diffusers speaks when it is imported
-    from pocket.studio import Studio, unit  # noqa: PLC0415
+    from pocket.studio import Studio, unit_of_each  # noqa: PLC0415
 
-    studio = Studio()
-    plain = studio.draw(PROMPTS[0], SEED)
+    studio, count = Studio(), len(REFERENCES)
+    plain = studio.draw_each([PROMPTS[0]] * count, [SEED] * count)
     references = [draw(scene) for scene in REFERENCES]
-    cells: list[Cell] = [
-        (prompt, number, scale) for prompt in PROMPTS for number in range(len(REFERENCES)) for scale in SCALES
-    ]
-    drawn = {
-        (prompt, number, scale): studio.draw(prompt, SEED, unit(SHOWN, references[number], scale))
-        for prompt, number, scale in tqdm(cells, "drawing", unit="picture")
-    }
+    drawn: dict[Cell, Image.Image] = {}
+    for prompt, scale in tqdm([*product(PROMPTS, SCALES)], "drawing", unit="row"):
+        row = studio.draw_each([prompt] * count, [SEED] * count, unit_of_each(SHOWN, references, scale))
+        drawn |= {(prompt, number, scale): picture for number, picture in enumerate(row)}
     sheet = contact_sheet(
         references,
         PROMPTS,

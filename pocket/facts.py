@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from pocket import ship
 from pocket.draw import draw
 from pocket.evaluate import HELD_OUT, renamed
 from pocket.judge import judge
-from pocket.scenes import SAID, sample_scene
+from pocket.measuring import BATCH
+from pocket.scenes import SAID, Scene, sample_scene
 from pocket.sheet import Cell
-from pocket.studio import KINDS, Studio, unit
+from pocket.studio import KINDS, Studio, unit, unit_of_each
 
 ROUNDING = 1e-3
 """Of the latents' spread: what float32 may differ by after all steps."""
@@ -45,8 +46,8 @@ class Evidence:
     """Everything that was drawn."""
 
     studio: Studio
-    plain: Image.Image
-    """Before the first adapter was put in: the first prompt, the seed of all."""
+    plain: Sequence[Image.Image]
+    """Before the first adapter was put in: the first prompt and the seed of all, for each reference."""
     drawn: Mapping[Cell, Image.Image]
     seed: int
 
@@ -55,17 +56,23 @@ def nothing_at_zero(found: Evidence) -> Fact:
     """Scale 0 is no adapter."""
     first = next(iter(found.drawn))[0]
     zeros = [picture for (prompt, _, scale), picture in found.drawn.items() if scale == 0 and prompt == first]
-    same = sum(picture.tobytes() == found.plain.tobytes() for picture in zeros)
+    same = equal(zeros, found.plain)
     return Fact(
         "scale 0 is equal to no adapter, bit for bit", f"{same} of {len(zeros)} pictures", same == len(zeros) > 0
     )
+
+
+def equal(pictures: Sequence[Image.Image], others: Sequence[Image.Image]) -> int:
+    """How many are as the other in their place, to the last bit."""
+    return sum(one.tobytes() == other.tobytes() for one, other in zip(pictures, others, strict=True))
 
 
 def nothing_left(found: Evidence) -> Fact:
     """Removal is complete."""
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in found.studio.pipeline.unet.modules())
     first = next(iter(found.drawn))[0]
-    same = found.studio.draw(first, found.seed).tobytes() == found.plain.tobytes()
+    count = len(found.plain)
+    same = equal(found.studio.draw_each([first] * count, [found.seed] * count), found.plain) == count
     measured = f"{'equal' if same else 'not equal'}, {hooks} hooks left"
     return Fact("after removal the model is as before, bit for bit", measured, same and hooks == 0)
 
@@ -107,8 +114,7 @@ def image_alone(found: Evidence) -> Fact:
     scenes = [sample_scene(lot, pair_share=0) for _ in range(TRIALS)]
     right: dict[float, int] = {}
     for scale in (0.0, 1.0):
-        pictures = [found.studio.draw("", number, unit(SHOWN, draw(s), scale)) for number, s in enumerate(scenes)]
-        agree = [judge(picture).agrees(scene) for picture, scene in zip(pictures, scenes, strict=True)]
+        agree = agreeing(found.studio, [("", scene, scene) for scene in scenes], scale)
         right[scale] = sum(one[name] for one in agree for name in SAID)
     total = 3 * TRIALS
     measured = f"{right[1.0]} of {total} attributes; {right[0.0]} of {total} at scale 0"
@@ -117,15 +123,30 @@ def image_alone(found: Evidence) -> Fact:
 
 def text_and_image(found: Evidence) -> Fact:
     """The text's shape in the picture's colours."""
-    lot, trials, right = random.Random(HELD_OUT + 3), 2 * TRIALS, 0
-    for number in range(trials):
+    lot, trials = random.Random(HELD_OUT + 3), 2 * TRIALS
+    asked: list[Asked] = []
+    for _ in range(trials):
         scene = sample_scene(lot, pair_share=0)
         named = renamed(scene, lot)
-        own = unit(SHOWN, draw(scene), BEST_SCALE)
-        agree = judge(found.studio.draw(f"a {named.things[0].shape}", number, own)).agrees(named)
-        right += all(agree[name] for name in SAID)
+        asked.append((f"a {named.things[0].shape}", scene, named))
+    right = sum(all(agree[name] for name in SAID) for agree in agreeing(found.studio, asked, BEST_SCALE))
     measured = f"{right} of {trials} pictures"
     return Fact(f"text's shape and image's look, scale {BEST_SCALE:g}", measured, right >= 0.6 * trials)
+
+
+Asked = tuple[str, Scene, Scene]
+"""A prompt, the reference, and what should be seen."""
+
+
+def agreeing(studio: Studio, asked: Sequence[Asked], scale: float) -> list[dict[str, bool]]:
+    """What the judge says of each, drawn a few at once; the noise is numbered."""
+    found: list[dict[str, bool]] = []
+    for start in range(0, len(asked), BATCH):
+        prompts, references, wanted = zip(*asked[start : start + BATCH], strict=True)
+        own = unit_of_each(SHOWN, [*map(draw, references)], scale)
+        pictures = studio.draw_each(prompts, range(start, start + len(prompts)), own)
+        found += [judge(picture).agrees(scene) for picture, scene in zip(pictures, wanted, strict=True)]
+    return found
 
 
 FACTS: tuple[Callable[[Evidence], Fact], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,14 +31,9 @@ SEED, SCALES = 4, (0.0, 1.0)
 def found() -> Evidence:
     """A small sheet."""
     studio = Studio()
-    plain = studio.draw("", SEED)
-    references = [draw(scene) for scene in demo.REFERENCES[:1]]
-    drawn = {
-        ("", number, scale): studio.draw("", SEED, unit(facts.SHOWN, picture, scale))
-        for number, picture in enumerate(references)
-        for scale in SCALES
-    }
-    return Evidence(studio, plain, drawn, SEED)
+    reference = draw(demo.REFERENCES[0])
+    drawn = {("", 0, scale): studio.draw("", SEED, unit(facts.SHOWN, reference, scale)) for scale in SCALES}
+    return Evidence(studio, [studio.draw("", SEED)], drawn, SEED)
 
 
 @pytest.fixture
@@ -56,8 +51,8 @@ def spoiled(found: Evidence, change: Callable[[Cell, Image.Image], Image.Image])
 class Unmoved(Studio):
     """Draws as if there were no reference."""
 
-    def draw(self, prompt: str, seed: int, *units: object) -> Image.Image:
-        return super().draw(prompt, seed)
+    def draw_each(self, prompts: Sequence[str], seeds: Sequence[int], *units: object) -> list[Image.Image]:
+        return super().draw_each(prompts, seeds)
 
     def latents(self, prompt: str, seed: int, *units: object, **more: object) -> object:
         return super().latents(prompt, seed, **more)
@@ -76,7 +71,7 @@ SPOILS: dict[str, Callable[[Evidence], Evidence]] = {
     "nothing_at_zero": lambda found: spoiled(
         found, lambda cell, picture: picture.rotate(90) if not cell[2] else picture
     ),
-    "nothing_left": lambda found: replace(found, plain=found.plain.rotate(90)),
+    "nothing_left": lambda found: replace(found, plain=[picture.rotate(90) for picture in found.plain]),
     "agrees_with_diffusers": unmoved,
     "image_alone": unmoved,
     "text_and_image": unmoved,

@@ -10,6 +10,8 @@ from PIL import Image
 
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import Unit
+from pocket import jobs
+from pocket import studio as studios
 from pocket.examples.example import picture
 from pocket.examples.pictures import PICTURES
 from pocket.jobs import perform
@@ -28,6 +30,12 @@ STRIPES = PICTURES["purple-stripes"]()
 @pytest.fixture(scope="module")
 def studio() -> Studio:
     return Studio()
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (studios, jobs):
+        monkeypatch.setattr(module, "STEPS", 6)
 
 
 def made(studio: Studio, job: dict[str, Any], *units: Unit) -> Image.Image:
