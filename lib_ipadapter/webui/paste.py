@@ -10,7 +10,7 @@ import gradio as gr
 
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
-from lib_ipadapter.session.unit.field import PICTURES, Field, Type
+from lib_ipadapter.session.unit.field import GIVEN, PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.session.unit.passes import REPLACED, Source
 from lib_ipadapter.webui import compat
@@ -98,14 +98,10 @@ def _note(found: dict[str, Any]) -> str:
     elsewhere = REPLACED[found.get("reference", Source.PICTURE.value)]
     given = [field for field in FIELDS if field.type in PICTURES and field.name not in elsewhere]
     lacking = {field.name: field.label.lower() for field in given}
-    lacking |= {f"{field.name}_hash": f"{field.label.lower()} given as such" for field in FIELDS if field.type in GIVEN}
+    lacking |= {field.hash_key: f"{field.label.lower()} given as such" for field in FIELDS if field.type in GIVEN}
     wanted = [
         f"{what} {hashes}"
         for name, what in lacking.items()
         if (hashes := found.get(name, "")).replace(" ", "").isalnum()
     ]
     return f"{MADE_WITH}{', '.join(wanted)}: add what is missing" if wanted else ""
-
-
-GIVEN = (Type.FACE, Type.EMBEDS)
-"""Types of which the API takes the content as well as a name."""
