@@ -115,7 +115,7 @@ class IPAdapter(nn.Module):
     @property
     def nbytes(self) -> int:
         """Memory that the weights take, in bytes; the LoRA's too."""
-        return sum(t.numel() * t.element_size() for t in self.tensors().values())
+        return sum(t.nbytes for t in self.tensors().values())
 
 
 def build_projection(variant: Variant) -> nn.Module:

@@ -110,7 +110,7 @@ def _numbers(value: Any) -> Tensor:
 def _checked(embedding: Tensor) -> bytes:
     if misfit := why_no_face(embedding):
         raise UnitError(f"IP-Adapter: face cannot be used: {misfit}.")
-    return bytes(embedding.contiguous().flatten().view(torch.uint8).tolist())
+    return embedding.contiguous().numpy().tobytes()
 
 
 def _tensor(data: bytes) -> Tensor:
