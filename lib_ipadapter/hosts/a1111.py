@@ -14,7 +14,7 @@ import torch
 from modules import call_queue, devices, paths, script_callbacks, sd_models, shared
 from torch import nn
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, headline
 from lib_ipadapter.hosts.a1111_canvas import canvas_of
 from lib_ipadapter.hosts.a1111_steps import DenoiserSteps, first_item, item_at_hand
 from lib_ipadapter.maths.precision import without_autocast
@@ -125,7 +125,7 @@ class A1111Host:
         """
         processing = self._processing()
         parameters = processing.extra_generation_params if processing else {}
-        said, short = parameters.get(NOTICE_KEY, ""), sentence.split(";", maxsplit=1)[0] + "."
+        said, short = parameters.get(NOTICE_KEY, ""), f"{headline(sentence)}."
         if short in said:
             return
         LOG.warning(sentence)
@@ -141,7 +141,7 @@ def notice(processing: Any, sentence: str) -> None:
     """
     sentence = without_folders(sentence)
     processing.comment(sentence)
-    processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
+    processing.extra_generation_params[ERROR_KEY] = headline(sentence)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason
+from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason, some
 from lib_ipadapter.model import foreign, pickle_header
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
@@ -138,8 +138,7 @@ def sources(shapes: Shapes, path: Path) -> dict[str, tuple[str, ...]]:
 def _what_else(keys: Collection[str]) -> str:
     if other := foreign.name_of(keys):
         return f"it looks like {other}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
-    first = ", ".join(sorted(keys)[:3]) or "nothing"
-    return f"expected keys image_proj.* and ip_adapter.*, found {first}"
+    return f"expected keys image_proj.* and ip_adapter.*, found {some(sorted(keys), 3)}"
 
 
 def _open(path: Path, *, shapes_only: bool, only: Collection[str] | None = None) -> dict[str, Any]:
@@ -214,7 +213,7 @@ def _load_pickle(path: Path, zipped: bool) -> dict[str, Tensor]:
     for key, tensor in found.items():
         # With steps of zero a pickle of some bytes claims terabytes, which the first that computes would allocate.
         held = 0 if tensor.is_meta else tensor.untyped_storage().nbytes()
-        if tensor.numel() * tensor.element_size() > held:
+        if tensor.nbytes > held:
             raise CheckpointError(
                 f"{path.name} is damaged: {key[:60]} claims more values than the file holds; download it again."
             )
