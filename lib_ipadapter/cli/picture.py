@@ -103,7 +103,7 @@ def check_files(adapter: Path, encoder: Path | None, unit: Unit) -> None:
     if not variant.feature or (unit.embeds and not unit.composition_image):
         return
     if encoder is None:
-        raise UnitError(f"{adapter.name} needs the image encoder {needed}: name it by --encoder.")
+        raise UnitError(f"{adapter.name} needs an image encoder, {needed}: name it by --encoder.")
     sizes = read_sizes(encoder)
     if not sizes.fits(variant):
         raise UnitError(f"{encoder.name} is not the image encoder of {adapter.name}: expected {needed}, got {sizes}.")

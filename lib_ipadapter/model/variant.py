@@ -112,7 +112,7 @@ class Variant:
         """Name of the image encoder: a published one, or what is known of another; None where none is needed."""
         if self.feature is None:
             return None
-        return ENCODERS[self.feature].get(self.features, f"unknown ({self.features} wide)")
+        return ENCODERS[self.feature].get(self.features, "one that is not published")
 
     @property
     def feature_label(self) -> str:
