@@ -33,4 +33,4 @@ def build(elem_id: str) -> gr.HTML:
     """An invisible element whose attribute ``data-about`` is an object, end of an elem_id -> sentence."""
     about = {**OTHERS, **{field.name: field.about for field in FIELDS}}
     text = html.escape(json.dumps(about, ensure_ascii=False), quote=True)
-    return compat.html(f'<div hidden data-about="{text}"></div>', elem_id=elem_id, elem_classes=["ip-adapter-about"])
+    return compat.html(f'<div hidden data-about="{text}"></div>', elem_id=elem_id, elem_classes=["ip-adapter-hidden"])
