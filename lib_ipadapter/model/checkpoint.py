@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -191,9 +191,14 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
             _check_archive(archive, path)
             if shapes_only and (shapes := pickle_header.read_shapes(archive)) is not None:
                 return shapes
+            for name in archive.namelist():
+                if name.endswith("data.pkl"):
+                    _check_depth(io.BytesIO(archive.read(name)), path)
     elif path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
-    _check_depth(path, zipped)
+    else:
+        with path.open("rb") as file:
+            _check_depth(file, path, PICKLES)
     found = _load_pickle(path, zipped)
     return {key: tuple(t.shape) if shapes_only else t for key, t in found.items()}
 
@@ -232,16 +237,9 @@ def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         raise CheckpointError(f"{path.name} is damaged: it claims more weights than the file holds; download it again.")
 
 
-def _check_depth(path: Path, zipped: bool) -> None:
+def _check_depth(file: IO[bytes], path: Path, pickles: int = 1) -> None:
     """Before torch sees it, whose reader would end the process."""
-    if zipped:
-        with zipfile.ZipFile(path) as archive:
-            headers = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            deep = any(too_deep(io.BytesIO(archive.read(name))) for name in headers)
-    else:
-        with path.open("rb") as file:
-            deep = too_deep(file, PICKLES)
-    if deep:
+    if too_deep(file, pickles):
         raise CheckpointError(f"{path.name} is damaged: no weights are nested as deep as these; download it again.")
 
 
