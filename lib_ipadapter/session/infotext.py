@@ -95,11 +95,11 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
 def misread(parameters: Parameters, number: int) -> list[str]:
     """What the text of unit `number` names and `read` cannot take as it stands: unknown, out of range, no such value.
 
-    As sorted names of at most `LONGEST_NAME` letters; a stranger chose them.
+    As sorted names of at most `LETTERS_SHOWN` letters; a stranger chose them.
     """
     found = _pairs(parameters, number) or {}
     fitting = {name for name, value in found.items() if name in READ and _parsed(READ[name], value)[1]}
-    return sorted(name[:LONGEST_NAME] for name in found.keys() - fitting - {*HASHED})
+    return sorted(name[:LETTERS_SHOWN] for name in found.keys() - fitting - {*HASHED})
 
 
 def beyond(parameters: Parameters, units: int) -> list[int]:
@@ -114,7 +114,7 @@ READ = {field.name: field for field in FIELDS if field.type not in (Type.SWITCH,
 HASHED = [field.hash_key for field in FIELDS if field.type in (*PICTURES, *GIVEN)]
 """What stands for a content in the text."""
 
-LONGEST_NAME = 24
+LETTERS_SHOWN = 24
 
 
 def _pairs(parameters: Parameters, number: int) -> dict[str, str] | None:

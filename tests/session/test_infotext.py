@@ -195,7 +195,7 @@ def test_foreign_values_are_clamped_or_ignored(text: str, expected: dict[str, ob
         ("scale: 99, start: nan, face_index: 1.5, weight_type: loud, module: x", [
             "face_index", "module", "scale", "start", "weight_type"
         ]),
-        ("scale: 1e999, enabled: true, " + "a" * 99 + ": 1", ["a" * infotext.LONGEST_NAME, "enabled", "scale"]),
+        ("scale: 1e999, enabled: true, " + "a" * 99 + ": 1", ["a" * infotext.LETTERS_SHOWN, "enabled", "scale"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_as_it_stands_is_named(text: str, names: list[str]) -> None:
