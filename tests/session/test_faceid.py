@@ -254,6 +254,13 @@ def test_a_picture_is_analysed_once_until_everything_is_unloaded(
     assert (len(opened), len(analyser.asked)) == (2, 2)
 
 
+def test_unloading_counts_the_faces_that_are_freed(faceid_host: FakeHost, library: Library) -> None:
+    library.faces.features(PICTURE, unit(Kind.FACEID), faceid_host)
+    held = library.faces.found.nbytes
+    assert library.unload() == held > 0
+    assert library.unload() == 0
+
+
 def test_a_saved_face_that_was_written_anew_is_read_again(own_files: FakeHost, library: Library) -> None:
     saved = own_files.folder / "adapters" / "faces" / "me.npy"
     write_face(saved, torch.tensor([LARGE.embedding]))
