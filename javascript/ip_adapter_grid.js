@@ -33,10 +33,11 @@
             this.at = [0, 0];
             this.tools = here.make("div", {class: "ip-adapter-tools"});
             this.brush = this.number("Weight to paint", {value: 0, min: -1, max: 2, step: 0.1});
+            this.inputs = {};
             for (const [name, label] of [["rows", "Rows of layers"], ["columns", "Parts of the steps"]]) {
                 const input = this.number(label, {value: FIRST[name], min: 1, max: MOST[name], step: 1});
                 input.addEventListener("change", () => this.resize(name, input));
-                this[`${name}Input`] = input;
+                this.inputs[name] = input;
             }
             const label = here.translated("Weights: layers down, steps to the right. Arrow keys move, Enter paints, + and - change");
             this.cells = here.make("div", {class: "ip-adapter-grid", role: "grid", "aria-label": label});
@@ -72,8 +73,8 @@
             if (rows?.length) this.size = {rows: rows.length, columns: rows[0].length};
             this.rows = rows?.length ? rows : stretched([[1]], this.size);
             this.at = [Math.min(this.at[0], this.size.rows - 1), Math.min(this.at[1], this.size.columns - 1)];
-            this.rowsInput.value = this.size.rows;
-            this.columnsInput.value = this.size.columns;
+            this.inputs.rows.value = this.size.rows;
+            this.inputs.columns.value = this.size.columns;
             this.foreign = rows === null;
             this.cells.style.setProperty("--rows", this.size.rows);
             const focused = this.cells.contains(document.activeElement);

@@ -2,7 +2,7 @@
 
 The floors, lowest first; each imports only those above it in this list:
 ``maths`` (torch only), ``model`` (files and encoders), ``patch`` (hooks on a UNet),
-``session`` (what the user asked), ``hosts`` (A1111, diffusers), and the doors ``webui`` and ``cli``.
+``session`` (what the user asked), ``hosts`` (A1111, diffusers), ``training``, and the doors ``webui`` and ``cli``.
 """
 
 import pkgutil

@@ -17,6 +17,8 @@ Mistakes of our own are assertions, not these.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class IPAdapterError(Exception):
     """Base of everything that a user can mend."""
@@ -41,6 +43,10 @@ class AmbiguousError(CheckpointError):
     def __str__(self) -> str:
         return self.args[0]
 
+    def asking(self, how: str) -> AmbiguousError:
+        """The same where the user can be told how to say it: `how`, and then the kinds."""
+        return AmbiguousError(f"{str(self).rstrip('.')}; or {how} {' or '.join(self.choices)}.", self.choices)
+
 
 class UnitError(IPAdapterError):
     """What the user asked for cannot be done."""
@@ -61,3 +67,14 @@ class HostError(IPAdapterError):
 def reason(error: BaseException) -> str:
     """Why, as a part of a sentence: what libraries raise has several lines, or none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def headline(sentence: str) -> str:
+    """What is wrong, without the advice and without an end, for where there is no room for more."""
+    return sentence.split("; ", maxsplit=1)[0].rstrip(".")
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """The first few for a message."""
+    found = list(names)
+    return (", ".join(found[:most]) + (" ..." if len(found) > most else "")) or "nothing"

@@ -15,8 +15,8 @@ from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
-from lib_ipadapter.webui.api import parse_units
-from tests.webui.test_api import encoded
+from lib_ipadapter.webui.decoding import parse_units
+from tests.webui.test_decoding import encoded
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_the_payload_is_accepted_as_it_stands() -> None:
 
 def test_the_number_of_units_is_what_the_webui_has_arguments_for() -> None:
     source = (ROOT / "lib_ipadapter" / "webui" / "settings.py").read_text(encoding="utf-8")  # importing takes a WebUI
-    (units,) = map(int, re.findall(r'(\d+), "Number of units"', source))
+    (units,) = map(int, re.findall(r"UNITS_AT_FIRST = (\d+)", source))
     assert f"up to {units * len(FIELDS)} of them" in README
     assert f"here {units} units of {len(FIELDS)} fields" in README
 

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lib_ipadapter.cli.fields import ABOUT, DEFAULT
 from lib_ipadapter.cli.target import check_target
-from lib_ipadapter.session.unit import FIELDS
-
-UNIT = {field.name: field.about for field in FIELDS}
 
 
 def encode(
@@ -21,9 +19,9 @@ def encode(
     encoder: Annotated[
         Path | None, typer.Option(help="The image encoder: its folder, or a single safetensors file.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help=UNIT["kind"])] = None,
-    combine: Annotated[str, typer.Option(help=UNIT["combine"])] = "concat",
-    weights: Annotated[str, typer.Option(help=UNIT["weights"])] = "",
+    kind: Annotated[str | None, typer.Option(help=ABOUT["kind"])] = None,
+    combine: Annotated[str, typer.Option(help=ABOUT["combine"])] = DEFAULT["combine"],
+    weights: Annotated[str, typer.Option(help=ABOUT["weights"])] = DEFAULT["weights"],
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:

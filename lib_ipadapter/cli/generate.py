@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.cli.fields import ABOUT, DEFAULT
 
-UNIT = {field.name: field.about for field in FIELDS}
 FACE = "A saved face for FaceID files: its file, or its name in the folder faces beside the adapter."
-ANY = f"Any field of a unit, as often as needed; a picture is a path. The fields: {', '.join(UNIT)}."
+ANY = f"Any field of a unit, as often as needed; a picture is a path. The fields: {', '.join(ABOUT)}."
 SIZE = "In pixels; what the checkpoint says, if not given."
 
 
@@ -22,15 +21,15 @@ def generate(
     encoder: Annotated[
         Path | None, typer.Option(help="The image encoder: its folder, or a single file. FaceID alone needs none.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help=UNIT["image"])] = None,
+    image: Annotated[Path | None, typer.Option(help=ABOUT["image"])] = None,
     face: Annotated[str | None, typer.Option(help=FACE)] = None,
-    kind: Annotated[str | None, typer.Option(help=UNIT["kind"])] = None,
+    kind: Annotated[str | None, typer.Option(help=ABOUT["kind"])] = None,
     fields: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help=ANY)] = None,
     prompt: Annotated[str, typer.Option(help="What to draw.")] = "",
     negative: Annotated[str, typer.Option(help="What not to draw.")] = "",
-    scale: Annotated[float, typer.Option(help=UNIT["scale"])] = 0.6,
-    start: Annotated[float, typer.Option(help=UNIT["start"])] = 0.0,
-    end: Annotated[float, typer.Option(help=UNIT["end"])] = 1.0,
+    scale: Annotated[float, typer.Option(help=ABOUT["scale"])] = DEFAULT["scale"],
+    start: Annotated[float, typer.Option(help=ABOUT["start"])] = DEFAULT["start"],
+    end: Annotated[float, typer.Option(help=ABOUT["end"])] = DEFAULT["end"],
     steps: Annotated[int, typer.Option(min=1, help="Denoiser steps.")] = 30,
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance; 1 switches it off.")] = 7.5,
     width: Annotated[int | None, typer.Option(min=64, help=SIZE)] = None,

@@ -1,4 +1,4 @@
-"""``inspect``: what an adapter file is, from its header alone."""
+"""``inspect``: what an adapter file is, from its header where that tells, else from its whole content."""
 
 from __future__ import annotations
 

@@ -98,19 +98,15 @@ def check_files(adapter: Path, encoder: Path | None, unit: Unit) -> None:
     try:
         variant = identify(adapter, unit.choice)
     except AmbiguousError as error:
-        asked = f"{str(error).rstrip('.')}; or give --kind {' or '.join(error.choices)}."
-        raise AmbiguousError(asked, error.choices) from None
+        raise error.asking("give --kind") from None
     needed = f"{variant.encoder} ({variant.feature_label})"
     if not variant.feature or (unit.embeds and not unit.composition_image):
         return
     if encoder is None:
-        raise UnitError(f"{adapter.name} needs the image encoder {needed}: name it by --encoder.")
+        raise UnitError(f"{adapter.name} needs an image encoder, {needed}: name it by --encoder.")
     sizes = read_sizes(encoder)
     if not sizes.fits(variant):
-        raise UnitError(
-            f"{encoder.name} is not the image encoder of {adapter.name}: expected {needed}, got image_embeds"
-            f" {sizes.projection_dim} and hidden_states {sizes.hidden_size} wide."
-        )
+        raise UnitError(f"{encoder.name} is not the image encoder of {adapter.name}: expected {needed}, got {sizes}.")
 
 
 def open_pipeline(request: Request) -> Pipeline:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.config import TrainConfig
 
 SHOWN = 10
@@ -54,7 +54,7 @@ def train(
 
 
 def check_data(config: TrainConfig) -> None:
-    """Reads everything and prints what is wrong. Raises `DataError` when anything is."""
+    """Reads everything and prints what is wrong. Raises `TrainingError` when anything is."""
     from tqdm.auto import tqdm  # noqa: PLC0415
 
     from lib_ipadapter.training.check import counted, examine  # noqa: PLC0415
@@ -67,8 +67,4 @@ def check_data(config: TrainConfig) -> None:
             typer.echo(str(item))
     typer.echo(str(report))
     if report.rejected:
-        raise DataError(f"{counted(len(report.rejected), 'entr')} would be skipped; mend them, or train without.")
-
-
-class DataError(IPAdapterError):
-    """The data can be trained on, but not all of it."""
+        raise TrainingError(f"{counted(len(report.rejected), 'entry')} would be skipped; mend them, or train without.")

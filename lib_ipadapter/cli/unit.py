@@ -23,6 +23,11 @@ def read_unit(options: Mapping[str, Any], settings: Sequence[str]) -> Unit:
     types = {field.name: field.type for field in FIELDS}
     unit = Unit.parse({name: READERS.get(types.get(name), str)(value) for name, value in given.items()})
     unit.check_alone()
+    if unit.active and unit.blank:
+        raise UnitError(
+            "There is no reference picture; name one by --image, a face by --face, or a saved image prompt by"
+            " --set embeds=NAME."
+        )
     if unit.active:
         unit.check()
     return unit

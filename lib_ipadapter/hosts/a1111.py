@@ -14,13 +14,14 @@ import torch
 from modules import call_queue, devices, paths, script_callbacks, sd_models, shared
 from torch import nn
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, headline
 from lib_ipadapter.hosts.a1111_canvas import canvas_of
 from lib_ipadapter.hosts.a1111_steps import DenoiserSteps, first_item, item_at_hand
 from lib_ipadapter.maths.precision import without_autocast
 from lib_ipadapter.session import presets
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep, Canvas
+from lib_ipadapter.session.remote import Shelf
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -36,9 +37,8 @@ CACHE_MB = 256
 
 EXTENSION = Path(__file__).resolve().parents[2]
 
-
-COMFYUI = ("ipadapter", "clip_vision")
-"""Folders among ComfyUI's models by which these are known: one for adapters, one for encoders."""
+COMFYUI = {Shelf.ADAPTERS: "ipadapter", Shelf.ENCODERS: "clip_vision"}
+"""Folders among ComfyUI's models, by which these are known."""
 
 
 class A1111Host:
@@ -125,7 +125,7 @@ class A1111Host:
         """
         processing = self._processing()
         parameters = processing.extra_generation_params if processing else {}
-        said, short = parameters.get(NOTICE_KEY, ""), sentence.split(";", maxsplit=1)[0] + "."
+        said, short = parameters.get(NOTICE_KEY, ""), f"{headline(sentence)}."
         if short in said:
             return
         LOG.warning(sentence)
@@ -141,7 +141,7 @@ def notice(processing: Any, sentence: str) -> None:
     """
     sentence = without_folders(sentence)
     processing.comment(sentence)
-    processing.extra_generation_params[ERROR_KEY] = sentence.split(";", maxsplit=1)[0]
+    processing.extra_generation_params[ERROR_KEY] = headline(sentence)
 
 
 @contextmanager
@@ -182,21 +182,17 @@ def adapter_folders() -> list[Path]:
 
     Where a ComfyUI's folder or its ``models`` is given, it is ``ipadapter`` in there.
     """
-    given = _comfyui(_option("ip_adapter_dir"), "ipadapter") or [_option("ip_adapter_dir")]
-    own = [*given, Path(paths.models_path, "ip-adapter"), EXTENSION / "models" / "ip-adapter"]
-    return _existing(own, _controlnet_folders())
+    given = _comfyui(_option("ip_adapter_dir"), Shelf.ADAPTERS) or [_option("ip_adapter_dir")]
+    return _existing([*given, *_own(Shelf.ADAPTERS)], _controlnet_folders())
 
 
 def encoder_folders() -> list[Path]:
     """``clip_vision`` below each of the places where adapters may be, and ControlNet's own folder of encoders."""
-    given = _comfyui(_option("ip_adapter_encoder_dir"), "clip_vision") or [_option("ip_adapter_encoder_dir")]
-    own = [
-        *given,
-        *_comfyui(_option("ip_adapter_dir"), "clip_vision"),
-        Path(paths.models_path, "clip_vision"),
-        EXTENSION / "models" / "clip_vision",
-    ]
-    return _existing(own, [folder / "clip_vision" for folder in _annotator_folders()])
+    given = _comfyui(_option("ip_adapter_encoder_dir"), Shelf.ENCODERS) or [_option("ip_adapter_encoder_dir")]
+    beside = _comfyui(_option("ip_adapter_dir"), Shelf.ENCODERS)
+    return _existing(
+        [*given, *beside, *_own(Shelf.ENCODERS)], [folder / "clip_vision" for folder in _annotator_folders()]
+    )
 
 
 def preset_folder() -> Path:
@@ -216,9 +212,15 @@ def without_folders(sentence: str) -> str:
     return sentence
 
 
-def _comfyui(folder: Path | None, name: str) -> list[Path]:
-    """`name` among a ComfyUI's models, where `folder` is that or its ``models``; empty when it is neither."""
-    if folder and any((folder / "models" / one).is_dir() for one in COMFYUI):
+def _own(shelf: Shelf) -> list[Path]:
+    """The WebUI's folder of a kind, and the extension's."""
+    return [Path(paths.models_path, shelf.value), EXTENSION / "models" / shelf.value]
+
+
+def _comfyui(folder: Path | None, shelf: Shelf) -> list[Path]:
+    """That of a kind among a ComfyUI's models, where `folder` is it or its ``models``; empty when it is neither."""
+    name = COMFYUI[shelf]
+    if folder and any((folder / "models" / one).is_dir() for one in COMFYUI.values()):
         return [folder / "models" / name]
     return [folder / name] if folder and (folder / name).is_dir() else []
 

@@ -58,9 +58,10 @@ def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: 
     beside = beside or Beside()
     if not path.exists():
         raise CheckpointError(f"There is no checkpoint {path}; give a diffusers folder or a single-file checkpoint.")
-    read = _read_folder if path.is_dir() else _read_file
     try:
-        return read(path, dtype, beside).to(device)
+        if path.is_dir():
+            return _read_folder(path, dtype).to(device)
+        return read_single_file(path, dtype, beside.config, beside.tokenizer).to(device)
     except CheckpointError:
         raise
     except Exception as error:
@@ -78,7 +79,7 @@ def use_sampler(pipeline: Pipeline, name: str) -> None:
     pipeline.scheduler = SAMPLERS[name](pipeline.scheduler.config)
 
 
-def _read_folder(path: Path, dtype: torch.dtype, beside: Beside) -> Pipeline:
+def _read_folder(path: Path, dtype: torch.dtype) -> Pipeline:
     index = path / "model_index.json"
     if not index.is_file():
         raise CheckpointError(f"{path} has no model_index.json; give a folder in diffusers' layout, or a single file.")
@@ -95,7 +96,3 @@ def _read_folder(path: Path, dtype: torch.dtype, beside: Beside) -> Pipeline:
 
 def _weights(folder: Path, variant: str) -> list[Path]:
     return [*folder.glob(f"diffusion_pytorch_model.{variant}safetensors"), *folder.glob(f"*model.{variant}bin")]
-
-
-def _read_file(path: Path, dtype: torch.dtype, beside: Beside) -> Pipeline:
-    return read_single_file(path, dtype, beside.config, beside.tokenizer)

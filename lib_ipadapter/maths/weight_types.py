@@ -6,7 +6,6 @@ CrossAttentionPatch.py:85-123), which its users know; the layers' roles were fou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 
 from lib_ipadapter.maths.structure import SD15, SDXL, Part, Structure
@@ -73,16 +72,12 @@ COMPOSITION_BLOCKS: dict[Structure, Table] = {SD15: {4: 0.25, 5: 1.0}, SDXL: {3:
 """Those that place things, with their factor."""
 
 
-def _all(blocks: Iterable[int], factor: float = 1.0) -> Table:
-    return dict.fromkeys(blocks, factor)
-
-
-STYLE_BLOCKS: dict[Structure, Table] = {SD15: _all((*range(4), *range(9, 16))), SDXL: _all((6,))}
+STYLE_BLOCKS: dict[Structure, Table] = {SD15: dict.fromkeys((*range(4), *range(9, 16)), 1.0), SDXL: {6: 1.0}}
 """Those that colour and texture them."""
 
 REST: dict[Structure, Table] = {
-    SD15: _all((6, 7, 8)),
-    SDXL: _all((0, 1, 2, 4, 5, 7, 8, 9, 10)),
+    SD15: dict.fromkeys((6, 7, 8), 1.0),
+    SDXL: dict.fromkeys((0, 1, 2, 4, 5, 7, 8, 9, 10), 1.0),
 }
 """Neither."""
 
@@ -112,9 +107,9 @@ def _tables(kind: WeightType, structure: Structure) -> tuple[Table, Table]:
         case WeightType.STRONG_STYLE:
             return {}, styling | rest
         case WeightType.STRONG_STYLE_AND_COMPOSITION:
-            return _all(placing), styling | rest
+            return dict.fromkeys(placing, 1.0), styling | rest
         case WeightType.COMPOSITION_PRECISE:
-            return placing, styling | _all(rest, 0.1)
+            return placing, styling | dict.fromkeys(rest, 0.1)
         case _:  # style and composition, and the precise style transfer
             return placing, styling
 

@@ -28,7 +28,10 @@ class KeyValueMaps(nn.Module):
         self.to_v_ip = nn.Linear(tokens_width, width, bias=False)
 
     def forward(self, tokens: Tensor) -> KeyValue:
-        """Computed where `tokens` is; a weight stored elsewhere or in another dtype visits for this one product."""
+        """``[rows, tokens, tokens_width]`` -> K and V, ``[rows, tokens, width]``, computed where `tokens` is.
+
+        A weight stored elsewhere or in another dtype visits for this one product.
+        """
         return KeyValue(
             *(F.linear(tokens, visiting(m.weight, tokens.device, tokens.dtype)) for m in (self.to_k_ip, self.to_v_ip))
         )
@@ -104,7 +107,10 @@ class IPAdapter(nn.Module):
         return torch.func.functional_call(self.image_proj, weights, features, options)
 
     def key_values(self, tokens: Tensor) -> tuple[KeyValue, ...]:
-        """K and V of every layer, in checkpoint order. They depend on the picture only: once per generation."""
+        """``[rows, tokens, width]`` -> K and V of every layer, in checkpoint order, each as wide as its layer.
+
+        They depend on the picture only: once per generation.
+        """
         return tuple(maps(tokens) for maps in self.ip_adapter.values())
 
     @property
@@ -115,7 +121,7 @@ class IPAdapter(nn.Module):
     @property
     def nbytes(self) -> int:
         """Memory that the weights take, in bytes; the LoRA's too."""
-        return sum(t.numel() * t.element_size() for t in self.tensors().values())
+        return sum(t.nbytes for t in self.tensors().values())
 
 
 def build_projection(variant: Variant) -> nn.Module:

@@ -14,14 +14,14 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason
+from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason, some
 from lib_ipadapter.model import foreign, pickle_header
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
@@ -53,7 +53,7 @@ WHOLE_PICKLE_LIMIT = 1 << 30
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Published key -> shape from the header alone: milliseconds, whatever the file's size."""
+    """Published key -> shape, without the weights: milliseconds, whatever the size of a safetensors file or a zip."""
     shapes = unwrapped(_open(path, shapes_only=True))
     return joined_shapes(sources(shapes, path), shapes)
 
@@ -80,7 +80,7 @@ def read_any(path: Path) -> dict[str, Tensor]:
 
 
 def read_any_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Key -> shape of every tensor of any weights file, from the header alone."""
+    """Key -> shape of every tensor of any weights file, as cheap as `read_shapes`."""
     return _open(path, shapes_only=True)
 
 
@@ -138,8 +138,7 @@ def sources(shapes: Shapes, path: Path) -> dict[str, tuple[str, ...]]:
 def _what_else(keys: Collection[str]) -> str:
     if other := foreign.name_of(keys):
         return f"it looks like {other}; choose an adapter file (keys image_proj.* and ip_adapter.*)"
-    first = ", ".join(sorted(keys)[:3]) or "nothing"
-    return f"expected keys image_proj.* and ip_adapter.*, found {first}"
+    return f"expected keys image_proj.* and ip_adapter.*, found {some(sorted(keys), 3)}"
 
 
 def _open(path: Path, *, shapes_only: bool, only: Collection[str] | None = None) -> dict[str, Any]:
@@ -192,9 +191,14 @@ def _read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
             _check_archive(archive, path)
             if shapes_only and (shapes := pickle_header.read_shapes(archive)) is not None:
                 return shapes
+            for name in archive.namelist():
+                if name.endswith("data.pkl"):
+                    _check_depth(io.BytesIO(archive.read(name)), path)
     elif path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
-    _check_depth(path, zipped)
+    else:
+        with path.open("rb") as file:
+            _check_depth(file, path, PICKLES)
     found = _load_pickle(path, zipped)
     return {key: tuple(t.shape) if shapes_only else t for key, t in found.items()}
 
@@ -214,7 +218,7 @@ def _load_pickle(path: Path, zipped: bool) -> dict[str, Tensor]:
     for key, tensor in found.items():
         # With steps of zero a pickle of some bytes claims terabytes, which the first that computes would allocate.
         held = 0 if tensor.is_meta else tensor.untyped_storage().nbytes()
-        if tensor.numel() * tensor.element_size() > held:
+        if tensor.nbytes > held:
             raise CheckpointError(
                 f"{path.name} is damaged: {key[:60]} claims more values than the file holds; download it again."
             )
@@ -233,16 +237,9 @@ def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         raise CheckpointError(f"{path.name} is damaged: it claims more weights than the file holds; download it again.")
 
 
-def _check_depth(path: Path, zipped: bool) -> None:
+def _check_depth(file: IO[bytes], path: Path, pickles: int = 1) -> None:
     """Before torch sees it, whose reader would end the process."""
-    if zipped:
-        with zipfile.ZipFile(path) as archive:
-            headers = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            deep = any(too_deep(io.BytesIO(archive.read(name))) for name in headers)
-    else:
-        with path.open("rb") as file:
-            deep = too_deep(file, PICKLES)
-    if deep:
+    if too_deep(file, pickles):
         raise CheckpointError(f"{path.name} is damaged: no weights are nested as deep as these; download it again.")
 
 

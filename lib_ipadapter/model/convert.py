@@ -16,7 +16,7 @@ from lib_ipadapter.model.dialects import Dialect, joined
 from lib_ipadapter.model.identity import identified
 from lib_ipadapter.model.layouts import unwrapped, whole_adapter
 from lib_ipadapter.model.variant import Kind, Variant
-from lib_ipadapter.model.writing import whole
+from lib_ipadapter.model.writing import check_free, whole
 
 WEIGHTS = (
     "model.safetensors",
@@ -58,8 +58,7 @@ def convert_file(
     """
     if target.suffix not in WRITERS:
         raise CheckpointError(f"{target.name} must end in {' or '.join(WRITERS)}: that says what is written.")
-    if target.exists() and not force:
-        raise CheckpointError(f"{target} is there already; choose another name, or say --force.")
+    check_free(target, force=force)
     tensors, found = read_foreign(source, adapter)
     if dtype:
         tensors = {key: tensor.to(DTYPES[dtype]) for key, tensor in tensors.items()}

@@ -10,12 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from lib_ipadapter.errors import AmbiguousError, CheckpointError
+from lib_ipadapter.errors import AmbiguousError, CheckpointError, some
+from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.refusals import REFUSED
-from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, FaceFeature, Feature, Kind, Shapes, Variant
-
-FACE_WIDTH = 512
-"""Of a face embedding by insightface's models."""
+from lib_ipadapter.model.variant import EXPECTED_LAYERS, HEAD_DIM, LAYERS, FaceFeature, Feature, Kind, Shapes, Variant
 
 PERCEIVER = "perceiver_resampler."
 
@@ -48,7 +46,8 @@ def _recognised(projection: Shapes, shapes: Shapes, choice: Kind | None) -> Vari
             return BUILDERS[_chosen(kinds, choice)](projection, *key_value_shapes(shapes), lora_rank(shapes))
     raise CheckpointError(
         "This file is not an IP-Adapter that is known here: its image projection has none of the expected keys"
-        f" (proj.weight, or latents and proj_in.weight, or proj.0.weight to proj.3.weight); it has {some(projection)}."
+        f" (proj.weight, or latents and proj_in.weight, or proj.0.weight to proj.3.weight);"
+        f" it has {some(sorted(projection), 3)}."
     )
 
 
@@ -80,7 +79,7 @@ def key_value_shapes(shapes: Shapes) -> tuple[int, tuple[int, ...]]:
     if not found:
         raise CheckpointError("This file holds no K/V maps (ip_adapter.1.to_k_ip.weight and on); download it again.")
     if len(found) not in LAYERS:
-        raise CheckpointError(f"This file has {len(found)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL).")
+        raise CheckpointError(f"This file has {len(found)} cross-attention layers; expected {EXPECTED_LAYERS}.")
     ordered = [found[number] for number in sorted(found)]
     return ordered[0][1], tuple(shape[0] for shape in ordered)
 
@@ -204,7 +203,7 @@ RECOGNISED: dict[tuple[Kind, ...], Callable[[Shapes], bool]] = {
     (Kind.BASE,): lambda p: {"proj.weight", "norm.weight"} <= p.keys(),
     (Kind.FACEID_PLUS, Kind.FACEID_PLUS_V2): lambda p: any(k.startswith(PERCEIVER) for k in p),
     (Kind.FACEID,): lambda p: {"proj.0.weight", "proj.2.weight", "norm.weight"} <= p.keys(),
-    (Kind.PORTRAIT_UNNORM, Kind.PLUS): lambda p: p.keys() >= RESAMPLER and p["proj_in.weight"][1] == FACE_WIDTH,
+    (Kind.PORTRAIT_UNNORM, Kind.PLUS): lambda p: p.keys() >= RESAMPLER and p["proj_in.weight"][1] == WIDTH,
     (Kind.PLUS,): lambda p: p.keys() >= RESAMPLER,
     (Kind.FULL,): lambda p: {"proj.0.weight", "proj.2.weight", "proj.3.weight"} <= p.keys(),
 }
@@ -226,9 +225,3 @@ BUILDERS: dict[Kind, Builder] = {
     Kind.FACEID_PLUS_V2: faceid_plus_v2_variant,
     Kind.PORTRAIT_UNNORM: unnorm_variant,
 }
-
-
-def some(shapes: Shapes) -> str:
-    """A few key names for a message."""
-    names = sorted(shapes)
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "") if names else "none at all"

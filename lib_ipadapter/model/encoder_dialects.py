@@ -1,4 +1,4 @@
-"""The layouts in which CLIP's vision tower is published, as one table that is read both ways.
+"""The layouts in which CLIP's vision tower is published, as one table.
 
 Ours is transformers' ``CLIPVisionModelWithProjection``. The other is OpenAI's and open_clip's ``VisionTransformer``
 (mlfoundations/open_clip@v2.24.0 src/open_clip/transformer.py:315 and the attention blocks above it), where queries,
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lib_ipadapter.model.marks import fill, matches
@@ -65,17 +64,6 @@ def read(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             prefix += mark.removesuffix("conv1.weight")
             return _from_open_clip({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
     return {}
-
-
-def write(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`tensors` of transformers' layout in open_clip's, as it stands below ``visual.``; the inverse of `read`."""
-    found: dict[str, Tensor] = {}
-    for rule in OPEN_CLIP:
-        for marks in matches(rule.ours[0], tensors):
-            parts = [tensors[fill(ours, marks)] for ours in rule.ours]
-            whole = torch.cat(parts) if parts[1:] else parts[0]
-            found[fill(rule.theirs, marks)] = whole.T if rule.transposed else whole
-    return found
 
 
 def _from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -63,8 +63,6 @@ class FaceAnalyser(Protocol):
 class FaceFeatures:
     """All that any adapter needs of a face."""
 
-    normed: Tensor
-    """``[1, 512]``, of length 1."""
     raw: Tensor
     """``[1, 512]``, as the network gives it."""
     crop: Image.Image
@@ -107,8 +105,7 @@ class FoundFaces:
 
 def features(image: Image.Image, face: Face) -> FaceFeatures:
     """What adapters need of `face` in `image`."""
-    raw = torch.tensor([face.embedding])
-    return FaceFeatures(normed=normed(raw), raw=raw, crop=aligned_crop(image, face.landmarks))
+    return FaceFeatures(raw=torch.tensor([face.embedding]), crop=aligned_crop(image, face.landmarks))
 
 
 def normed(raw: Tensor) -> Tensor:

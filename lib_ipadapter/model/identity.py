@@ -41,14 +41,24 @@ class Known:
     sha256: str
 
 
-KNOWN = (
-    Known(Kind.FACEID_PLUS, None, "252fb53e0d018489d9e7f9b9e2001a52ff700e491894011ada7cfb471e0fadf2"),
-    Known(Kind.FACEID_PLUS_V2, 156558509, "26d0d86a1d60d6cc811d3b8862178b461e1eeb651e6fe2b72ba17aa95411e313"),
-    Known(Kind.FACEID_PLUS_V2, 1487555181, "c6945d82b543700cc3ccbb98d363b837e9c596281607857c74b713a876daf5fb"),
-    Known(Kind.PORTRAIT_UNNORM, 1009523411, "220bb86e205393a3d0411631cb473caddbf35fd371be2905ca9008818170db55"),
-    Known(INSTANT_ID, 1691134141, "02b3618e36d803784166660520098089a81388e61a93ef8002aa79a5b1c546e1"),
-)
-"""From h94/IP-Adapter-FaceID and InstantX/InstantID; sizes are those of public lists."""
+KNOWN = {
+    "ip-adapter-faceid-plus_sd15.bin": Known(
+        Kind.FACEID_PLUS, None, "252fb53e0d018489d9e7f9b9e2001a52ff700e491894011ada7cfb471e0fadf2"
+    ),
+    "ip-adapter-faceid-plusv2_sd15.bin": Known(
+        Kind.FACEID_PLUS_V2, 156558509, "26d0d86a1d60d6cc811d3b8862178b461e1eeb651e6fe2b72ba17aa95411e313"
+    ),
+    "ip-adapter-faceid-plusv2_sdxl.bin": Known(
+        Kind.FACEID_PLUS_V2, 1487555181, "c6945d82b543700cc3ccbb98d363b837e9c596281607857c74b713a876daf5fb"
+    ),
+    "ip-adapter-faceid-portrait_sdxl_unnorm.bin": Known(
+        Kind.PORTRAIT_UNNORM, 1009523411, "220bb86e205393a3d0411631cb473caddbf35fd371be2905ca9008818170db55"
+    ),
+    "ip-adapter.bin": Known(INSTANT_ID, 1691134141, "02b3618e36d803784166660520098089a81388e61a93ef8002aa79a5b1c546e1"),
+}
+"""Published name -> file; a file is known by its content, whatever its own name.
+
+From h94/IP-Adapter-FaceID and InstantX/InstantID; sizes are those of public lists."""
 
 NAMES = {
     r"face[-_ ]?id[-_ ]?plus[-_ ]?v2": Kind.FACEID_PLUS_V2,
@@ -105,13 +115,13 @@ def _by_metadata(path: Path) -> str:
 
 
 def _by_content(path: Path) -> str:
-    like = [known for known in KNOWN if known.size in (None, _size(path))] if path.is_file() else []
+    like = [known for known in KNOWN.values() if known.size in (None, _size(path))] if path.is_file() else []
     digest = sha256(path) if like else ""
     return next((known.kind for known in like if known.sha256 == digest), "")
 
 
 def _by_size(path: Path) -> str:
-    return next((known.kind for known in KNOWN if known.size == _size(path)), "") if path.is_file() else ""
+    return next((known.kind for known in KNOWN.values() if known.size == _size(path)), "") if path.is_file() else ""
 
 
 def _by_name(path: Path) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, some
 from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
 from lib_ipadapter.model.variant import LAYERS, Base, Shapes
 
@@ -54,10 +54,9 @@ def _best(shapes: Shapes, adapter: int, name: str) -> Dialect:
     share = {choice: _share(choice.sources(shapes), choice.base) for choice in choices}
     best = max(choices, key=lambda choice: share[choice])
     if not share[best][0]:
-        first = ", ".join(sorted(shapes)[:3]) or "nothing"
         raise CheckpointError(
-            f"{name} holds no K/V maps of an IP-Adapter in any layout that is known here (found {first});"
-            f" expected keys with to_k_ip, as one of {', '.join(DIALECTS)}."
+            f"{name} holds no K/V maps of an IP-Adapter in any layout that is known here (found"
+            f" {some(sorted(shapes), 3)}); expected keys with to_k_ip, as one of {', '.join(DIALECTS)}."
         )
     return best
 

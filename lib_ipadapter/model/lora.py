@@ -33,7 +33,7 @@ class LowRank:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        return sum(t.numel() * t.element_size() for t in (self.down, self.up))
+        return self.down.nbytes + self.up.nbytes
 
     @property
     def finite(self) -> bool:

@@ -20,7 +20,7 @@ LONGEST = 256
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels."""
 
 
@@ -84,7 +84,7 @@ def encoder_view(image: Image.Image, size: int = 224) -> Image.Image:
     return square(as_rgb(image), size)
 
 
-def square(rgb: Image.Image, size: int, keep: Box | None = None, *, top: bool = False) -> Image.Image:
+def square(rgb: Image.Image, size: int, keep: PixelBox | None = None, *, top: bool = False) -> Image.Image:
     """`rgb` with its short side scaled to `size`, and of the long one what is around the middle of `keep`.
 
     `keep`: by default all of the picture. `top`: of a tall picture not the middle but the beginning of `keep`.
@@ -93,7 +93,7 @@ def square(rgb: Image.Image, size: int, keep: Box | None = None, *, top: bool = 
     return window(scaled, (size, size), keep, top=top)[0]
 
 
-def scaled_to(rgb: Image.Image, size: int, longest: int, keep: Box | None = None) -> tuple[Image.Image, Box]:
+def scaled_to(rgb: Image.Image, size: int, longest: int, keep: PixelBox | None = None) -> tuple[Image.Image, PixelBox]:
     """`rgb` with its short side scaled to `size`, bicubic, and where `keep` is then.
 
     Of a picture more than `longest` times longer than wide only as much as matters: a thread (1 x 10000) that is
@@ -107,7 +107,9 @@ def scaled_to(rgb: Image.Image, size: int, longest: int, keep: Box | None = None
     return scaled, (left, upper, right, lower)
 
 
-def window(image: Image.Image, size: tuple[int, int], keep: Box, *, top: bool = False) -> tuple[Image.Image, Box]:
+def window(
+    image: Image.Image, size: tuple[int, int], keep: PixelBox, *, top: bool = False
+) -> tuple[Image.Image, PixelBox]:
     """The part of `image` of that size whose middle is nearest to that of `keep`; and what it has of `keep`."""
     width, height = size
     left = _start(image.width, width, (keep[0] + keep[2] - width) // 2)

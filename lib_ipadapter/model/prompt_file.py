@@ -72,7 +72,7 @@ class SavedPrompt:
         return cls(
             ImagePromptEmbeds(tensors["cond"].float(), tensors["uncond"].float()),
             *(str(about.get(key, "")) for key in ("adapter", "adapter_sha256", "variant")),
-            thumbnail=bytes(thumbnail.to(torch.uint8).flatten().tolist()),
+            thumbnail=thumbnail.to(torch.uint8).contiguous().numpy().tobytes(),
         )
 
 

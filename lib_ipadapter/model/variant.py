@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from lib_ipadapter.maths.structure import SD15, SDXL
+
 Shapes = Mapping[str, tuple[int, ...]]
 """Key -> shape."""
 
@@ -61,8 +63,11 @@ class Base(str, Enum):
         return {Base.SD15: "SD1.5", Base.SDXL: "SDXL"}[self]
 
 
-LAYERS = {16: Base.SD15, 70: Base.SDXL}
+LAYERS = {SD15.layers: Base.SD15, SDXL.layers: Base.SDXL}
 """Number of cross-attention layers -> family. Widths do not decide: a small model may be built like a large one."""
+
+EXPECTED_LAYERS = " or ".join(f"{count} ({base.label})" for count, base in LAYERS.items())
+"""For messages."""
 
 ENCODERS = {
     Feature.IMAGE_EMBEDS: {1024: "vit-h", 1280: "vit-bigg", 768: "vit-l"},
@@ -107,7 +112,7 @@ class Variant:
         """Name of the image encoder: a published one, or what is known of another; None where none is needed."""
         if self.feature is None:
             return None
-        return ENCODERS[self.feature].get(self.features, f"unknown ({self.features} wide)")
+        return ENCODERS[self.feature].get(self.features, "one that is not published")
 
     @property
     def feature_label(self) -> str:

@@ -12,8 +12,8 @@ from PIL import Image, ImageChops
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.picture import (
     WHITE,
-    Box,
     Colour,
+    PixelBox,
     as_rgb,
     decoded,
     scaled_to,
@@ -84,7 +84,7 @@ def masked(image: Image.Image, mask: Image.Image) -> Image.Image:
     return rgba
 
 
-def kept(image: Image.Image, mask: Image.Image) -> Box:
+def kept(image: Image.Image, mask: Image.Image) -> PixelBox:
     """What of `image` a crop should keep: the bounds of what `mask` shows at least half of. Raises `UnitError`."""
     shown = mask.resize(decoded(image).size, Image.Resampling.BILINEAR)
     box = shown.point([0] * 128 + [255] * 128).getbbox() or shown.getbbox()
@@ -101,7 +101,7 @@ def padded(rgb: Image.Image, size: int, background: Colour) -> Image.Image:
     return canvas
 
 
-def tiles(rgb: Image.Image, size: int, keep: Box | None = None) -> list[Image.Image]:
+def tiles(rgb: Image.Image, size: int, keep: PixelBox | None = None) -> list[Image.Image]:
     """Squares that cover `rgb` from its beginning to its end, or what they show of `keep`."""
     scaled, keep = scaled_to(rgb, size, MOST_TILES, keep)
     along = 0 if scaled.width > scaled.height else 1

@@ -27,9 +27,9 @@ class ImageFeatures:
     """What one pass of the encoder gives, and all that any adapter needs of a picture."""
 
     image_embeds: Tensor
-    """``[1, projection_dim]``"""
+    """``[rows, projection_dim]``; of one picture at a time, unless training encodes a batch."""
     hidden_states: Tensor
-    """The last-but-one layer, ``[1, 1 + patches, hidden_size]``, without the final norm."""
+    """The last-but-one layer, ``[rows, 1 + patches, hidden_size]``, without the final norm."""
 
     def get(self, feature: Feature) -> Tensor:
         """The part that an adapter asks for."""
@@ -66,6 +66,9 @@ class EncoderSizes:
     def width(self, feature: Feature) -> int:
         """Of what the encoder gives as `feature`."""
         return {Feature.IMAGE_EMBEDS: self.projection_dim, Feature.HIDDEN_STATES: self.hidden_size}[feature]
+
+    def __str__(self) -> str:
+        return " and ".join(f"{feature.value} {self.width(feature)}" for feature in Feature) + " wide"
 
     def fits(self, variant: Variant) -> bool:
         """Whether the encoder gives features as wide as the adapter was trained on."""
@@ -131,12 +134,18 @@ class ImageEncoder:
         with torch.no_grad():
             inputs = (pixels.to(device, dtype),)
             out = torch.func.functional_call(self.model, weights, inputs, {"output_hidden_states": True})
-        return ImageFeatures(out.image_embeds.float().cpu(), out.hidden_states[-2].float().cpu())
+        found = features_in(out)
+        return ImageFeatures(found.image_embeds.float().cpu(), found.hidden_states.float().cpu())
 
     @property
     def nbytes(self) -> int:
         """Memory that the weights take, in bytes."""
-        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+        return sum(p.nbytes for p in self.model.parameters())
+
+
+def features_in(out: Any) -> ImageFeatures:
+    """What the tower's answer with all hidden states holds for adapters, as it is."""
+    return ImageFeatures(out.image_embeds, out.hidden_states[-2])
 
 
 def read_sizes(path: Path) -> EncoderSizes:

@@ -12,6 +12,12 @@ from safetensors import SafetensorError
 from lib_ipadapter.errors import CheckpointError, IPAdapterError, reason
 
 
+def check_free(path: Path, *, force: bool, failure: type[IPAdapterError] = CheckpointError) -> None:
+    """Raises `failure` where another file would be lost."""
+    if path.exists() and not force:
+        raise failure(f"{path} is there already; choose another name, or say --force.")
+
+
 @contextmanager
 def whole(path: Path, failure: type[IPAdapterError] = CheckpointError) -> Iterator[Path]:
     """A place beside `path` to write to. It takes the name when the block has ended well; else the old file stays.

@@ -13,7 +13,7 @@ from lib_ipadapter.maths.scales import LayerScales, Schedule
 from lib_ipadapter.maths.scaling import EmbedsScaling, scaled_attention
 from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.patch.layers import CrossAttention
-from lib_ipadapter.patch.moment import Moment
+from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.patch.region import Region
 
 
@@ -74,7 +74,8 @@ class ImageBranch:
         """
         pictures = len(self.key_values[layer].key) - 1
         return [
-            role and 1 + (self.first + item) % pictures for role, item in zip(moment.call, moment.items, strict=True)
+            0 if role == Role.UNCONDITIONAL else 1 + (self.first + item) % pictures
+            for role, item in zip(moment.call, moment.items, strict=True)
         ]
 
     def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lib_ipadapter.errors import CheckpointError, UnitError
+from lib_ipadapter.errors import CheckpointError, UnitError, headline
 from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.vision import EncoderSizes
@@ -43,7 +43,7 @@ def find_encoder(variant: Variant, folders: Sequence[Path], name: str | None, si
 
 def in_short(error: CheckpointError, path: Path) -> str:
     """What is wrong with the file at `path`, for a list that has its name already: no name, no advice."""
-    reason = str(error).split("; ", maxsplit=1)[0].rstrip(".")
+    reason = headline(str(error))
     for beginning in (f"The image encoder {path.name} ", f"{path.name} ", "This file "):
         reason = reason.removeprefix(beginning)
     return reason

@@ -25,7 +25,7 @@ FOLDER = "faces"
 
 SUFFIXES = (".safetensors", ".npy")
 
-LONGEST_NAME = 255
+LONGEST_FILE_NAME = 255
 """Characters. Whatever is longer is base64: that of one face has 2732."""
 
 MAX_ENCODED = 4 * math.ceil(MAX_FACES * WIDTH * 4 / 3) + 1024
@@ -60,7 +60,7 @@ class GivenFace:
             return value
         if isinstance(value, str):
             name = " ".join(value.split())
-            return cls(name=name) if len(name) <= LONGEST_NAME else cls(values=_checked(_decoded(value)))
+            return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(values=_checked(_decoded(value)))
         return cls(values=_checked(_numbers(value)))
 
     @property
@@ -110,7 +110,7 @@ def _numbers(value: Any) -> Tensor:
 def _checked(embedding: Tensor) -> bytes:
     if misfit := why_no_face(embedding):
         raise UnitError(f"IP-Adapter: face cannot be used: {misfit}.")
-    return bytes(embedding.contiguous().flatten().view(torch.uint8).tolist())
+    return embedding.contiguous().numpy().tobytes()
 
 
 def _tensor(data: bytes) -> Tensor:

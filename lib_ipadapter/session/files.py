@@ -9,17 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import UnitError, some
 from lib_ipadapter.model.checkpoint import SUFFIXES
 
 WhyNot = Callable[[Path], str]
 """Why a file there cannot be used, in a few words; empty when it can."""
 
 PartsOf = Callable[[Path], Collection[Path]]
-"""The files in a folder that together are one encoder; none where the folder is none."""
-
-NAMED = 8
-"""Files that a message names before it only counts them."""
+"""The files in a folder that together are one encoder; none where the folder is none. Given, not imported: what tells
+them imports transformers, which takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> M
         return match
     files = list_files(folders)
     rejected = {file.name: why for file in files if why_not and (why := why_not(file.path))}
-    there = some([file.name for file in files if file.name not in rejected])
+    there = some(file.name for file in files if file.name not in rejected)
     rejected |= {path.name: f"its suffix is none of {', '.join(SUFFIXES)}" for path in _misnamed(name, folders)}
     raise UnitError(
         f"There is no IP-Adapter model called {name!r}; found {there} in {', '.join(map(str, folders))}"
@@ -112,7 +110,7 @@ def find_saved(what: str, name: str, files: Sequence[ModelFile], folders: Sequen
     """The one of `files`, which are those in `folders`, that is called `name`, spelled freely. Raises `UnitError`."""
     if found := named(name, files):
         return found
-    there = some([file.name for file in files])
+    there = some(file.name for file in files)
     raise UnitError(
         f"There is no saved {what} called {name!r}; found {there} in {' or '.join(map(str, folders))}; make one with"
         f" `python -m lib_ipadapter {SAVED_BY[what]} PICTURE OUT.safetensors`."
@@ -124,7 +122,7 @@ def looked_at(name: str, seen: Mapping[str, str]) -> str:
     if not seen:
         return ""
     near = sorted(seen, key=lambda other: -difflib.SequenceMatcher(None, _key(name), _key(other)).ratio())
-    return "; also there: " + some([f"{other} ({seen[other]})" for other in near])
+    return "; also there: " + some(f"{other} ({seen[other]})" for other in near)
 
 
 NAME_FORMS: tuple[Callable[[ModelFile], str], ...] = (
@@ -134,11 +132,6 @@ NAME_FORMS: tuple[Callable[[ModelFile], str], ...] = (
     lambda file: file.path.name,
 )
 """How a file may be called, the most exact first."""
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few for a message."""
-    return (", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")) or "nothing"
 
 
 def _misnamed(name: str, folders: Iterable[Path]) -> list[Path]:

@@ -12,17 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.session.faces import GivenFace
-from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.session.unit.field import PICTURES, Field, Type
+from lib_ipadapter.session.unit.field import GIVEN, PICTURES, Field, Type
 
 KEY = "IP-Adapter"
 HASH_LENGTH = 12
 """Characters of the picture's hash that are written."""
-
-GIVEN = (GivenFace, GivenPrompt)
-"""What has a name that may be published, or a content of which only a hash may."""
 
 PAIR = re.compile(r'\b(\w+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 PLAIN = re.compile(r'[^,:"\s][^,:"\n]*(?<!\s)')
@@ -62,9 +57,9 @@ def _rare(unit: Unit) -> dict[str, Any]:
     for field in (f for f in FIELDS if f.rare and getattr(unit, f.name) != f.default):
         value = getattr(unit, field.name)
         if field.type in PICTURES:
-            pairs[field.name] = " ".join(found[:HASH_LENGTH] for found in unit.hashes[field.name])
-        elif isinstance(value, GIVEN):
-            pairs[field.name if value.name else f"{field.name}_hash"] = value.label
+            pairs[field.hash_key] = " ".join(found[:HASH_LENGTH] for found in unit.hashes[field.name])
+        elif field.type in GIVEN:
+            pairs[field.name if value.name else field.hash_key] = value.label
         else:
             pairs[field.name] = value
     return pairs
@@ -92,7 +87,7 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
     found = _pairs(parameters, number)
     if found is None:
         return {}
-    values = {name: _parsed(READ[name], value) for name, value in found.items() if name in READ}
+    values = {name: _parsed(READ[name], value)[0] for name, value in found.items() if name in READ}
     hashes = {name: found[name] for name in HASHED if name in found}
     return {"enabled": True, "image": "", **hashes, **{k: v for k, v in values.items() if v is not None}}
 
@@ -100,11 +95,11 @@ def read(parameters: Parameters, number: int) -> dict[str, Any]:
 def misread(parameters: Parameters, number: int) -> list[str]:
     """What the text of unit `number` names and `read` cannot take as it stands: unknown, out of range, no such value.
 
-    As sorted names of at most `LONGEST_NAME` letters; a stranger chose them.
+    As sorted names of at most `LETTERS_SHOWN` letters; a stranger chose them.
     """
     found = _pairs(parameters, number) or {}
-    strange = [name for name, value in found.items() if name not in HASHED and not _fits(READ.get(name), value)]
-    return sorted(name[:LONGEST_NAME] for name in strange)
+    fitting = {name for name, value in found.items() if name in READ and _parsed(READ[name], value)[1]}
+    return sorted(name[:LETTERS_SHOWN] for name in found.keys() - fitting - {*HASHED})
 
 
 def beyond(parameters: Parameters, units: int) -> list[int]:
@@ -116,10 +111,10 @@ def beyond(parameters: Parameters, units: int) -> list[int]:
 READ = {field.name: field for field in FIELDS if field.type not in (Type.SWITCH, *PICTURES)}
 """Fields whose value stands in the text."""
 
-HASHED = [field.name if field.type in PICTURES else f"{field.name}_hash" for field in FIELDS]
+HASHED = [field.hash_key for field in FIELDS if field.type in (*PICTURES, *GIVEN)]
 """What stands for a content in the text."""
 
-LONGEST_NAME = 24
+LETTERS_SHOWN = 24
 
 
 def _pairs(parameters: Parameters, number: int) -> dict[str, str] | None:
@@ -128,25 +123,15 @@ def _pairs(parameters: Parameters, number: int) -> dict[str, str] | None:
     return {name: _unquoted(value) for name, value in PAIR.findall(text)} if isinstance(text, str) else None
 
 
-def _fits(field: Field | None, value: str) -> bool:
-    if field is None:
-        return False
+def _parsed(field: Field, value: str) -> tuple[Any, bool]:
+    """`value` as the field holds it, clamped into its range, None without a meaning; and whether it stood so."""
     try:
-        field.parse(value)
+        given = float(value) if field.type in (Type.NUMBER, Type.INTEGER) else value
+        clamped = min(max(given, field.minimum), field.maximum) if isinstance(given, float) else given
+        parsed = field.parse(clamped)
     except (UnitError, ValueError):
-        return False
-    return True
-
-
-def _parsed(field: Field, value: str) -> Any:
-    """`value` as the field holds it, clamped into its range; None where it has no meaning."""
-    try:
-        if field.type in (Type.NUMBER, Type.INTEGER):
-            value = str(min(max(float(value), field.minimum), field.maximum))
-        parsed = field.parse(value)
-        return (parsed.name or None) if isinstance(parsed, GIVEN) else parsed
-    except (UnitError, ValueError):
-        return None
+        return None, False
+    return (parsed.name or None) if parsed and field.type in GIVEN else parsed, clamped == given
 
 
 def _quoted(text: str) -> str:

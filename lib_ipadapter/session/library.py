@@ -87,8 +87,7 @@ class Library:
         try:
             return self._headers.get(_as_adapter(choice, depth), path, lambda: identify(path, choice, depth))
         except AmbiguousError as error:
-            sentence = f"{str(error).rstrip('.')}; or set the field kind to {' or '.join(error.choices)}."
-            raise AmbiguousError(sentence, error.choices) from None
+            raise error.asking("set the field kind to") from None
 
     def sizes(self, path: Path) -> EncoderSizes:
         """Those of the encoder at `path`, without loading it."""
@@ -139,7 +138,7 @@ class Library:
     def unload(self) -> int:
         """Frees all memory that the cache holds; gives the number of bytes."""
         caches = (self.adapters, self.encoders, self.features, self.computed, self.pictures)
-        freed = sum(cache.nbytes for cache in caches)
+        freed = sum(cache.nbytes for cache in (*caches, self.faces.found))
         for cache in caches:
             cache.clear()
         self.faces.unload()

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import UnitError, some
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.faces import GivenFace
-from lib_ipadapter.session.files import some
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES

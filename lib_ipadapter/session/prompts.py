@@ -15,7 +15,7 @@ from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.writing import whole
-from lib_ipadapter.session.faces import LONGEST_NAME
+from lib_ipadapter.session.faces import LONGEST_FILE_NAME
 from lib_ipadapter.session.files import ModelFile, find_saved, list_files, named, saved_folders
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
@@ -46,7 +46,7 @@ class GivenPrompt:
         if not isinstance(value, str):
             raise UnitError(f"IP-Adapter: embeds must be {EXPECTED}; got {type(value).__name__}.")
         name = " ".join(value.split())
-        return cls(name=name) if len(name) <= LONGEST_NAME else cls(content=_decoded(value))
+        return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(content=_decoded(value))
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.model.identity import KNOWN
 from lib_ipadapter.session.remote import Licence, Published, Remote, Repository, Shelf
 
 H94 = Repository("h94/IP-Adapter", "018e402774aeeddd60609b4ecdb7e298259dc729", Licence.APACHE)
@@ -27,6 +28,12 @@ def _adapter(
 ) -> Published:
     name = Path(path).name
     return Published(name, about, of, Shelf.ADAPTERS, (Remote(path, Path(name), size, sha256),), encoder)
+
+
+def _twin(name: str, about: str, encoder: str) -> Published:
+    """One with the shapes of another, which is told from that by its content."""
+    known = KNOWN[name]
+    return _adapter(name, about, encoder, known.size, known.sha256, of=FACEID)
 
 
 PUBLISHED: tuple[Published, ...] = (
@@ -138,14 +145,7 @@ PUBLISHED: tuple[Published, ...] = (
         "201344e22e6f55849cf07ca7a6e53d8c3b001327c66cb9710d69fd5da48a8da7",
         of=FACEID,
     ),
-    _adapter(
-        "ip-adapter-faceid-plusv2_sd15.bin",
-        "SD1.5, FaceID with the face's picture",
-        VIT_H,
-        156558509,
-        "26d0d86a1d60d6cc811d3b8862178b461e1eeb651e6fe2b72ba17aa95411e313",
-        of=FACEID,
-    ),
+    _twin("ip-adapter-faceid-plusv2_sd15.bin", "SD1.5, FaceID with the face's picture", VIT_H),
     _adapter(
         "ip-adapter-faceid-portrait-v11_sd15.bin",
         "SD1.5, FaceID of several pictures",
@@ -162,14 +162,7 @@ PUBLISHED: tuple[Published, ...] = (
         "f455fed24e207c878ec1e0466b34a969d37bab857c5faa4e8d259a0b4ff63d7e",
         of=FACEID,
     ),
-    _adapter(
-        "ip-adapter-faceid-plusv2_sdxl.bin",
-        "SDXL, FaceID with the face's picture",
-        VIT_H,
-        1487555181,
-        "c6945d82b543700cc3ccbb98d363b837e9c596281607857c74b713a876daf5fb",
-        of=FACEID,
-    ),
+    _twin("ip-adapter-faceid-plusv2_sdxl.bin", "SDXL, FaceID with the face's picture", VIT_H),
     _adapter(
         "ip-adapter-faceid-portrait_sdxl.bin",
         "SDXL, FaceID of several pictures",
@@ -178,14 +171,7 @@ PUBLISHED: tuple[Published, ...] = (
         "5631ce7824cdafd2db37c5e85b985730a95ff59c5b4fc80c2b79b0bee5711512",
         of=FACEID,
     ),
-    _adapter(
-        "ip-adapter-faceid-portrait_sdxl_unnorm.bin",
-        "SDXL, FaceID of several pictures, not normalised",
-        "",
-        1009523411,
-        "220bb86e205393a3d0411631cb473caddbf35fd371be2905ca9008818170db55",
-        of=FACEID,
-    ),
+    _twin("ip-adapter-faceid-portrait_sdxl_unnorm.bin", "SDXL, FaceID of several pictures, not normalised", ""),
 )
 """Encoders, then adapters. Hashes and sizes are those of public lists of these files: the encoders' of several, seven
 adapters' sizes (light_v11, full-face, plus-face_sd15 and others) of one."""

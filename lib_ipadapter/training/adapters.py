@@ -11,7 +11,7 @@ from torch import nn
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.identity import identify
-from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, PICTURE_KINDS, Feature, Kind, Variant
+from lib_ipadapter.model.variant import EXPECTED_LAYERS, HEAD_DIM, LAYERS, PICTURE_KINDS, Feature, Kind, Variant
 from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
 from lib_ipadapter.training.config import TrainConfig
@@ -49,8 +49,8 @@ def warm(path: Path, unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) 
     check_fits(variant, cross_attentions(unet), path.name)
     if not sizes.fits(variant):
         raise TrainingError(
-            f"{path.name} takes {variant.feature_label}, and the encoder gives image_embeds"
-            f" {sizes.projection_dim} and hidden_states {sizes.hidden_size} wide; give the encoder it was trained with."
+            f"{path.name} takes {variant.feature_label}, and the encoder gives {sizes};"
+            " give the encoder it was trained with."
         )
     wanted = {"kind": config.kind, "tokens": config.tokens, "dim": config.resampler_dim}
     for name, value in wanted.items():
@@ -67,7 +67,7 @@ def describe(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> Varia
     layers = cross_attentions(unet)
     if len(layers) not in LAYERS:
         raise TrainingError(
-            f"The checkpoint's UNet has {len(layers)} cross-attention layers; expected 16 (SD1.5) or 70 (SDXL)."
+            f"The checkpoint's UNet has {len(layers)} cross-attention layers; expected {EXPECTED_LAYERS}."
         )
     kind = config.kind or Kind.BASE
     feature = Feature.IMAGE_EMBEDS if kind is Kind.BASE else Feature.HIDDEN_STATES

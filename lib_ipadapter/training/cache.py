@@ -29,7 +29,7 @@ Split = Callable[[Sequence[Any]], Sequence[Any]]
 """This process's share of some work."""
 
 
-class Shelf:
+class Store:
     """Items by key: in memory up to a limit, and in a folder if there is one."""
 
     def __init__(self, folder: Path | None, limit: float) -> None:
@@ -73,21 +73,21 @@ class Shelf:
 class Cache:
     """The three shelves of a run."""
 
-    latents: Shelf
-    features: Shelf
-    texts: Shelf
+    latents: Store
+    features: Store
+    texts: Store
 
     @classmethod
     def open(cls, frozen: Frozen, feature: Feature, config: TrainConfig, folder: Path | None) -> Cache:
         """What was encoded by the same models is found again; by others it is not mistaken for theirs."""
         limit = config.cache_memory * 2**30 / 3
         if folder is None:
-            return cls(*(Shelf(None, limit) for _ in range(3)))
+            return cls(*(Store(None, limit) for _ in range(3)))
         kind = f"{feature.value}-{frozen.dtype}"
         return cls(
-            Shelf(folder / f"latents-{fingerprint(frozen.vae)}-{config.resolution}", limit),
-            Shelf(folder / f"features-{fingerprint(frozen.encoder.model)}-{kind}", limit),
-            Shelf(folder / f"texts-{fingerprint(*frozen.text_encoders)}-{frozen.dtype}", limit),
+            Store(folder / f"latents-{weights_hash(frozen.vae)}-{config.resolution}", limit),
+            Store(folder / f"features-{weights_hash(frozen.encoder.model)}-{kind}", limit),
+            Store(folder / f"texts-{weights_hash(*frozen.text_encoders)}-{frozen.dtype}", limit),
         )
 
     def of(self, example: Example, *, text: bool = True, image: bool = True) -> Item:
@@ -101,7 +101,7 @@ class Cache:
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        return sum(shelf.nbytes for shelf in (self.latents, self.features, self.texts))
+        return sum(store.nbytes for store in (self.latents, self.features, self.texts))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Filler:
         return [example for example in examples if {example.image_hash, example.reference_hash} & unread]
 
     def _check_room(self, feature: Feature, images: int, references: int, texts: int) -> None:
-        """Before hours of encoding. All items of a shelf are as large as one of nothing."""
+        """Before hours of encoding. All items of a store are as large as one of nothing."""
         side = self.config.resolution
         latent = self.frozen.encode_latents([Image.new("RGB", (side, side))], size=side)[0]
         features, text = self.frozen.nothing(feature), self.frozen.encode_texts([""])[0]
@@ -148,10 +148,10 @@ class Filler:
             )
 
     def _pictures(
-        self, label: str, shelf: Shelf, paths: Mapping[str, Path], encode: Callable[[Sequence[Any]], list[Item]]
+        self, label: str, store: Store, paths: Mapping[str, Path], encode: Callable[[Sequence[Any]], list[Item]]
     ) -> set[str]:
-        """Returns the keys that could not be read. Shares are cut first: others are filling the same shelf."""
-        wanted = [key for key in self.split(list(paths)) if key not in shelf]
+        """Returns the keys that could not be read. Shares are cut first: others are filling the same store."""
+        wanted = [key for key in self.split(list(paths)) if key not in store]
         unread: set[str] = set()
         with ThreadPoolExecutor() as pool:
             for keys in self.progress(batches(wanted, self.config.batch_size), label):
@@ -159,15 +159,15 @@ class Filler:
                 unread |= {key for key, image in read if image is None}
                 good = {key: image for key, image in read if image is not None}
                 for key, item in zip(good, encode(list(good.values())) if good else [], strict=True):
-                    shelf.put(key, item)
+                    store.put(key, item)
         return unread
 
     def _texts(self, texts: Sequence[str]) -> None:
-        shelf = self.cache.texts
-        missing = [text for text in self.split(texts) if text_key(text) not in shelf]
+        store = self.cache.texts
+        missing = [text for text in self.split(texts) if text_key(text) not in store]
         for some in self.progress(batches(missing, self.config.batch_size), "texts"):
             for text, item in zip(some, self.frozen.encode_texts(some), strict=True):
-                shelf.put(text_key(text), item)
+                store.put(text_key(text), item)
 
 
 def size_of(item: Item) -> int:
@@ -190,7 +190,7 @@ def text_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(*modules: nn.Module) -> str:
+def weights_hash(*modules: nn.Module) -> str:
     """Of all weights, short: what they encode is theirs alone."""
     digest = hashlib.sha256()
     for module in modules:

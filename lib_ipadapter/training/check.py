@@ -64,12 +64,12 @@ class Report:
 
     def __str__(self) -> str:
         found = ", ".join(f"{count} {problem}" for problem, count in self.counts.items())
-        return f"{counted(len(self.examples), 'usable entr')}; skipped: {found or 'none'}"
+        return f"{counted(len(self.examples), 'usable entry')}; skipped: {found or 'none'}"
 
 
 def counted(count: int, word: str) -> str:
-    """As "1 entry" or "2 entries"; `word` without its ending."""
-    return f"{count} {word}{'y' if count == 1 else 'ies'}"
+    """As "1 entry" or "2 entries"; `word` is for one, and ends with y."""
+    return f"{count} {word if count == 1 else word.removesuffix('y') + 'ies'}"
 
 
 def data_hash(examples: Iterable[Example]) -> str:

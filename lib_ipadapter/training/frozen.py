@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lib_ipadapter.errors import IPAdapterError, TrainingError
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, Pipeline, read_pipeline
 from lib_ipadapter.model.picture import as_rgb, encoder_view, pixel_values
 from lib_ipadapter.model.variant import Feature
-from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.model.vision import ImageEncoder, features_in
 from lib_ipadapter.training.config import Precision, TrainConfig
 
 Item = dict[str, Tensor]
@@ -94,8 +94,7 @@ class Frozen:
         with self.visiting(self.encoder.model):
             dtype = next(self.encoder.model.parameters()).dtype
             out = self.encoder.model(torch.cat(views).to(self.device, dtype), output_hidden_states=True)
-            rows = out.image_embeds if feature is Feature.IMAGE_EMBEDS else out.hidden_states[-2]
-        return [{"features": row.to(self.dtype).cpu()} for row in rows]
+        return [{"features": row.to(self.dtype).cpu()} for row in features_in(out).get(feature)]
 
     def nothing(self, feature: Feature) -> Item:
         """What training shows for a dropped picture: a zero embedding, or the grid of a zero pixel tensor."""
@@ -142,16 +141,16 @@ class Frozen:
     @property
     def nbytes(self) -> int:
         """Memory that stays taken on the device, in bytes."""
-        return sum(p.numel() * p.element_size() for p in self.unet.parameters())
+        return sum(p.nbytes for p in self.unet.parameters())
 
 
 def read_picture(path: Any) -> Image.Image:
-    """The picture at `path`, decoded. Raises `IPAdapterError` for anything that goes wrong."""
+    """The picture at `path`, decoded. Raises `TrainingError` for anything that goes wrong."""
     try:
         with Image.open(path) as image:
             return as_rgb(image)
     except Exception as error:  # Pillow's formats fail each in a way of its own
-        raise IPAdapterError(f"{path} is not a picture that can be read ({error}).") from error
+        raise TrainingError(f"{path} is not a picture that can be read ({error}).") from error
 
 
 def square(image: Image.Image, size: int) -> tuple[Image.Image, Tensor]:

@@ -64,13 +64,3 @@ def run_script(event: Any, script: str, **kwargs: Any) -> None:
     """Runs `script`, a JavaScript function, at `event`: a component's, or what comes after one."""
     name = "js" if accepts(event, "js") else "_js"
     event(fn=None, **{name: script}, **kwargs)
-
-
-def say(sentence: str) -> None:
-    """A message in the corner of the page that is no warning."""
-    gr.Info(sentence)
-
-
-def warn(sentence: str) -> None:
-    """A message in the corner of the page."""
-    gr.Warning(sentence)

@@ -102,7 +102,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         view = gr.Image(
             label="What the encoder sees", interactive=False, visible=False, height=260, elem_id=f"{elem_id}_view"
         )
-    again = gr.Button("", elem_id=f"{elem_id}_view_again", elem_classes=["ip-adapter-about"])
+    again = gr.Button("", elem_id=f"{elem_id}_view_again", elem_classes=["ip-adapter-hidden"])
     note = compat.html(elem_id=f"{elem_id}_note", elem_classes=["ip-adapter-note"])
     with gr.Row(elem_classes=["ip-adapter-model"]):
         add("model")

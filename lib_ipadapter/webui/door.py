@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, reason
 from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice, without_folders
 from lib_ipadapter.hosts.a1111_steps import first_item
 from lib_ipadapter.maths.combine import Combination
@@ -94,8 +94,7 @@ class Door:
             stopped = IPAdapterStopped(str(error), 422)
         except Exception as error:
             LOG.exception("Unexpected failure")
-            reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
-            sentence = f"IP-Adapter failed unexpectedly: {type(error).__name__}: {reason}; the log says more."
+            sentence = f"IP-Adapter failed unexpectedly: {type(error).__name__}: {reason(error)}; the log says more."
             stopped = IPAdapterStopped(sentence, 500)
         if stopped:  # outside of `except`: an exception raised there would hold the first, and what was half read
             self._stop(processing, host, stopped)

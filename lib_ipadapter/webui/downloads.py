@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import gradio as gr
 
-from lib_ipadapter.errors import IPAdapterError
+from lib_ipadapter.errors import IPAdapterError, reason
 from lib_ipadapter.session.download import Progress, Watch, get
 from lib_ipadapter.session.needs import with_encoder
 from lib_ipadapter.session.published import PUBLISHED, find_published
@@ -74,7 +74,7 @@ class Downloads:
             self._said = str(error)
         except Exception as error:
             LOG.exception("Unexpected failure")
-            self._said = f"{item.name}: {type(error).__name__}, the log says more."
+            self._said = f"{item.name}: {type(error).__name__}: {reason(error)}; the log says more."
         self._changed.set()
 
     def _show(self, progress: Progress) -> None:

@@ -52,8 +52,8 @@ def build(
         with gr.Row(elem_classes=["ip-adapter-buttons"]):
             clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
             forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
-        clear.click(fn=lambda: compat.say(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
-        forget.click(fn=lambda: compat.say(unload()), inputs=[], outputs=[], show_progress="hidden")
+        clear.click(fn=lambda: gr.Info(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
+        forget.click(fn=lambda: gr.Info(unload()), inputs=[], outputs=[], show_progress="hidden")
         tooltips.build(f"{elem_id}_about")
     refresh.connect(controls, lists)
     presets.connect(controls, lists)

@@ -10,10 +10,9 @@ import gradio as gr
 
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS
-from lib_ipadapter.session.unit.field import PICTURES, Field, Type
+from lib_ipadapter.session.unit.field import GIVEN, PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.session.unit.passes import REPLACED, Source
-from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, UnitControls
 from lib_ipadapter.webui.models import NONE
 from lib_ipadapter.webui.preview import MADE_WITH
@@ -68,26 +67,26 @@ def reading(field: Field, lists: Lists) -> Callable[[dict[str, Any]], Any]:
 def _model(wanted: str | None, lists: Lists) -> str | None:
     found = lists.resolve(wanted) if wanted else None
     if wanted and found is None:
-        compat.warn(f"IP-Adapter: there is no model {wanted!r} here; choose another one.")
+        gr.Warning(f"IP-Adapter: there is no model {wanted!r} here; choose another one.")
     return found
 
 
 def _saved(what: str, wanted: str, there: Sequence[str]) -> str:
     if wanted == NONE or wanted in there:
         return wanted
-    compat.warn(f"IP-Adapter: there is no saved {what} {wanted!r} here; choose another one.")
+    gr.Warning(f"IP-Adapter: there is no saved {what} {wanted!r} here; choose another one.")
     return NONE
 
 
 def _say_what_is_left_out(parameters: Any, number: int, units: int) -> None:
     """Parameters may be a stranger's, or of another version of this extension."""
     if strange := infotext.misread(parameters, number):
-        compat.warn(
+        gr.Warning(
             f"IP-Adapter: of the pasted unit {number}, {', '.join(strange)} cannot be taken as it stands here; a number"
             " out of range was clamped, everything else left out."
         )
     if number == units and (more := infotext.beyond(parameters, units)):
-        compat.warn(
+        gr.Warning(
             f"IP-Adapter: the pasted parameters have a unit {', '.join(map(str, more))}, for which the panel has no"
             " place; raise Settings > IP-Adapter > Number of units."
         )
@@ -98,14 +97,10 @@ def _note(found: dict[str, Any]) -> str:
     elsewhere = REPLACED[found.get("reference", Source.PICTURE.value)]
     given = [field for field in FIELDS if field.type in PICTURES and field.name not in elsewhere]
     lacking = {field.name: field.label.lower() for field in given}
-    lacking |= {f"{field.name}_hash": f"{field.label.lower()} given as such" for field in FIELDS if field.type in GIVEN}
+    lacking |= {field.hash_key: f"{field.label.lower()} given as such" for field in FIELDS if field.type in GIVEN}
     wanted = [
         f"{what} {hashes}"
         for name, what in lacking.items()
         if (hashes := found.get(name, "")).replace(" ", "").isalnum()
     ]
     return f"{MADE_WITH}{', '.join(wanted)}: add what is missing" if wanted else ""
-
-
-GIVEN = (Type.FACE, Type.EMBEDS)
-"""Types of which the API takes the content as well as a name."""

@@ -10,7 +10,6 @@ import gradio as gr
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import Lists, PresetRow, UnitControls
 from lib_ipadapter.webui.paste import reading
 
@@ -67,7 +66,7 @@ class Deeds:
         said = {field.name: value for field, value in zip(SAVED, values, strict=True) if value is not None}
         saved = self._try(lambda: self.presets.save(name, Unit.parse(said)))
         if saved:
-            compat.say(f"IP-Adapter: the preset {saved!r} is saved.")
+            gr.Info(f"IP-Adapter: the preset {saved!r} is saved.")
         return self._list(saved or name)
 
     def delete(self, name: str) -> Any:
@@ -87,5 +86,5 @@ class Deeds:
         try:
             return act()
         except UnitError as error:
-            compat.warn(str(error))
+            gr.Warning(str(error))
             return None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_ipadapter.errors import UnitError
-from lib_ipadapter.session.files import ModelFile, list_files, named, some
-from lib_ipadapter.webui.api import open_picture
+from lib_ipadapter.errors import UnitError, some
+from lib_ipadapter.session.files import ModelFile, list_files, named
+from lib_ipadapter.webui.decoding import open_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Of files that are looked at."""
@@ -35,7 +35,7 @@ def find_reference(name: str, folder: Path | None) -> Path:
     files = _files(folder)
     if found := named(name, files):
         return found.path
-    there = some([file.name for file in files])
+    there = some(file.name for file in files)
     raise UnitError(f"There is no reference picture called {name[:80]!r}; found {there} in the folder that is set.")
 
 

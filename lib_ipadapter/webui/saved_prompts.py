@@ -16,8 +16,7 @@ from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.prompts import list_prompts, new_path, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.passes import Source
-from lib_ipadapter.webui import compat
-from lib_ipadapter.webui.api import parse_unit
+from lib_ipadapter.webui.decoding import parse_unit
 from lib_ipadapter.webui.models import NONE
 
 Save = Callable[[str, Sequence[Any]], Sequence[str]]
@@ -79,9 +78,9 @@ def connect(row: tuple[gr.Textbox, gr.Button], components: Sequence[Any], save_a
         try:
             names = save_as(name or "", values)
         except IPAdapterError as error:
-            compat.warn(str(error))
+            gr.Warning(str(error))
             return gr.update()
-        compat.say(f"IP-Adapter: {name.strip()} is saved; choose it under {saved.label}.")
+        gr.Info(f"IP-Adapter: {name.strip()} is saved; choose it under {saved.label}.")
         return gr.update(choices=list(names))
 
     button.click(click, [name, *components], [saved], show_progress="hidden")

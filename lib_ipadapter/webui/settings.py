@@ -12,7 +12,9 @@ from lib_ipadapter.hosts.a1111 import CACHE_MB, CACHE_SETTING
 SECTION = ("ip_adapter", "IP-Adapter")
 
 UNITS = "ip_adapter_units"
+UNITS_AT_FIRST = 3
 GO_ON = "ip_adapter_go_on"
+GO_ON_AT_FIRST = False
 REFERENCE_FOLDER = "ip_adapter_reference_folder"
 
 
@@ -20,11 +22,11 @@ def register() -> None:
     """Adds the section; called by the WebUI when it builds its settings."""
     options = {
         UNITS: shared.OptionInfo(
-            3, "Number of units", gr.Slider, {"minimum": 1, "maximum": 10, "step": 1}, section=SECTION
+            UNITS_AT_FIRST, "Number of units", gr.Slider, {"minimum": 1, "maximum": 10, "step": 1}, section=SECTION
         )
         .info("each makes the page a little slower to open")
         .needs_reload_ui(),
-        GO_ON: shared.OptionInfo(False, "Go on without the adapter when it fails", section=SECTION).info(
+        GO_ON: shared.OptionInfo(GO_ON_AT_FIRST, "Go on without the adapter when it fails", section=SECTION).info(
             "otherwise the job stops with a message; when it goes on, the picture's parameters say so"
         ),
         CACHE_SETTING: shared.OptionInfo(
@@ -49,12 +51,12 @@ def register() -> None:
 
 def number_of_units() -> int:
     """Tabs in the panel."""
-    return int(shared.opts.data.get(UNITS, 3))
+    return int(shared.opts.data.get(UNITS, UNITS_AT_FIRST))
 
 
 def goes_on() -> bool:
     """Whether a failure makes a plain picture instead of none."""
-    return bool(shared.opts.data.get(GO_ON, False))
+    return bool(shared.opts.data.get(GO_ON, GO_ON_AT_FIRST))
 
 
 def reference_folder() -> Path | None:

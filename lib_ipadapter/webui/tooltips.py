@@ -11,8 +11,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.webui import compat
 
 OTHERS = {
-    "refresh": "Looks for models, encoders and faces again.",
-    "view": "What is left of the picture when the encoder has cut it to its square.",
+    "refresh": "Looks into all folders again.",
+    "view": "What the encoder is given for the pictures.",
     "mask_blank": "A black canvas of the size that is set, to draw on in white.",
     "save_name": "What the image prompt that is saved shall be called.",
     "save": "Writes what the encoder makes of this unit's pictures, to be used without them.",
@@ -33,4 +33,4 @@ def build(elem_id: str) -> gr.HTML:
     """An invisible element whose attribute ``data-about`` is an object, end of an elem_id -> sentence."""
     about = {**OTHERS, **{field.name: field.about for field in FIELDS}}
     text = html.escape(json.dumps(about, ensure_ascii=False), quote=True)
-    return compat.html(f'<div hidden data-about="{text}"></div>', elem_id=elem_id, elem_classes=["ip-adapter-about"])
+    return compat.html(f'<div hidden data-about="{text}"></div>', elem_id=elem_id, elem_classes=["ip-adapter-hidden"])

@@ -176,5 +176,5 @@ def test_an_encoder_of_another_size_is_a_sentence_that_says_both(bench: Bench, a
     tiny_encoder(embed=48).save_pretrained(tmp_path / "other")
     status, _, err = bench.run(encoder=tmp_path / "other")
     assert status == 2
-    assert "expected unknown (40 wide)" in err
+    assert "expected one that is not published (image_embeds 40 wide)" in err
     assert "got image_embeds 48" in err

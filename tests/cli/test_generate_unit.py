@@ -139,10 +139,10 @@ WRONG = {
     "no number": ({"set": "lora_scale=much"}, "lora_scale must be a number from 0 to 2, got 'much'."),
     "no kind": ({"kind": "lora"}, "kind must be one of auto, faceid-plus,"),
     "no such face": ({"face": "nobody"}, "There is no saved face called 'nobody'"),
-    "no picture": ({"image": None}, "is enabled without a reference picture"),
+    "no picture": ({"image": None}, "name one by --image"),
     "no encoder": (
         {"encoder": None},
-        "base.safetensors needs the image encoder unknown (40 wide) (image_embeds 40 wide)",
+        "base.safetensors needs an image encoder, one that is not published (image_embeds 40 wide)",
     ),
 }
 

@@ -18,6 +18,7 @@ from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures, read_sizes
 from tests.model.clip_towers import open_clip_forward, open_clip_tower, small_vit_l
+from tests.model.open_clip import as_open_clip
 
 CPU = torch.device("cpu")
 PICTURE = Image.linear_gradient("L").resize((90, 60)).convert("RGB")
@@ -51,7 +52,7 @@ def test_a_tower_of_open_clip_computes_what_open_clip_computes(tmp_path: Path) -
 
 def test_the_table_loses_nothing_either_way(state: State) -> None:
     parameters = {key: tensor for key, tensor in state.items() if "position_ids" not in key}
-    there = encoder_dialects.write(parameters)
+    there = as_open_clip(parameters)
     assert there.keys() == open_clip_tower().keys()
     assert {key: tensor.shape for key, tensor in there.items()} == {k: t.shape for k, t in open_clip_tower().items()}
     back = encoder_dialects.read(there)
@@ -77,10 +78,10 @@ LAYOUTS: dict[str, Callable[[State], State]] = {
     "whole CLIP": lambda s: s | TEXT,
     "wrapped": lambda s: below("clip.", s),
     "wrapped twice, beside others": lambda s: below("model.clip.", s) | below("other.", TEXT),
-    "open_clip": lambda s: below("visual.", encoder_dialects.write(s)),
-    "open_clip without prefix": encoder_dialects.write,
-    "whole open_clip": lambda s: below("visual.", encoder_dialects.write(s)) | OPEN_TEXT,
-    "whole open_clip, wrapped": lambda s: below("model.", below("visual.", encoder_dialects.write(s)) | OPEN_TEXT),
+    "open_clip": lambda s: below("visual.", as_open_clip(s)),
+    "open_clip without prefix": as_open_clip,
+    "whole open_clip": lambda s: below("visual.", as_open_clip(s)) | OPEN_TEXT,
+    "whole open_clip, wrapped": lambda s: below("model.", below("visual.", as_open_clip(s)) | OPEN_TEXT),
 }
 
 CONTAINERS: dict[str, Callable[[State, Path], object]] = {
@@ -142,7 +143,7 @@ FOLDERS: dict[str, Callable[[State, Path], object]] = {
     "pytorch_model.bin": lambda s, folder: torch.save(s, folder / "pytorch_model.bin"),
     "model.fp16.safetensors": lambda s, folder: save_file(s, folder / "model.fp16.safetensors"),
     "one file of any name": lambda s, folder: torch.save(s, folder / "Mein Encoder.PTH"),
-    "open_clip's layout": lambda s, folder: torch.save(encoder_dialects.write(s), folder / "open_clip.bin"),
+    "open_clip's layout": lambda s, folder: torch.save(as_open_clip(s), folder / "open_clip.bin"),
     "several safetensors": lambda s, folder: shards(s, folder, "safetensors"),
     "several pickles": lambda s, folder: shards(s, folder, "bin"),
 }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageColor
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.model.face import TEMPLATE, FoundFaces, aligned_crop, features, similarity
+from lib_ipadapter.model.face import TEMPLATE, FoundFaces, aligned_crop, features, normed, similarity
 from tests.model.faces import COLOURS, FakeAnalyser, face, portrait
 
 
@@ -88,8 +88,8 @@ def test_an_embedding_is_given_as_it_came_and_at_length_one() -> None:
     one = face(7)
     found = features(portrait(one), one)
     assert torch.equal(found.raw, torch.tensor([one.embedding]))
-    torch.testing.assert_close(found.normed.norm(dim=-1), torch.ones(1))
-    torch.testing.assert_close(found.normed * found.raw.norm(), found.raw)
+    torch.testing.assert_close(normed(found.raw).norm(dim=-1), torch.ones(1))
+    torch.testing.assert_close(normed(found.raw) * found.raw.norm(), found.raw)
     assert found.crop.size == (224, 224)
 
 

@@ -29,7 +29,7 @@ def tiny() -> dict[str, tuple[int, ...]]:
 
 def publish(path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, size: int | None = None) -> None:
     """As though `path`, as it is now, had been published."""
-    monkeypatch.setattr(identity, "KNOWN", (Known(kind, size or path.stat().st_size, sha256(path)),))
+    monkeypatch.setattr(identity, "KNOWN", {"one": Known(kind, size or path.stat().st_size, sha256(path))})
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_published_file_whose_size_is_not_known_is_known_by_its_content_when_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path, "mine.safetensors")
-    monkeypatch.setattr(identity, "KNOWN", (Known(Kind.FACEID_PLUS, None, sha256(path)),))
+    monkeypatch.setattr(identity, "KNOWN", {"one": Known(Kind.FACEID_PLUS, None, sha256(path))})
     assert identify(path).kind is Kind.FACEID_PLUS
     with pytest.raises(AmbiguousError):
         identify(path, depth=Depth.HEADER)
@@ -143,7 +143,7 @@ def test_a_published_file_whose_size_is_not_known_is_known_by_its_content_when_o
 
 def test_instantid_is_refused_in_a_list_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sparse(tmp_path / "ip-adapter.bin", recorded("instantid"))
-    monkeypatch.setattr(identity, "KNOWN", (Known(INSTANT_ID, path.stat().st_size, ""),))
+    monkeypatch.setattr(identity, "KNOWN", {"one": Known(INSTANT_ID, path.stat().st_size, "")})
     with pytest.raises(CheckpointError, match="is InstantID"):
         identify(path, depth=Depth.HEADER)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from lib_ipadapter.errors import AmbiguousError, IPAdapterError, UnitError
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.face import FaceFeatures, aligned_crop, features
+from lib_ipadapter.model.face import FaceFeatures, aligned_crop, features, normed
 from lib_ipadapter.model.face_file import write_face
 from lib_ipadapter.model.insight import InsightFace
 from lib_ipadapter.model.picture import encoder_view
@@ -81,7 +81,7 @@ def by_hand(host: FakeHost, kind: Kind, *faces: FaceFeatures, lora_scale: float 
     encoder = ImageEncoder.read(host.folder / "encoders" / "tiny")
     tokens: list[list[Tensor]] = [[], []]
     for one in faces:
-        rows = one.raw if kind is Kind.PORTRAIT_UNNORM else one.normed
+        rows = one.raw if kind is Kind.PORTRAIT_UNNORM else normed(one.raw)
         known, nothing = [rows], [torch.zeros_like(rows)]
         if kind in PLUS:
             known.append(encoder.encode(one.crop, host.device, host.dtype).hidden_states)
@@ -179,8 +179,8 @@ def test_several_faces_stand_side_by_side_or_become_one(faceid_host: FakeHost, l
     both = [features(PICTURE, one) for one in (LARGE, SMALL)]
     apart = generate(faceid_host, library, unit(Kind.FACEID, image=None, face="two", face_combine="concat"))
     assert close(apart, by_hand(faceid_host, Kind.FACEID, *both))
-    mean = both[0].normed + both[1].normed
-    between = FaceFeatures(normed=mean / mean.norm(), raw=mean, crop=PICTURE)
+    mean = normed(both[0].raw) + normed(both[1].raw)
+    between = FaceFeatures(raw=mean, crop=PICTURE)
     together = generate(faceid_host, library, unit(Kind.FACEID, image=None, face="two"))
     assert close(together, by_hand(faceid_host, Kind.FACEID, between))
     assert not close(apart, together)
@@ -203,7 +203,7 @@ def test_side_by_side_faces_of_plus_files_share_the_picture(faceid_host: FakeHos
     values = {"face": [LARGE.embedding, SMALL.embedding], "face_combine": "concat"}
     out = generate(faceid_host, library, unit(Kind.FACEID_PLUS_V2, **values))
     crop = features(PICTURE, LARGE).crop
-    both = [FaceFeatures(one.normed, one.raw, crop) for one in (features(PICTURE, f) for f in (LARGE, SMALL))]
+    both = [FaceFeatures(one.raw, crop) for one in (features(PICTURE, f) for f in (LARGE, SMALL))]
     assert close(out, by_hand(faceid_host, Kind.FACEID_PLUS_V2, *both))
 
 
@@ -252,6 +252,13 @@ def test_a_picture_is_analysed_once_until_everything_is_unloaded(
     library.unload()
     generate(faceid_host, library, unit(Kind.FACEID))
     assert (len(opened), len(analyser.asked)) == (2, 2)
+
+
+def test_unloading_counts_the_faces_that_are_freed(faceid_host: FakeHost, library: Library) -> None:
+    library.faces.features(PICTURE, unit(Kind.FACEID), faceid_host)
+    held = library.faces.found.nbytes
+    assert library.unload() == held > 0
+    assert library.unload() == 0
 
 
 def test_a_saved_face_that_was_written_anew_is_read_again(own_files: FakeHost, library: Library) -> None:

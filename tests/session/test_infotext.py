@@ -187,6 +187,21 @@ def test_foreign_values_are_clamped_or_ignored(text: str, expected: dict[str, ob
     assert {k: v for k, v in found.items() if k not in ("enabled", "image")} == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("model: a, scale: 0.5, face_index: 3, image: 0123456789ab, face_hash: 0123456789ab, embeds_hash: 0", []),
+        ("model: a, scale_hash: x, image_hash: x", ["image_hash", "scale_hash"]),
+        ("scale: 99, start: nan, face_index: 1.5, weight_type: loud, module: x", [
+            "face_index", "module", "scale", "start", "weight_type"
+        ]),
+        ("scale: 1e999, enabled: true, " + "a" * 99 + ": 1", ["a" * infotext.LETTERS_SHOWN, "enabled", "scale"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken_as_it_stands_is_named(text: str, names: list[str]) -> None:
+    assert infotext.misread({"IP-Adapter 1": text}, 1) == names
+
+
 def test_how_the_picture_is_seen_is_restored_but_for_the_mask_of_which_a_hash_is_written() -> None:
     mask = Image.new("L", (8, 8), 255)
     seen = {"crop": "tiles", "sharpening": 0.35, "background": "#1a2b3c"}

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.model import vision
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.detection import FACE_WIDTH
+from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session import library as module
@@ -263,7 +263,7 @@ def test_a_lora_that_holds_no_numbers_is_a_sentence_too(own_host: FakeHost) -> N
     path = save_adapter(tiny_adapter(Kind.FACEID), own_host.folder / "adapters" / "face.safetensors")
     spoil(path, "ip_adapter.0.to_q_lora.up.weight")
     with pytest.raises(CheckpointError, match=r"face\.safetensors gives values that are not numbers"):
-        library.key_values(Unit.parse({"face": [[1.0] * FACE_WIDTH]}), path, own_host)
+        library.key_values(Unit.parse({"face": [[1.0] * WIDTH]}), path, own_host)
     assert (len(library.computed), len(library.adapters)) == (0, 0)
 
 

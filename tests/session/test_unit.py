@@ -158,6 +158,11 @@ def test_an_unknown_field_is_named_with_those_that_there_are() -> None:
         Unit.parse({"weight": 1})
 
 
+def test_of_a_misspelt_field_the_nearest_is_named() -> None:
+    with pytest.raises(UnitError, match=r"; the nearest is weight_type\.$"):
+        Unit.parse({"wieght_typ": "linear"})
+
+
 def cut_short(form: str) -> Image.Image:
     file = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(file, form)

@@ -126,7 +126,7 @@ def test_pasted_face_fields_are_restored_and_what_is_not_mentioned_is_reset(
     controls: list[UnitControls], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(paste.compat, "warn", warned.append)
+    monkeypatch.setattr(paste.gr, "Warning", warned.append)
     wanted = {"face": "ada", "face_index": 2, "shortcut_scale": 0.5, "kind": "faceid-plus"}
     unit = Unit.parse({"model": "ip-adapter_sd15"} | wanted)
     found = restored(controls, infotext.write([unit], lambda name: name), 0)
@@ -179,7 +179,7 @@ def test_pasted_fields_of_several_pictures_are_restored_and_a_prompt_that_is_gon
     controls: list[UnitControls], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(paste.compat, "warn", warned.append)
+    monkeypatch.setattr(paste.gr, "Warning", warned.append)
     wanted = {"combine": "norm average", "weights": "1 0.5", "noise": 0.5, "noise_kind": "shuffle", "embeds": "dusk"}
     found = restored(controls, infotext.write([Unit.parse({"model": "m"} | wanted)], lambda name: name), 0)
     assert {name: found[name] for name in wanted} == wanted
@@ -189,8 +189,8 @@ def test_pasted_fields_of_several_pictures_are_restored_and_a_prompt_that_is_gon
 
 def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(saved_prompts.compat, "say", said.append)
-    monkeypatch.setattr(saved_prompts.compat, "warn", said.append)
+    monkeypatch.setattr(saved_prompts.gr, "Info", said.append)
+    monkeypatch.setattr(saved_prompts.gr, "Warning", said.append)
 
     def save(name: str, values: Sequence[object]) -> list[str]:
         if not name:
@@ -208,7 +208,7 @@ def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch
 
 def test_the_page_unloads_as_its_host_says(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(panel.compat, "say", said.append)
+    monkeypatch.setattr(panel.gr, "Info", said.append)
     with gr.Blocks() as blocks:
         panel.build("txt2img", 1, LISTS, nowhere, unload=lambda: "when its turn has come")
     for function in functions_of(blocks):
@@ -360,7 +360,7 @@ def test_pasted_parameters_that_cannot_be_taken_are_said(
     controls: list[UnitControls], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(paste.compat, "warn", warned.append)
+    monkeypatch.setattr(paste.gr, "Warning", warned.append)
     text = "model: ip-adapter_sd15, scale: 99, crop: everything, module: x, image: 0123, end: 0.5"
     parameters = {"IP-Adapter 1": text, "IP-Adapter 2": "model: ip-adapter_sd15, scale: 1.5, face_hash: ab"}
     for number in (len(controls) + 1, len(controls) + 7):

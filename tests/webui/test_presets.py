@@ -24,8 +24,8 @@ def row(tmp_path: Path) -> Deeds:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the page shows in its corner."""
     sentences: list[str] = []
-    for how in ("say", "warn"):
-        monkeypatch.setattr(presets.compat, how, sentences.append)
+    for how in ("Info", "Warning"):
+        monkeypatch.setattr(presets.gr, how, sentences.append)
     return sentences
 
 

@@ -96,7 +96,14 @@ def test_mounting_twice_as_after_reload_ui_changes_nothing(routes: ModuleType) -
 
 def test_adapters_are_listed_with_what_they_are_and_others_left_out(routes: ModuleType) -> None:
     assert routes.get_models() == [
-        {"name": "base", "variant": "base", "base": "sd15", "encoder": "unknown (40 wide)", "fits": True, "why": ""},
+        {
+            "name": "base",
+            "variant": "base",
+            "base": "sd15",
+            "encoder": "one that is not published",
+            "fits": True,
+            "why": "",
+        },
         {"name": "cut", "fits": False, "why": "is an empty file"},
     ]
 

@@ -15,7 +15,6 @@ The configuration is the family's own, or a YAML beside the file; the tokenizer 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,6 +25,7 @@ from lib_ipadapter.hosts.diffusers_single_file.family import detect
 from lib_ipadapter.hosts.diffusers_single_file.parts import Original
 from lib_ipadapter.hosts.diffusers_single_file.tokenizer import find_tokenizer
 from lib_ipadapter.model.checkpoint import read_any, read_any_shapes
+from lib_ipadapter.model.layouts import unwrapped
 from lib_ipadapter.model.variant import Base
 
 READERS = {Base.SD15: sd15.read, Base.SDXL: sdxl.read}
@@ -35,12 +35,7 @@ def read_single_file(
     path: Path, dtype: torch.dtype, config: Path | None = None, tokenizer: Path | None = None
 ) -> Pipeline:
     """The pipeline in one file. Raises `CheckpointError`, wherever it can before gigabytes are read."""
-    base = detect(path.name, _plain(read_any_shapes(path)))
+    base = detect(path.name, unwrapped(read_any_shapes(path)))
     params = read_config(path, config, base)
     vocabulary = find_tokenizer(path, tokenizer, params)
-    return READERS[base](Original(path.name, params, _plain(read_any(path)), dtype), vocabulary)
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Without the level that pickled checkpoints have above their keys."""
-    return {key.removeprefix("state_dict."): value for key, value in values.items()}
+    return READERS[base](Original(path.name, params, unwrapped(read_any(path)), dtype), vocabulary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, some
 from lib_ipadapter.model.variant import Base
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
@@ -62,5 +62,4 @@ def _lack(shapes: Mapping[str, tuple[int, ...]]) -> str:
     missing = [f"{part}*" for part in PARTS[base] if not _has(shapes, part)]
     if len(missing) < len(PARTS[base]):
         return f"it has no keys {' and '.join(missing)}; give one that holds UNet, autoencoder and text encoders"
-    found = ", ".join(sorted(shapes)[:3]) or "nothing"
-    return f"expected keys {UNET}*, {VAE}* and cond_stage_model.* or conditioner.*, found {found}"
+    return f"expected keys {UNET}*, {VAE}* and cond_stage_model.* or conditioner.*, found {some(sorted(shapes), 3)}"

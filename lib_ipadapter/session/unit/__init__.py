@@ -6,6 +6,7 @@ its own in the page (`TOPICS`).
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +46,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
         """A unit from field name -> value; what is missing takes its default. Raises `UnitError`."""
         known = {f.name: f for f in FIELDS}
         if unknown := sorted(set(values) - set(known), key=str):
-            raise UnitError(f"An IP-Adapter unit has no field {unknown[0]!r}; the fields are {', '.join(known)}.")
+            near = difflib.get_close_matches(str(unknown[0]), known, 1)
+            raise UnitError(
+                f"An IP-Adapter unit has no field {unknown[0]!r}; the fields are {', '.join(known)}"
+                f"{'; the nearest is ' + near[0] if near else ''}."
+            )
         return cls(**{name: known[name].parse(value) for name, value in values.items()})
 
     @property
@@ -60,7 +65,7 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     def check(self) -> None:
         """Raises `UnitError` for an active unit that lacks something."""
-        if not self.pictures and self.face is None and self.embeds is None:
+        if self.blank:
             raise UnitError(NO_PICTURE)
         if not self.model:
             raise UnitError("An IP-Adapter unit is enabled without a model; choose one or disable the unit.")
@@ -74,6 +79,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
     def pictures(self) -> tuple[Image.Image, ...]:
         """All reference pictures."""
         return (*((self.image,) if self.image is not None else ()), *self.images)
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing that could be shown: no picture, no face, no saved prompt."""
+        return not self.pictures and self.face is None and self.embeds is None
 
     @property
     def in_turn(self) -> bool:

@@ -35,6 +35,9 @@ class Type(str, Enum):
 PICTURES = (Type.PICTURE, Type.PICTURES, Type.MASK)
 """Types that arrive as pictures; an infotext has only their hashes."""
 
+GIVEN = (Type.FACE, Type.EMBEDS)
+"""Types with a name that may be published, or a content of which only a hash may."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -57,6 +60,11 @@ class Field:
     """Acts on keys and values that are there already: they need not be computed again when it changes."""
     axis: bool = False
     """Worth an axis of the X/Y/Z plot."""
+
+    @property
+    def hash_key(self) -> str:
+        """Key in the infotext of what stands for a content; pictures have nothing else there."""
+        return self.name if self.type in PICTURES else f"{self.name}_hash"
 
     def parse(self, value: Any) -> Any:
         """`value` as this field holds it; pictures are expected decoded. Raises `UnitError`."""

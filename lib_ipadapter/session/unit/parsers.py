@@ -154,10 +154,15 @@ def parse_pictures(about: Field, value: Any) -> tuple[Image.Image, ...]:
         return ()
     if not isinstance(value, (list, tuple)):
         raise UnitError(f"IP-Adapter: {about.name} must be {about.type.value}, got {_shown(value)}.")
-    if len(value) > MAX_PICTURES:
-        raise UnitError(f"IP-Adapter: {about.name} has {len(value)} pictures; the limit is {MAX_PICTURES}.")
+    check_count(about.name, len(value))
     found = [parse_picture(about, one) for one in value]
     return tuple(one for one in found if one is not None)
+
+
+def check_count(name: str, pictures: int) -> None:
+    """Raises `UnitError` where the field called `name` has more pictures than one may."""
+    if pictures > MAX_PICTURES:
+        raise UnitError(f"IP-Adapter: {name} has {pictures} pictures; the limit is {MAX_PICTURES}.")
 
 
 def parse_weights(about: Field, value: Any) -> str:

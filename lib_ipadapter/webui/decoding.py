@@ -15,7 +15,7 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.session.unit.parsers import MAX_PICTURES
+from lib_ipadapter.session.unit.parsers import check_count
 from lib_ipadapter.session.unit.passes import REPLACED
 from lib_ipadapter.webui.arguments import units_by_name
 from lib_ipadapter.webui.drawing import mask_of
@@ -126,8 +126,7 @@ def _listed(value: Any, name: str) -> list[Any]:
     if _is_empty(value):
         return []
     found = list(value) if isinstance(value, (list, tuple)) else [value]
-    if len(found) > MAX_PICTURES:
-        raise UnitError(f"IP-Adapter: {name} has {len(found)} pictures; the limit is {MAX_PICTURES}.")
+    check_count(name, len(found))
     for one in found:
         if isinstance(one, Mapping) and (unknown := sorted(set(one) - {"image", "weight"}, key=str)):
             raise UnitError(f"IP-Adapter: a picture of {name} has no {unknown[0]!r}; it has image and weight.")

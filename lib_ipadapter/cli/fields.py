@@ -1,0 +1,8 @@
+"""What the command line says of a unit's fields is what the page says."""
+
+from __future__ import annotations
+
+from lib_ipadapter.session.unit import FIELDS
+
+ABOUT = {field.name: field.about for field in FIELDS}
+DEFAULT = {field.name: field.default for field in FIELDS}

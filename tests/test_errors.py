@@ -1,0 +1,25 @@
+"""Parts of sentences that several places say."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib_ipadapter.errors import AmbiguousError, headline, reason, some
+
+
+@pytest.mark.parametrize("sentence", ["It is cut short; download it again.", "It is cut short.", "It is cut short"])
+def test_a_headline_has_neither_advice_nor_an_end(sentence: str) -> None:
+    assert headline(sentence) == "It is cut short"
+
+
+def test_of_many_names_the_first_few_are_said() -> None:
+    assert (some([]), some("ab"), some(iter("abc"), 2)) == ("nothing", "a, b", "a, b ...")
+
+
+def test_a_reason_is_one_line_and_never_empty() -> None:
+    assert (reason(OSError("\n first \nsecond")), reason(AssertionError())) == ("first", "AssertionError")
+
+
+def test_what_is_ambiguous_is_said_with_how_to_say_which() -> None:
+    error = AmbiguousError("It may be a or b.", ("a", "b")).asking("give --kind")
+    assert (str(error), error.choices) == ("It may be a or b; or give --kind a or b.", ("a", "b"))
