@@ -10,8 +10,8 @@ from typing import Any
 
 from lib_ipadapter.errors import IPAdapterError, UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.webui.api import parse_units
 from lib_ipadapter.webui.arguments import arguments_of, set_arguments
-from lib_ipadapter.webui.decoding import parse_units
 
 __all__ = ["IPAdapterError", "Unit", "get_units", "set_units"]
 

@@ -15,8 +15,8 @@ from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import Type, fields_of
-from lib_ipadapter.webui.decoding import parse_units
-from tests.webui.test_decoding import encoded
+from lib_ipadapter.webui.api import parse_units
+from tests.webui.test_api import encoded
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

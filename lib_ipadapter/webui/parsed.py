@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui.decoding import parse_units
+from lib_ipadapter.webui.api import parse_units
 
 
 class ParsedUnits:

@@ -16,7 +16,7 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.sight import views
 from lib_ipadapter.session.unit.field import fields_of
 from lib_ipadapter.session.unit.seen import Seen
-from lib_ipadapter.webui.decoding import parse_unit
+from lib_ipadapter.webui.api import parse_unit
 
 SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)))
 """Fields on which the view depends, in the order of `show_view`'s arguments."""

@@ -16,7 +16,7 @@ from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.prompts import list_prompts, new_path, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.passes import Source
-from lib_ipadapter.webui.decoding import parse_unit
+from lib_ipadapter.webui.api import parse_unit
 from lib_ipadapter.webui.models import NONE
 
 Save = Callable[[str, Sequence[Any]], Sequence[str]]

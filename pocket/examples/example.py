@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui.decoding import parse_units
+from lib_ipadapter.webui.api import parse_units
 from pocket.examples.pictures import named
 
 MODEL = "ip-adapter_pocket_base"

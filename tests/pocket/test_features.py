@@ -15,7 +15,7 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.faces import face_folders
 from lib_ipadapter.session.unit import FIELDS, TOPICS, Unit
 from lib_ipadapter.session.unit.passes import Pass, Source
-from lib_ipadapter.webui.decoding import parse_units
+from lib_ipadapter.webui.api import parse_units
 from pocket import ship
 from pocket.examples import EXAMPLES
 from pocket.examples.example import Example, filled

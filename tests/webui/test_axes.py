@@ -19,7 +19,7 @@ from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.unit import FIELDS
 from tests.models import save_adapter, tiny_adapter
 from tests.webui.fake_host import FakeJob, FakeWebUI
-from tests.webui.test_decoding import DISABLED, PAGE_UNIT, unit
+from tests.webui.test_api import DISABLED, PAGE_UNIT, unit
 
 
 @dataclass

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS, Unit
-from lib_ipadapter.webui import decoding
+from lib_ipadapter.webui import api
 
 PICTURE = Image.new("RGB", (16, 16), "red")
 UPLOADED = Image.new("RGBA", (16, 16), "white")
@@ -40,7 +40,7 @@ def today(*where: tuple[int, int, int, int]) -> dict[str, Any]:
 
 def page_unit(mask: Any) -> Unit:
     row = {field.name: field.default for field in FIELDS} | {"image": PICTURE, "model": "m", "mask": mask}
-    (unit,) = decoding.parse_units(list(row.values()))
+    (unit,) = api.parse_units(list(row.values()))
     return unit
 
 
@@ -72,7 +72,7 @@ def test_the_api_takes_a_mask_in_base64_and_a_unit_of_two_pictures_is_no_drawing
     file = io.BytesIO()
     UPLOADED.save(file, "PNG")
     text = base64.b64encode(file.getvalue()).decode()
-    (unit,) = decoding.parse_units([{"image": text, "mask": text}])
+    (unit,) = api.parse_units([{"image": text, "mask": text}])
     assert unit.image is not None
     assert white(unit) == (0, 0, 8, 16)
 
@@ -84,4 +84,4 @@ STRANGE = {"background": None, "composite": None, "layers": "AAAA"}
 @pytest.mark.parametrize("wrong", ["/etc/passwd", 3, [UPLOADED], "AAAA", STRANGE])
 def test_a_wrong_mask_is_a_sentence_about_the_mask(wrong: Any) -> None:
     with pytest.raises(UnitError, match="IP-Adapter: mask "):
-        decoding.parse_units([{"image": PICTURE, "model": "m", "mask": wrong}])
+        api.parse_units([{"image": PICTURE, "model": "m", "mask": wrong}])

@@ -12,7 +12,7 @@ from PIL import Image
 from lib_ipadapter.external import IPAdapterError, Unit, get_units, set_units
 from lib_ipadapter.session.unit import FIELDS
 from tests.webui.fake_host import FakeJob
-from tests.webui.test_decoding import DISABLED, PAGE_UNIT, PICTURE, unit
+from tests.webui.test_api import DISABLED, PAGE_UNIT, PICTURE, unit
 
 
 def page_job() -> FakeJob:

@@ -12,7 +12,7 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import PICTURES
-from lib_ipadapter.webui import decoding
+from lib_ipadapter.webui import api
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
 REST = [None if field.type in PICTURES else field.default for field in FIELDS[6:]]
@@ -43,7 +43,7 @@ def unit(**values: object) -> dict[str, object]:
     ids=["bare", "data URI", "wrapped", "URL-safe", "unpadded"],
 )
 def test_every_form_of_base64_gives_the_same_picture(form: str) -> None:
-    (parsed,) = decoding.parse_units([unit(image=form)])
+    (parsed,) = api.parse_units([unit(image=form)])
     assert parsed.image is not None
     assert np.array_equal(np.asarray(parsed.image), np.asarray(PICTURE))
 
@@ -53,62 +53,62 @@ def test_every_form_of_base64_gives_the_same_picture(form: str) -> None:
 )
 def test_a_path_an_address_or_another_type_is_refused_and_never_opened(wrong: object) -> None:
     with pytest.raises(UnitError, match="image"):
-        decoding.parse_units([unit(image=wrong)])
+        api.parse_units([unit(image=wrong)])
 
 
 @pytest.mark.parametrize("cut", [10, 60, 900])
 def test_a_damaged_picture_is_one_sentence(cut: int) -> None:
     data = base64.b64encode(base64.b64decode(encoded())[:cut]).decode()
     with pytest.raises(UnitError, match=r"IP-Adapter: image is .*\.$"):
-        decoding.parse_units([unit(image=data)])
+        api.parse_units([unit(image=data)])
 
 
 def test_a_format_that_starts_other_programs_is_refused() -> None:
     data = io.BytesIO()
     PICTURE.save(data, "EPS")
     with pytest.raises(UnitError, match="not a picture that can be read"):
-        decoding.parse_units([unit(image=base64.b64encode(data.getvalue()).decode())])
+        api.parse_units([unit(image=base64.b64encode(data.getvalue()).decode())])
 
 
 def test_a_picture_of_too_many_pixels_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = unit()
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1199)
+    monkeypatch.setattr(api, "MAX_PIXELS", 1199)
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(UnitError, match="40 x 30"):
-        decoding.parse_units([sent])
+        api.parse_units([sent])
 
 
 def test_the_pictures_of_a_request_have_a_limit_together_counted_from_their_headers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = encoded()
-    monkeypatch.setattr(decoding, "MOST_PIXELS", 4 * 1200)
-    assert len(decoding.parse_units([unit(images=[one, one]), unit()])) == 2
+    monkeypatch.setattr(api, "MOST_PIXELS", 4 * 1200)
+    assert len(api.parse_units([unit(images=[one, one]), unit()])) == 2
     for sent in ([unit(images=[one] * 4)], [unit(image_mask=one), unit(mask=one), unit(negative_image=one)]):
         with pytest.raises(UnitError, match=r"with \w+, 40 x 30, the pictures of this request .* together; send fewer"):
-            decoding.parse_units(sent)
+            api.parse_units(sent)
 
 
 def test_defaults_are_filled_in_and_fields_go_by_name() -> None:
-    (parsed,) = decoding.parse_units([{"model": "m", "image": encoded()}])
+    (parsed,) = api.parse_units([{"model": "m", "image": encoded()}])
     assert (parsed.enabled, parsed.scale, parsed.start, parsed.end) == (True, 0.6, 0.0, 1.0)
 
 
 def test_what_the_webui_fills_up_behind_the_units_is_dropped() -> None:
     filled = [unit(), unit(scale=1.0), *DISABLED[2:], *DISABLED, *DISABLED]
-    assert [parsed.scale for parsed in decoding.parse_units(filled)] == [0.6, 1.0]
+    assert [parsed.scale for parsed in api.parse_units(filled)] == [0.6, 1.0]
 
 
 def test_page_and_api_give_the_same_unit() -> None:
-    (by_name,) = decoding.parse_units([unit(scale=0.5, end=0.8)])
-    (by_order, *rest) = decoding.parse_units([*PAGE_UNIT, *DISABLED])
+    (by_name,) = api.parse_units([unit(scale=0.5, end=0.8)])
+    (by_order, *rest) = api.parse_units([*PAGE_UNIT, *DISABLED])
     assert by_name.order == by_order.order
     assert not any(u.active for u in rest)
 
 
 @pytest.mark.parametrize("args", [[], [None] * len(DISABLED) * 3, DISABLED * 3])
 def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
-    assert not any(parsed.active for parsed in decoding.parse_units(args))
+    assert not any(parsed.active for parsed in api.parse_units(args))
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_nothing_said_is_no_active_unit(args: list[object]) -> None:
 )
 def test_a_wrong_value_names_the_field_and_what_is_expected(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(UnitError) as caught:
-        decoding.parse_units([unit(**wrong)])
+        api.parse_units([unit(**wrong)])
     assert said in str(caught.value)
 
 
 def test_weights_may_be_sent_as_objects_lists_or_text_and_a_second_picture_as_base64() -> None:
     sent = {"layers": {"4": 0.25, "5": 1}, "curve": [[0, 1], [1, 0.5]], "grid": [[1, 0], [0.5, 1]]}
-    (parsed,) = decoding.parse_units([unit(**sent, weight_type="Style and Composition", composition_image=encoded())])
+    (parsed,) = api.parse_units([unit(**sent, weight_type="Style and Composition", composition_image=encoded())])
     assert (parsed.layers, parsed.curve, parsed.grid) == ("4:0.25, 5:1", "0:1, 1:0.5", "1, 0; 0.5, 1")
     assert parsed.weight_type == "style and composition"
     assert parsed.composition_image is not None
@@ -155,55 +155,55 @@ def test_weights_may_be_sent_as_objects_lists_or_text_and_a_second_picture_as_ba
 
 
 def test_a_number_may_come_as_text() -> None:
-    assert decoding.parse_units([unit(scale="0.5")])[0].scale == 0.5
+    assert api.parse_units([unit(scale="0.5")])[0].scale == 0.5
 
 
 def test_the_picture_of_a_disabled_unit_is_not_looked_at() -> None:
-    (parsed,) = decoding.parse_units([unit(enabled=False, image="not a picture")])
+    (parsed,) = api.parse_units([unit(enabled=False, image="not a picture")])
     assert not parsed.active
 
 
 def test_a_picture_instead_of_a_unit_object_is_a_sentence() -> None:
     with pytest.raises(UnitError, match="unit object"):
-        decoding.parse_units([encoded()])
+        api.parse_units([encoded()])
 
 
 def test_further_pictures_come_as_a_list_in_any_form() -> None:
     for given in ([encoded(), {"image": encoded()}], [base64.b64decode(encoded())] * 2, [PICTURE, None, PICTURE]):
-        (parsed,) = decoding.parse_units([unit(images=given)])
+        (parsed,) = api.parse_units([unit(images=given)])
         assert len(parsed.images) == 2
         assert parsed.pictures[0].tobytes() == parsed.pictures[2].tobytes()
-    assert len(decoding.parse_units([unit(images=encoded())])[0].images) == 1
+    assert len(api.parse_units([unit(images=encoded())])[0].images) == 1
 
 
 def test_the_weights_of_pictures_in_a_list_follow_that_of_the_first() -> None:
     listed = [{"image": encoded(), "weight": 0.5}, encoded()]
-    assert decoding.parse_units([unit(images=listed)])[0].weights == "1 0.5 1"
-    assert decoding.parse_units([{"images": listed, "model": "m"}])[0].weights == "0.5 1"
-    assert decoding.parse_units([unit(images=listed, weights="2 2")])[0].weights == "2 2"
-    assert decoding.parse_units([{"images": listed, "model": "m", "reference": "input"}])[0].weights == "1 0.5 1"
+    assert api.parse_units([unit(images=listed)])[0].weights == "1 0.5 1"
+    assert api.parse_units([{"images": listed, "model": "m"}])[0].weights == "0.5 1"
+    assert api.parse_units([unit(images=listed, weights="2 2")])[0].weights == "2 2"
+    assert api.parse_units([{"images": listed, "model": "m", "reference": "input"}])[0].weights == "1 0.5 1"
 
 
 @pytest.mark.parametrize("empty", [None, "", " ", {"image": None}, {"image": "", "weight": 3}])
 def test_an_empty_place_in_a_list_has_no_weight_that_another_picture_would_get(empty: object) -> None:
-    (parsed,) = decoding.parse_units([unit(image="", images=[empty, {"image": encoded(), "weight": 2}, empty])])
+    (parsed,) = api.parse_units([unit(image="", images=[empty, {"image": encoded(), "weight": 2}, empty])])
     assert (len(parsed.pictures), parsed.weights) == (1, "2")
-    (parsed,) = decoding.parse_units([unit(images=[empty, {"image": encoded(), "weight": 2}])])
+    (parsed,) = api.parse_units([unit(images=[empty, {"image": encoded(), "weight": 2}])])
     assert (len(parsed.pictures), parsed.weights) == (2, "1 2")
 
 
 def test_a_picture_in_a_list_says_nothing_that_is_not_understood() -> None:
     with pytest.raises(UnitError, match="a picture of images has no 'wieght'; it has image and weight"):
-        decoding.parse_units([unit(images=[{"image": encoded(), "wieght": 2}])])
+        api.parse_units([unit(images=[{"image": encoded(), "wieght": 2}])])
 
 
 @pytest.mark.parametrize("name", ["images", "negative_image"])
 def test_of_other_pictures_a_path_is_refused_too(name: str) -> None:
     with pytest.raises(UnitError, match="in base64"):
-        decoding.parse_units([unit(**{name: "/etc/passwd"})])
+        api.parse_units([unit(**{name: "/etc/passwd"})])
 
 
 def test_too_many_pictures_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "decode_picture", lambda _: pytest.fail("was decoded"))
+    monkeypatch.setattr(api, "decode_picture", lambda _: pytest.fail("was decoded"))
     with pytest.raises(UnitError, match="limit is 64"):
-        decoding.parse_units([{"images": ["x"] * 65, "model": "m"}])
+        api.parse_units([{"images": ["x"] * 65, "model": "m"}])
