@@ -97,6 +97,8 @@ class Loop:
                 f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind and"
                 " --tokens as config.json beside it has them, or another --output."
             ) from error
+        # States are of whole steps; accelerate's count of batches is of the --accumulation that the run had then.
+        self.accelerator.step = 0
         if (self.position.seed, self.position.data_hash) != (seed, data_hash):
             LOG.warning(
                 "The data, --holdout or --seed have changed since %s: the order of the data is a new one.", state.name

@@ -30,6 +30,16 @@ def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path:
     assert curves[1] == [curves[0][0], None, *curves[0][1:]]  # the part that ended looked at its references
 
 
+def test_a_run_goes_on_with_another_accumulation_as_if_nothing_had_changed(world: Path, tmp_path: Path) -> None:
+    for name in ("same", "other"):
+        run(world, tmp_path / name, steps=3, learning_rate=1e-3)
+    run(world, tmp_path / "same", steps=6, learning_rate=1e-3, resume=True)
+    run(world, tmp_path / "other", steps=6, learning_rate=1e-3, resume=True, batch_size=1, accumulation=4)
+    same, other = (state(tmp_path / name, 6) for name in ("same", "other"))
+    for key, tensor in same.items():
+        torch.testing.assert_close(other[key], tensor, rtol=1e-4, atol=1e-5)
+
+
 def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path, steps=1)
     with pytest.raises(TrainingError, match="holds a run already; give --resume"):
