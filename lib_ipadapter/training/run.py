@@ -211,7 +211,7 @@ def _write_facts(config: TrainConfig, report: Report, accelerator: Accelerator) 
         config.output.mkdir(parents=True, exist_ok=True)
         config.write(config.output / "config.json")
         skipped = "".join(f"{item}\n" for item in report.rejected)
-        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8")
+        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8", errors="backslashreplace")
 
 
 def _bar(items: Sequence[Any], label: str, *, disable: bool) -> Iterable[Any]:

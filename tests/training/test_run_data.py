@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path
     train(config(world, tmp_path / "out", data=data, steps=1), said.append)
     assert "7 usable entries; skipped: 1 corrupt" in said
     assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
+
+
+def test_a_name_that_is_not_utf_8_is_trained_on_or_written_down_with_the_skipped(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data")
+    for name in ("red", "blue"):
+        (data / f"{name}.png").rename(os.fsdecode(os.fsencode(data) + b"/" + name.encode() + b"\xe9.png"))
+    (data / "red.txt").rename(os.fsdecode(os.fsencode(data) + b"/red\xe9.txt"))
+    run(world, tmp_path / "out", data=data, steps=1)
+    assert (tmp_path / "out" / "skipped.txt").read_text() == "blue\\udce9.png: empty caption\n"
 
 
 def test_a_damaged_reference_takes_its_own_entry_and_no_other_along(world: Path, tmp_path: Path) -> None:
