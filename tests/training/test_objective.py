@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from PIL import Image
+from PIL import ExifTags, Image
 
 from lib_ipadapter.model.variant import PICTURE_KINDS, Feature, Kind
 from lib_ipadapter.model.vision import ImageEncoder
@@ -23,7 +23,7 @@ from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.evaluate import others_of, spread
-from lib_ipadapter.training.frozen import Frozen, square, to_pixels
+from lib_ipadapter.training.frozen import Frozen, read_picture, square, to_pixels
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.objective import Batches, noised, row_weights, target
 from lib_ipadapter.training.samples import scaled
@@ -191,6 +191,28 @@ def test_the_square_is_the_middle_and_its_place_is_told() -> None:
     assert conditioning.tolist() == [100, 300, 0, 64, 64, 64]
     assert to_pixels(cut).shape == (1, 3, 64, 64)
     assert float(to_pixels(cut)[0, 2, 32, 32]) == 1.0
+
+
+def test_a_thread_is_not_scaled_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, resize = [], Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda *given: (sizes.append(given[1]), resize(*given))[1])
+    thread = Image.new("RGB", (10000, 1), "red")
+    thread.paste("blue", (4990, 0, 5010, 1))
+    cut, conditioning = square(thread, 64)
+    assert sizes == [[256 * 64, 64]]
+    assert cut.getpixel((32, 32)) == (0, 0, 255)
+    assert conditioning.tolist() == [1, 10000, 0, (640_000 - 64) // 2, 64, 64]
+
+
+def test_pictures_are_read_turned_and_on_white(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (20, 10), (255, 0, 0, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a quarter to the right
+    picture.save(tmp_path / "a.png", exif=exif)
+    found = read_picture(tmp_path / "a.png")
+    assert (found.mode, found.size) == ("RGB", (10, 20))
+    assert [found.getpixel((5, y)) for y in (4, 15)] == [(255, 255, 255), (255, 0, 0)]
 
 
 def test_shuffled_references_are_never_ones_own() -> None:
