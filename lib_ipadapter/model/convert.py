@@ -24,9 +24,16 @@ WEIGHTS = (
     "diffusion_pytorch_model.safetensors",
     "diffusion_pytorch_model.bin",
     "model-*-of-*.safetensors",
+    "pytorch_model-*-of-*.bin",
+    "diffusion_pytorch_model-*-of-*.safetensors",
+    "diffusion_pytorch_model-*-of-*.bin",
     "pytorch_model/mp_rank_00_model_states.pt",
 )
 """What a training checkpoint's folder may hold, the first that is there."""
+
+
+OF_THE_FILE = ("sshs_", "modelspec.hash")
+"""How metadata begins that holds for the bytes of one file."""
 
 
 def read_foreign(path: Path, adapter: int | None = None) -> tuple[dict[str, Tensor], str]:
@@ -71,6 +78,7 @@ def convert_file(
     with torch.device("meta"):
         IPAdapter(variant).load(tensors, source.name)
     metadata = {"base": variant.base.value, "variant": variant.kind.value, "converted_from": found}
+    metadata = {**_carried(source), **metadata}
     WRITERS[target.suffix](target, Dialect(to, variant.base).write(tensors), metadata)
     return found, variant
 
@@ -89,6 +97,12 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Tensor], Mapping[str, str]], Non
     ".bin": _write_pickle,
 }
 """Suffix -> how such a file is written."""
+
+
+def _carried(source: Path) -> dict[str, str]:
+    """What the source says of itself, such as steps and data, but for hashes of its own bytes."""
+    said = checkpoint.read_metadata(source) if source.is_file() else {}
+    return {name: value for name, value in said.items() if name != "format" and not name.startswith(OF_THE_FILE)}
 
 
 def _files(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lib_ipadapter.errors import IPAdapterError, TrainingError
@@ -39,7 +42,7 @@ class Store:
         self._items: dict[str, Item] = {}
 
     def __contains__(self, key: str) -> bool:
-        return key in self._items or (self.folder is not None and self._path(key).is_file())
+        return key in self._items or (self.folder is not None and _is_whole(self._path(key)))
 
     def get(self, key: str) -> Item:
         """The item; raises `KeyError` where there is none."""
@@ -87,7 +90,7 @@ class Cache:
         return cls(
             Store(folder / f"latents-{weights_hash(frozen.vae)}-{config.resolution}", limit),
             Store(folder / f"features-{weights_hash(frozen.encoder.model)}-{kind}", limit),
-            Store(folder / f"texts-{weights_hash(*frozen.text_encoders)}-{frozen.dtype}", limit),
+            Store(folder / f"texts-{weights_hash(*frozen.text_encoders)}-{words(frozen)}-{frozen.dtype}", limit),
         )
 
     def of(self, example: Example, *, text: bool = True, image: bool = True) -> Item:
@@ -198,6 +201,22 @@ def weights_hash(*modules: nn.Module) -> str:
             digest.update(name.encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()[:12]
+
+
+def words(frozen: Frozen) -> str:
+    """Of the tokenizers' vocabularies, short: another one gives the same text encoder other numbers."""
+    tokenizers = [getattr(frozen.pipeline, name, None) for name in ("tokenizer", "tokenizer_2")]
+    known = [sorted(tokenizer.get_vocab().items()) for tokenizer in tokenizers if tokenizer is not None]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+
+def _is_whole(path: Path) -> bool:
+    """A file that lost its end, or all of it, in a crash is none: its header says how long it is."""
+    try:
+        with safetensors.safe_open(path, framework="pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -119,13 +119,20 @@ def look(entry: Entry, config: TrainConfig, *, thorough: bool) -> Example | Reje
         shortest = config.shortest if path == entry.image else 1
         if problem := look_at(path, shortest, thorough=thorough):
             return Rejected(entry.name, problem[0], problem[1])
-    hashes = {path: sha256(path) for path in files}
+    try:
+        hashes = {path: sha256(path) for path in files}
+    except OSError as error:  # somebody took it away meanwhile, or the disk fails
+        return Rejected(entry.name, Problem.MISSING, error.strerror or reason(error))
     return Example(entry, hashes[entry.image], hashes[entry.reference])
 
 
 def look_at(path: Path, shortest: int, *, thorough: bool) -> tuple[Problem, str] | None:
     """What is wrong with a picture, if anything."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name too long to ask for
+        return Problem.MISSING, error.strerror or reason(error)
+    if not there:
         return Problem.MISSING, path.name
     try:
         with Image.open(path) as image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.errors import TrainingError, reason
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 ENCODING = "utf-8-sig"
 """UTF-8, whose mark Windows' editors put in front."""
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""What a text in UTF-16 begins with; Windows' "Unicode" is that."""
 
 
 class Problem(str, Enum):
@@ -37,7 +40,7 @@ class Rejected:
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.problem.value}" + (f" ({self.detail})" if self.detail else "")
+        return printable(f"{self.name}: {self.problem.value}" + (f" ({self.detail})" if self.detail else ""))
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Entry:
     def reference(self) -> Path:
         """The picture that the encoder sees."""
         return self.cond_image or self.image
+
+
+def printable(name: str) -> str:
+    """For messages: names may hold what neither UTF-8 nor a terminal takes, such as a byte of Latin-1."""
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def read_entries(data: Path, image_root: Path | None = None) -> tuple[list[Entry], list[Rejected]]:
@@ -83,26 +91,38 @@ def _records(data: Path) -> Iterator[tuple[str, Any] | Rejected]:
             yield from ((f"entry {number}", record) for number, record in enumerate(_list(data), 1))
         else:
             raise TrainingError(f"{data} is no data that is known; give a folder, a .jsonl file or a .json list.")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise TrainingError(f"There is no data {data}; give a folder, a .jsonl file or a .json list.") from None
     except UnicodeDecodeError as error:
         raise TrainingError(f"{data} is not text in UTF-8 ({error.reason}); save it as UTF-8.") from error
+    except OSError as error:
+        raise TrainingError(
+            f"{data} cannot be read ({error.strerror or reason(error)}); give data that can."
+        ) from error
 
 
-def _folder(folder: Path) -> Iterator[tuple[str, Any]]:
+def _folder(folder: Path) -> Iterator[tuple[str, Any] | Rejected]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PICTURES and path.is_file():
-            caption = path.with_suffix(".txt")
-            text = _caption(caption, folder)
-            name = path.relative_to(folder).as_posix()
-            yield name, {"image_file": name, "text": text}
+            yield _captioned(path, folder)
+
+
+def _captioned(path: Path, folder: Path) -> tuple[str, Any] | Rejected:
+    name, caption = path.relative_to(folder).as_posix(), path.with_suffix(".txt")
+    try:
+        return name, {"image_file": name, "text": _caption(caption, folder)}
+    except UnicodeDecodeError:
+        return Rejected(name, Problem.MALFORMED, "its caption is not UTF-8; save it as UTF-8")
+    except OSError as error:
+        return Rejected(name, Problem.MALFORMED, f"its caption cannot be read: {error.strerror or reason(error)}")
 
 
 def _caption(path: Path, folder: Path) -> str:
-    """Empty where there is none, or where a link leads out of the data folder."""
+    """Empty where there is none, or where a link leads out of the data folder. Raises `UnicodeDecodeError`."""
     if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
         return ""
-    return path.read_text(encoding=ENCODING, errors="replace").strip()
+    content = path.read_bytes()
+    return content.decode("utf-16" if content.startswith(UTF_16) else ENCODING).strip()
 
 
 def _line(number: int, line: str) -> tuple[str, Any] | Rejected:
@@ -125,11 +145,15 @@ def _list(data: Path) -> list[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Raises `json.JSONDecodeError`, also for what Python will not nest as deeply."""
+    """Raises `json.JSONDecodeError`, also for what Python will not nest or count so far."""
     try:
         return json.loads(text)
+    except json.JSONDecodeError:
+        raise
     except RecursionError:
         raise json.JSONDecodeError("Nested too deeply", text, 0) from None
+    except ValueError:
+        raise json.JSONDecodeError("A number has too many digits", text, 0) from None
 
 
 def _entry(record: tuple[str, Any], root: Path) -> Entry | Rejected:
@@ -139,6 +163,8 @@ def _entry(record: tuple[str, Any], root: Path) -> Entry | Rejected:
     name, text, cond = content["image_file"], content.get("text", ""), content.get("cond_image")
     if not isinstance(text, str) or not isinstance(cond, str | None):
         return Rejected(name, Problem.MALFORMED, "text and cond_image must be strings")
+    if not _encodes(text):
+        return Rejected(name, Problem.MALFORMED, "text holds half a character (an unpaired surrogate)")
     paths: list[Path] = []
     for file in [name, cond] if cond else [name]:
         try:
@@ -149,3 +175,12 @@ def _entry(record: tuple[str, Any], root: Path) -> Entry | Rejected:
             return Rejected(name, Problem.OUTSIDE, file)
         paths.append(path)
     return Entry(name, paths[0], text.strip(), paths[1] if cond else None)
+
+
+def _encodes(text: str) -> bool:
+    """Whether hashes and tokenizers can take it: JSON's escapes may name half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

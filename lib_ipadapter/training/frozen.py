@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, Pipeline, read_pipeline
-from lib_ipadapter.model.picture import as_rgb, encoder_view, pixel_values
+from lib_ipadapter.model.picture import LONGEST, as_rgb, encoder_view, pixel_values, window
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder, features_in
 from lib_ipadapter.training.config import Precision, TrainConfig
@@ -155,11 +155,14 @@ def read_picture(path: Any) -> Image.Image:
 
 def square(image: Image.Image, size: int) -> tuple[Image.Image, Tensor]:
     """Short side to `size`, centre crop; and original size, crop, target size as SDXL wants them, ``[6]``."""
-    ratio = size / min(image.size)
-    scaled = image.resize([max(size, round(side * ratio)) for side in image.size], Image.Resampling.LANCZOS)
-    left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
+    ratio, longest = size / min(image.size), LONGEST * min(image.size)
+    left, top = ((max(size, round(side * ratio)) - size) // 2 for side in image.size)
     conditioning = torch.tensor([image.height, image.width, top, left, size, size], dtype=torch.float32)
-    return scaled.crop((left, top, left + size, top + size)), conditioning
+    # A thread (1 x 10000) that is scaled whole fills memory.
+    kept = (min(image.width, longest), min(image.height, longest))
+    middle = window(image, kept, (0, 0, *image.size))[0]
+    scaled = middle.resize([max(size, round(side * ratio)) for side in middle.size], Image.Resampling.LANCZOS)
+    return window(scaled, (size, size), (0, 0, *scaled.size))[0], conditioning
 
 
 def to_pixels(image: Image.Image) -> Tensor:

@@ -100,19 +100,26 @@ def by_bucket(losses: Tensor, draws: Sequence[Draw], timesteps: int) -> dict[str
     }
 
 
-def check_finite(losses: Tensor, draws: Sequence[Draw], names: Sequence[str], *, since: int, rows: int) -> None:
-    """Raises `TrainingError` that names the step and its rows whose loss is not a number.
+def check_finite(
+    losses: Tensor, draws: Sequence[Draw], names: Sequence[str], *, since: int, rows: int, norms: Tensor | None = None
+) -> None:
+    """Raises `TrainingError` that names the first step, and its rows, whose loss or gradient is not a number.
 
-    `since`: steps done before the first of these rows. `rows`: of one step.
+    `since`: steps done before the first of these rows. `rows`: of one step. `norms`: of each step's gradient, where
+    none may be infinite; after such a step every loss is no number, whatever its rows.
     """
-    if bool(losses.isfinite().all()):
+    bad = ~losses.isfinite()
+    long = torch.zeros(0, dtype=torch.bool) if norms is None else ~norms.isfinite()
+    first = min([*(bad.nonzero().flatten() // rows).tolist(), *long.nonzero().flatten().tolist()], default=None)
+    if first is None:
         return
-    first = int((~losses.isfinite()).nonzero()[0]) // rows * rows
-    bad = [i for i in range(first, min(first + rows, len(draws))) if not losses[i].isfinite()]
-    found = ", ".join(f"{names[i]} (timestep {draws[i].timestep})" for i in bad[:NAMED])
-    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    own = range(first * rows, min((first + 1) * rows, len(draws)))
+    named = [i for i in own if bad[i]] or list(own)
+    what = "loss" if bad[list(own)].any() else "gradient"
+    found = ", ".join(f"{names[i]} (timestep {draws[i].timestep})" for i in named[:NAMED])
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     raise TrainingError(
-        f"The loss is not a number in step {since + first // rows + 1}, for {found}{more}: look at these entries, or"
+        f"The {what} is not a number in step {since + first + 1}, for {found}{more}: look at these entries, or"
         " give a lower --learning-rate or --max-grad-norm 1; nothing was saved since, so --resume goes on from before."
     )
 
@@ -134,4 +141,6 @@ def _tensorboard(folder: Path, step: int) -> Any:
     except ImportError:
         LOG.warning("tensorboard is not installed: the curves are in metrics.jsonl only (pip install tensorboard).")
         return None
+    for old in folder.glob("events.out.tfevents.*") if not step else ():
+        old.unlink()  # of a run that ended before its first save
     return SummaryWriter(str(folder), purge_step=step or None)

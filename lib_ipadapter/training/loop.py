@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.estimate import Estimate, estimate
@@ -85,23 +85,39 @@ class Loop:
         self.injection = Injection(source.frozen.unet)
 
     def resume(self, state: Path) -> None:
-        """Goes on from `state`; says so where what is trained on, or its order, is no longer the same.
+        """Goes on from `state`; says so where what is trained, or the order of the data, is no longer the same.
 
-        Raises `TrainingError` for the state of another adapter.
+        Raises `TrainingError` for the state of another adapter, and for a damaged one.
         """
-        seed, data_hash = self.position.seed, self.position.data_hash
+        asked = replace(self.position)
         try:
             self.accelerator.load_state(str(state))
-        except RuntimeError as error:  # torch's, for weights of other names or shapes
-            raise TrainingError(
-                f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind and"
-                " --tokens as config.json beside it has them, or another --output."
-            ) from error
-        if (self.position.seed, self.position.data_hash) != (seed, data_hash):
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # each of a state's files fails in a way of its own
+            raise TrainingError(self._misfit(state, error)) from error
+        # States are of whole steps; accelerate's count of batches is of the --accumulation that the run had then.
+        self.accelerator.step = 0
+        changed = self.position.changed(asked)
+        if {"seed", "data_hash"} & set(changed):
             LOG.warning(
                 "The data, --holdout or --seed have changed since %s: the order of the data is a new one.", state.name
             )
-            self.position.seed, self.position.data_hash = seed, data_hash
+        for name in [name for name in changed if name not in ("seed", "data_hash")]:
+            was, now = (getattr(position, name) for position in (self.position, asked))
+            LOG.warning(
+                "--%s has changed since %s, from %s to %s: the run goes on with it.", name, state.name, was, now
+            )
+        self.position.become(asked)
+
+    def _misfit(self, state: Path, error: Exception) -> str:
+        """Why a state cannot be gone on from: torch names keys and sizes that the adapter does not have."""
+        if any(sign in str(error) for sign in ("size mismatch", "Missing key", "Unexpected key")):
+            return (
+                f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind and"
+                " --tokens as config.json beside it has them, or another --output."
+            )
+        return f"{state} is damaged ({reason(error)}); delete it, and --resume goes on from the one before."
 
     def estimate(self) -> Estimate:
         """What the run will take, from trying a step."""
@@ -165,7 +181,8 @@ class Loop:
     def _step(self, step: int, parts: Sequence[Batch]) -> None:
         """One optimiser step over `parts`."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate(step)
+            # A state that was gone on from has brought the values of its own run.
+            group["lr"], group["weight_decay"] = self.config.rate(step), self.config.weight_decay
         found = []
         norm = torch.zeros(())
         for batch in parts:
@@ -202,7 +219,9 @@ class Loop:
         found = everyone.unflatten(0, (self.share.processes, -1)).movedim(0, 2).flatten().cpu()
         first = self.position.rows - len(found)
         draws = [self.source.stream.draw(number) for number in range(first, self.position.rows)]
-        check_finite(found, draws, self.source.names(draws), since=since, rows=self.share.rows)
+        # Where the loss is scaled, a gradient that is too long is expected, and its step left out.
+        norms = None if self.accelerator.scaler else torch.stack([norm.float().cpu() for norm in self.window.norms])
+        check_finite(found, draws, self.source.names(draws), since=since, rows=self.share.rows, norms=norms)
         return self.window.close(found, draws, self.source.stream.timesteps)
 
     def _look(self, step: int, curves: Curves) -> None:

@@ -12,6 +12,7 @@ from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.training.cache import Cache, stacked
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import Weighting
+from lib_ipadapter.training.entries import printable
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.inject import Injection
 from lib_ipadapter.training.stream import Draw, Drop, Stream
@@ -65,7 +66,7 @@ class Batches:
 
     def names(self, draws: Sequence[Draw]) -> list[str]:
         """Of the entries in these rows, for messages."""
-        return [self.examples[draw.example].entry.name for draw in draws]
+        return [printable(self.examples[draw.example].entry.name) for draw in draws]
 
     def _item(self, draw: Draw) -> Item:
         text, image = draw.drop not in (Drop.TEXT, Drop.BOTH), draw.drop not in (Drop.IMAGE, Drop.BOTH)

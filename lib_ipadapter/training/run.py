@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -30,7 +31,7 @@ from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.loop import Loop
 from lib_ipadapter.training.objective import Batches
 from lib_ipadapter.training.samples import Samples
-from lib_ipadapter.training.saving import Position
+from lib_ipadapter.training.saving import Position, adapter_path, newest_state, step_of
 from lib_ipadapter.training.stream import Stream
 
 LOG = logging.getLogger(__name__)
@@ -45,12 +46,17 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     accelerator = open_accelerator(config)
     try:
         tell = say if accelerator.is_main_process else _silent
-        loop = build(config, accelerator, tell)
-        _go(loop, accelerator, tell)
+        done = finished(config)
+        if done is None:
+            loop = build(config, accelerator, tell)
+            _go(loop, accelerator, tell)
+            done = loop.position.step
+        else:
+            tell(f"All {config.steps} steps are done already.")
         final = config.output / "adapter.safetensors"
         if accelerator.is_main_process:
             with whole(final, TrainingError) as part:
-                shutil.copyfile(loop.saves.adapter_path(loop.position.step), part)
+                shutil.copyfile(adapter_path(config.output, done), part)
         accelerator.wait_for_everyone()
         tell(f"Done: {final}")
         return final
@@ -72,6 +78,11 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
         kwargs_handlers=[AutocastKwargs(enabled=False)],
     )
     if plugin := accelerator.state.deepspeed_plugin:
+        if half:  # DeepSpeed would turn what is trained, and its optimiser's steps, to fp16
+            raise TrainingError(
+                "DeepSpeed with fp16 would train in half precision, where small steps are lost; give --precision bf16"
+                " or no, or launch without DeepSpeed."
+            )
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
         plugin.deepspeed_config["gradient_accumulation_steps"] = config.accumulation
         plugin.deepspeed_config["gradient_clipping"] = config.max_grad_norm  # accelerate's "auto" would be 1
@@ -103,7 +114,7 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
         source=Batches(trained, cache, stream, frozen),
         held_out=Batches(held, cache, held_stream, frozen),
         samples=Samples(held[: config.sample_count], cache, frozen, config),
-        position=Position(seed=config.seed, data_hash=data_hash(trained)),
+        position=position_of(config, trained),
         metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
     )
     _resume(loop, tell)
@@ -134,13 +145,50 @@ def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Examp
     """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back.
 
     Contents choose and not the seed: a run that goes on from the adapter of another is not shown what that one saw.
+    A picture is on one side with all of its captions and references.
     """
     count = min(64, len(examples) // 20) if config.holdout is None else config.holdout
-    if count >= len(examples):
-        raise TrainingError(f"--holdout {count} leaves nothing to train on: there are {len(examples)} usable entries.")
     order = sorted(range(len(examples)), key=lambda i: examples[i].identity)
+    pictures = [examples[i].image_hash for i in order]
+    while 0 < count < len(order) and pictures[count] == pictures[count - 1]:
+        count += 1
+    if count >= len(examples) and config.holdout is None:
+        count = 0
+    if count >= len(examples):
+        raise TrainingError(
+            f"--holdout {config.holdout} leaves nothing to train on: there are {len(examples)} usable entries, of"
+            f" {len(set(pictures))} pictures."
+        )
     held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
     return [examples[i] for i in sorted(order[count:])], held
+
+
+def position_of(config: TrainConfig, trained: Sequence[Example]) -> Position:
+    """The beginning of a run, and what it was told that a run which goes on should be told too."""
+    assert config.checkpoint
+    assert config.encoder
+    return Position(
+        seed=config.seed,
+        data_hash=data_hash(trained),
+        checkpoint=config.checkpoint.resolve().name,
+        encoder=config.encoder.resolve().name,
+        resolution=config.resolution,
+        weighting=config.weighting.value,
+    )
+
+
+def finished(config: TrainConfig) -> int | None:
+    """The last step of a run that has none left to make; seen before anything is read.
+
+    Raises `TrainingError` where its adapter is gone.
+    """
+    state = newest_state(config.output) if config.resume else None
+    if state is None or step_of(state) < config.steps:
+        return None
+    saved = adapter_path(config.output, step_of(state))
+    if not saved.is_file():
+        raise TrainingError(f"All {config.steps} steps are done, and {saved} is gone; give more --steps.")
+    return step_of(state)
 
 
 def check_models(config: TrainConfig) -> None:
@@ -153,7 +201,10 @@ def check_models(config: TrainConfig) -> None:
 
 
 def check_output(config: TrainConfig) -> None:
-    """Raises `TrainingError` where a run would write over another one, or has none to go on from."""
+    """Raises `TrainingError` where a run cannot write, would write over another one, or has none to go on from."""
+    there = next(path for path in (config.output, *config.output.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise TrainingError(f"--output {config.output} cannot be made: {there} is no folder to write to; give another.")
     begun = any(config.output.glob("state-*"))
     if begun and not config.resume:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
@@ -184,20 +235,16 @@ def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Re
 
 def _resume(loop: Loop, tell: Say) -> None:
     """Where asked. Raises `TrainingError`; nothing of the run has been written over by then."""
-    if state := loop.saves.newest() if loop.config.resume else None:
+    if state := newest_state(loop.config.output) if loop.config.resume else None:
         loop.resume(state)
         tell(f"Going on from {state} at step {loop.position.step}")
 
 
 def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:
     """Says what it will take, and runs. Raises `TrainingError`."""
-    if loop.position.step >= loop.config.steps:
-        saved = loop.saves.adapter_path(loop.position.step)
-        if not saved.is_file():
-            raise TrainingError(f"All {loop.config.steps} steps are done, and {saved} is gone; give more --steps.")
-        tell(f"All {loop.config.steps} steps are done already.")
-        return
     tell(str(loop.estimate()))
+    if accelerator.is_main_process:
+        loop.saves.forget_after(loop.position.step)
     curves = Curves(loop.config.output, loop.position.step) if accelerator.is_main_process else None
     try:
         loop.run(curves)
@@ -211,7 +258,7 @@ def _write_facts(config: TrainConfig, report: Report, accelerator: Accelerator) 
         config.output.mkdir(parents=True, exist_ok=True)
         config.write(config.output / "config.json")
         skipped = "".join(f"{item}\n" for item in report.rejected)
-        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8")
+        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8", errors="backslashreplace")
 
 
 def _bar(items: Sequence[Any], label: str, *, disable: bool) -> Iterable[Any]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
-from lib_ipadapter.errors import CheckpointError, TrainingError
+from lib_ipadapter.errors import CheckpointError, TrainingError, reason
 from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.adapter import IPAdapter
@@ -29,6 +30,10 @@ class Position:
     seed: int = 0
     data_hash: str = ""
     """Of what is trained on, without what is held out."""
+    checkpoint: str = ""
+    encoder: str = ""
+    resolution: int = 0
+    weighting: str = ""
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -36,6 +41,18 @@ class Position:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+    def changed(self, other: Position) -> list[str]:
+        """Names of what the two runs were told differently. Where a state is too old to say, nothing is changed."""
+        return [name for name, value in other.told().items() if getattr(self, name) != value]
+
+    def become(self, other: Position) -> None:
+        """Goes on with what `other` was told."""
+        self.load_state_dict(other.told())
+
+    def told(self) -> dict[str, Any]:
+        """All but how far it is."""
+        return {name: value for name, value in asdict(self).items() if name not in ("step", "rows")}
 
 
 def save_adapter(adapter: IPAdapter, path: Path, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
@@ -69,13 +86,15 @@ class Saves:
         self.accelerator = accelerator
         self.keep = keep
 
-    def newest(self) -> Path | None:
-        """The state to go on from; one that was being written when the run ended has another name."""
-        return max(self._all("state-*"), key=_step, default=None)
-
     def adapter_path(self, step: int) -> Path:
         """Where the adapter of a step is."""
-        return self.folder / f"adapter-{step:08d}.safetensors"
+        return adapter_path(self.folder, step)
+
+    def forget_after(self, step: int) -> None:
+        """Drops the adapters of a run that went further, and is gone on with from before."""
+        for path in self._all("adapter-*.safetensors"):
+            if step_of(path) > step:
+                path.unlink()
 
     def save(self, step: int, adapter: IPAdapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
         """All processes write the state, the first one the adapter; then the oldest saves go."""
@@ -83,25 +102,51 @@ class Saves:
         if self.accelerator.is_main_process:
             shutil.rmtree(trial, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(trial))
+        self._write_state(trial)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             save_adapter(adapter, self.adapter_path(step), dtype, metadata)
             shutil.rmtree(state, ignore_errors=True)
             trial.replace(state)
-            self._drop_old()
+            self._drop_old(step)
         self.accelerator.wait_for_everyone()
 
-    def _drop_old(self) -> None:
-        for path in sorted(self._all("adapter-*.safetensors"), key=_step)[: -self.keep]:
-            path.unlink()
-        for path in sorted(self._all("state-*"), key=_step)[: -self.keep]:
-            shutil.rmtree(path)
+    def _write_state(self, trial: Path) -> None:
+        try:
+            self.accelerator.save_state(str(trial))
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch has the second for a full disk
+            shutil.rmtree(trial, ignore_errors=True)
+            why = getattr(error, "strerror", None) or reason(error)
+            raise TrainingError(
+                f"No state can be written to {self.folder} ({why}); make room there, and go on with --resume from the"
+                " save before, if there is one."
+            ) from error
+
+    def _drop_old(self, saved: int) -> None:
+        """All but the newest, and never what was `saved` just now."""
+        for path in sorted(self._all("adapter-*.safetensors"), key=step_of)[: -self.keep]:
+            if step_of(path) != saved:
+                path.unlink()
+        for path in sorted(self._all("state-*"), key=step_of)[: -self.keep]:
+            if step_of(path) != saved:
+                shutil.rmtree(path)
 
     def _all(self, pattern: str) -> list[Path]:
-        return [path for path in self.folder.glob(pattern) if _step(path) >= 0]
+        return [path for path in self.folder.glob(pattern) if step_of(path) >= 0]
 
 
-def _step(path: Path) -> int:
+def newest_state(folder: Path) -> Path | None:
+    """The state to go on from; one that was being written when the run ended has another name."""
+    states = [path for path in folder.glob("state-*") if step_of(path) >= 0]
+    return max(states, key=step_of, default=None)
+
+
+def adapter_path(folder: Path, step: int) -> Path:
+    """Where the adapter of a step is."""
+    return folder / f"adapter-{step:08d}.safetensors"
+
+
+def step_of(path: Path) -> int:
+    """After which an adapter or a state was saved; below zero where `path` is neither."""
     found = re.fullmatch(r"(?:adapter|state)-(\d+)(?:\.safetensors)?", path.name)
     return int(found[1]) if found else -1

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read, read_any, read_metadata, read_shapes
-from lib_ipadapter.model.convert import convert_file, read_foreign
+from lib_ipadapter.model.convert import WEIGHTS, convert_file, read_foreign
 from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.layouts import WRAPPERS, unwrapped_key
@@ -166,11 +166,13 @@ def test_the_reference_trainers_safetensors_lost_names_and_become_an_adapter(kin
     assert same(read(tmp_path / "out.safetensors"), adapter.state_dict())
 
 
-def test_shards_of_one_checkpoint_are_read_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in WEIGHTS if "*" in name])
+def test_shards_of_one_checkpoint_are_read_together(name: str, tmp_path: Path) -> None:
     wanted = tiny_adapter(Kind.BASE).state_dict()
     raw = list(Dialect("raw-unet", Base.SD15).write(wanted).items())
-    save_file(dict(raw[:20]), tmp_path / "model-00001-of-00002.safetensors")
-    save_file(dict(raw[20:]), tmp_path / "model-00002-of-00002.safetensors")
+    write = save_file if name.endswith(".safetensors") else torch.save
+    for number, part in enumerate((raw[:20], raw[20:]), 1):
+        write(dict(part), tmp_path / name.replace("*-of-*", f"{number:05d}-of-00002"))
     assert same(read_foreign(tmp_path)[0], wanted)
 
 
@@ -191,6 +193,28 @@ def test_what_is_missing_is_named(lost: str, message: str, tmp_path: Path) -> No
         convert_file(tmp_path / "in.safetensors", tmp_path / "out.safetensors")
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_every_name_that_accelerate_and_diffusers_give_to_shards_is_known() -> None:
+    assert {name for name in WEIGHTS if "*" in name} == {
+        f"{stem}-*-of-*.{suffix}"
+        for stem, suffix in (
+            ("model", "safetensors"),
+            ("pytorch_model", "bin"),
+            ("diffusion_pytorch_model", "safetensors"),
+            ("diffusion_pytorch_model", "bin"),
+        )
+    }
+
+
+def test_what_a_file_says_of_its_training_is_carried_over(tmp_path: Path) -> None:
+    said = {"steps": "5", "data_hash": "x", "encoder": "e", "variant": "wrong", "sshs_model_hash": "of other bytes"}
+    save_file(tiny_adapter(Kind.BASE).state_dict(), tmp_path / "in.safetensors", said)
+    convert_file(tmp_path / "in.safetensors", tmp_path / "out.safetensors", dtype="fp16")
+    assert read_metadata(tmp_path / "out.safetensors") == {
+        "format": "pt", "base": "sd15", "variant": "base", "converted_from": "published",
+        "steps": "5", "data_hash": "x", "encoder": "e",
+    }  # fmt: skip
 
 
 def test_precision_is_kept_unless_asked_for(tmp_path: Path) -> None:

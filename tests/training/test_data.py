@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,13 +112,16 @@ def test_a_link_out_of_a_folder_of_pictures_is_not_followed(tmp_path: Path) -> N
     "line",
     ["{", "[]", '"a.png"', '{"text": "x"}', '{"image_file": 3, "text": "x"}', '{"image_file": "a.png", "text": 3}',
      '{"image_file": "a.png", "text": "x", "cond_image": 1}', '{"image_file": "a\\u0000.png", "text": "x"}',
-     pytest.param("[" * 100_000, id="nested")],
+     '{"image_file": "a.png", "text": "smile \\ud83d"}', '{"image_file": "\\ud83d.png", "text": "x"}',
+     '{"image_file": "a.png", "text": "x", "cond_image": "\\ud83d.png"}',
+     pytest.param("[" * 100_000, id="nested"), pytest.param("1" * 5000, id="digits")],
 )  # fmt: skip
 def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text(f'{line}\n{{"image_file": "a.png", "text": "x"}}\n')
     entries, rejected = read_entries(tmp_path / "list.jsonl")
     assert len(entries) == 1
     assert [r.problem for r in rejected] == [Problem.MALFORMED]
+    str(rejected[0]).encode()
 
 
 @pytest.mark.parametrize(
@@ -126,6 +131,7 @@ def test_a_malformed_line_is_skipped_and_the_others_are_read(line: str, tmp_path
         ("list.json", ' {"a.png": "a thing"}', r"must be a list of .*; it begins with '\{\"a\.png\": \"a thing\"\}'\."),
         pytest.param("list.json", "[" * 100_000, r"is not JSON \(line 1: Nested too deeply\)", id="nested"),
         ("list.json", "[]", "holds no entries"),
+        pytest.param("list.json", "1" * 5000, r"is not JSON \(line 1: A number has too many digits\)", id="digits"),
         ("list.csv", "a,b", "no data that is known"),
         ("list.jsonl", b"\xff\xfe", "not text in UTF-8"),
         ("none.json", None, "There is no data"),
@@ -136,6 +142,45 @@ def test_data_that_is_none_is_a_sentence(name: str, content: str | bytes | None,
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(TrainingError, match=message):
         read_entries(tmp_path / name)
+
+
+def test_a_list_that_lies_in_a_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="There is no data"):
+        read_entries(picture(tmp_path / "a.png") / "list.json")
+
+
+def test_a_caption_is_read_as_what_its_first_bytes_say_and_never_guessed(tmp_path: Path) -> None:
+    for name, content in (
+        ("utf-16", "a café".encode("utf-16")),
+        ("utf-16-be", codecs.BOM_UTF16_BE + "a café".encode("utf-16-be")),
+        ("utf-8", "a café".encode()),
+        ("latin-1", "a café".encode("latin-1")),
+    ):
+        picture(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    entries, rejected = read_entries(tmp_path)
+    assert {entry.name: entry.text for entry in entries} == dict.fromkeys(
+        ["utf-8.png", "utf-16.png", "utf-16-be.png"], "a café"
+    )
+    assert [str(r) for r in rejected] == ["latin-1.png: malformed (its caption is not UTF-8; save it as UTF-8)"]
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_one(tmp_path: Path) -> None:
+    records = [{"image_file": picture(tmp_path / "a.png").name, "text": "x"}, {"image_file": "x" * 5000, "text": "x"}]
+    (tmp_path / "list.json").write_text(json.dumps(records))
+    assert [r.problem for r in report(tmp_path / "list.json").rejected] == [Problem.MISSING]
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_and_take(path: Path, *_: object, **__: object) -> None:
+        if path.name == "b.png":
+            path.unlink()
+
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(name)
+    monkeypatch.setattr("lib_ipadapter.training.check.look_at", look_and_take)
+    assert [str(r) for r in report(tmp_path).rejected] == ["b.png: missing (No such file or directory)"]
 
 
 @pytest.fixture
@@ -204,6 +249,15 @@ def test_check_prints_what_is_wrong_and_fails(bad_data: Path) -> None:
     assert result.exit_code == 2
     assert "tiny.png: tiny (500 x 31, shorter side below 32)" in result.stdout
     assert "5 entries would be skipped" in result.stderr
+
+
+def test_check_prints_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a thing")
+    picture(tmp_path / "b.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    result = CliRunner().invoke(app, ["train", "--check", "--data", str(tmp_path), "--resolution", "64"])
+    assert result.exit_code == 2
+    assert "caf\\udce9.png: empty caption" in result.stdout
 
 
 def test_check_of_good_data_succeeds_without_any_model(tmp_path: Path) -> None:

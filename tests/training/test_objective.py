@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from PIL import Image
+from PIL import ExifTags, Image
 
 from lib_ipadapter.model.variant import PICTURE_KINDS, Feature, Kind
 from lib_ipadapter.model.vision import ImageEncoder
@@ -16,12 +18,16 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.training.adapters import fresh
+from lib_ipadapter.training.cache import NOTHING, Cache, Store, text_key
+from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import Weighting
+from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.evaluate import others_of, spread
-from lib_ipadapter.training.frozen import Frozen, square, to_pixels
+from lib_ipadapter.training.frozen import Frozen, read_picture, square, to_pixels
 from lib_ipadapter.training.inject import Conditioner, Injection
-from lib_ipadapter.training.objective import noised, row_weights, target
+from lib_ipadapter.training.objective import Batches, noised, row_weights, target
 from lib_ipadapter.training.samples import scaled
+from lib_ipadapter.training.stream import Drop, Stream
 from tests.hooks import hook_count
 from tests.models import TEXT_WIDTH, tiny_adapter, tiny_encoder, tiny_pipeline, tiny_unet, variant
 from tests.training.world import COLOURS, config
@@ -143,6 +149,30 @@ def test_no_picture_is_what_inference_takes_for_none(frozen: Frozen) -> None:
     torch.testing.assert_close(frozen.nothing(Feature.HIDDEN_STATES)["features"], zeros)
 
 
+@pytest.mark.parametrize("drop", Drop)
+def test_what_is_dropped_is_the_empty_text_and_no_picture(drop: Drop, tmp_path: Path) -> None:
+    nothing, picture = {"features": torch.zeros(2)}, {"features": torch.ones(2)}
+    silence, words = {"text": torch.zeros(3)}, {"text": torch.ones(3)}
+    cache = Cache(*(Store(None, 1e9) for _ in range(3)))
+    for shelf, items in (
+        (cache.latents, {"image": {"moments": torch.zeros(8, 2, 2), "size": torch.zeros(6)}}),
+        (cache.features, {NOTHING: nothing, "reference": picture}),
+        (cache.texts, {text_key(""): silence, text_key("a thing"): words}),
+    ):
+        for key, item in items.items():
+            shelf.put(key, item)
+    example = Example(Entry("a.png", tmp_path, "a thing"), "image", "reference")
+    chances = {} if drop is Drop.NONE else {f"drop_{drop.value}": 1.0}
+    asked = config(tmp_path, tmp_path, **{"drop_text": 0.0, "drop_image": 0.0, "drop_both": 0.0, **chances})
+    stream = Stream.of(asked, 1, 10)
+    frozen: Any = SimpleNamespace(device=torch.device("cpu"), alphas=torch.linspace(0.9, 0.1, 10), prediction="epsilon")
+    given = Batches([example], cache, stream, frozen).make([stream.draw(number) for number in range(3)]).given
+    text = silence if drop in (Drop.TEXT, Drop.BOTH) else words
+    features = nothing if drop in (Drop.IMAGE, Drop.BOTH) else picture
+    assert torch.equal(given["text"], text["text"].expand(3, -1))
+    assert torch.equal(given["features"], features["features"].expand(3, -1))
+
+
 def test_latents_are_drawn_from_the_autoencoders_distribution(frozen: Frozen) -> None:
     picture = Image.effect_noise((64, 64), 80).convert("RGB")
     moments = frozen.encode_latents([picture], 64)[0]["moments"]
@@ -161,6 +191,28 @@ def test_the_square_is_the_middle_and_its_place_is_told() -> None:
     assert conditioning.tolist() == [100, 300, 0, 64, 64, 64]
     assert to_pixels(cut).shape == (1, 3, 64, 64)
     assert float(to_pixels(cut)[0, 2, 32, 32]) == 1.0
+
+
+def test_a_thread_is_not_scaled_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, resize = [], Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda *given: (sizes.append(given[1]), resize(*given))[1])
+    thread = Image.new("RGB", (10000, 1), "red")
+    thread.paste("blue", (4990, 0, 5010, 1))
+    cut, conditioning = square(thread, 64)
+    assert sizes == [[256 * 64, 64]]
+    assert cut.getpixel((32, 32)) == (0, 0, 255)
+    assert conditioning.tolist() == [1, 10000, 0, (640_000 - 64) // 2, 64, 64]
+
+
+def test_pictures_are_read_turned_and_on_white(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (20, 10), (255, 0, 0, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a quarter to the right
+    picture.save(tmp_path / "a.png", exif=exif)
+    found = read_picture(tmp_path / "a.png")
+    assert (found.mode, found.size) == ("RGB", (10, 20))
+    assert [found.getpixel((5, y)) for y in (4, 15)] == [(255, 255, 255), (255, 0, 0)]
 
 
 def test_shuffled_references_are_never_ones_own() -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import Kind
-from tests.training.world import equal, metrics, run, state
+from lib_ipadapter.training.config import Weighting
+from lib_ipadapter.training.frozen import Frozen
+from lib_ipadapter.training.run import check_output
+from lib_ipadapter.training.saving import Position, Saves, step_of
+from tests.training.world import config, equal, metrics, run, state
 
 
 def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path: Path) -> None:
@@ -30,13 +39,26 @@ def test_a_run_that_was_interrupted_continues_bit_for_bit(world: Path, tmp_path:
     assert curves[1] == [curves[0][0], None, *curves[0][1:]]  # the part that ended looked at its references
 
 
-def test_a_run_is_not_written_over_unless_it_goes_on(world: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_another_accumulation_as_if_nothing_had_changed(world: Path, tmp_path: Path) -> None:
+    for name in ("same", "other"):
+        run(world, tmp_path / name, steps=3, learning_rate=1e-3)
+    run(world, tmp_path / "same", steps=6, learning_rate=1e-3, resume=True)
+    run(world, tmp_path / "other", steps=6, learning_rate=1e-3, resume=True, batch_size=1, accumulation=4)
+    same, other = (state(tmp_path / name, 6) for name in ("same", "other"))
+    for key, tensor in same.items():
+        torch.testing.assert_close(other[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_is_not_written_over_unless_it_goes_on(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(world, tmp_path, steps=1)
     with pytest.raises(TrainingError, match="holds a run already; give --resume"):
         run(world, tmp_path, steps=2)
     run(world, tmp_path, steps=1, resume=True)
     run(world, tmp_path, steps=2, resume=True)
     last = (tmp_path / "adapter.safetensors").read_bytes()
+    monkeypatch.setattr(Frozen, "read", lambda *_: pytest.fail("models are read for nothing"))
     run(world, tmp_path, steps=1, resume=True)  # fewer than are done
     assert (tmp_path / "adapter.safetensors").read_bytes() == last
     assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
@@ -60,9 +82,77 @@ def test_going_on_with_another_order_of_the_data_is_said(
 ) -> None:
     run(world, tmp_path, steps=1)
     run(world, tmp_path, steps=2, resume=True)
-    assert "the order of the data is a new one" not in caplog.text
+    assert "changed since" not in caplog.text
     run(world, tmp_path, steps=3, resume=True, holdout=2)
     assert "--holdout or --seed have changed since state-00000002" in caplog.text
     caplog.clear()
-    run(world, tmp_path, steps=4, resume=True, holdout=2)
+    run(world, tmp_path, steps=4, resume=True, holdout=2, weighting=Weighting.MIN_SNR)
     assert "the order of the data is a new one" not in caplog.text
+    assert "--weighting has changed since state-00000003, from none to min-snr" in caplog.text
+
+
+def test_an_old_state_that_does_not_say_what_its_run_was_told_is_gone_on_from() -> None:
+    asked, loaded = (Position(checkpoint="mine", encoder="vit", resolution=512, weighting="early") for _ in range(2))
+    loaded.load_state_dict({"step": 3, "rows": 12, "seed": 1, "data_hash": ""})
+    assert loaded.changed(asked) == ["seed"]
+    loaded.become(asked)
+    assert loaded == replace(asked, step=3, rows=12)
+
+
+def test_going_on_with_another_weight_decay_is_done(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=1)
+    run(world, tmp_path, steps=2, resume=True, weight_decay=0.5)
+    (group,) = torch.load(tmp_path / "state-00000002" / "optimizer.bin", weights_only=True)["param_groups"]
+    assert group["weight_decay"] == 0.5
+
+
+def test_a_run_that_goes_back_keeps_what_it_saves(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=4, save_every=1, keep=4)
+    for step in (3, 4):
+        shutil.rmtree(tmp_path / f"state-{step:08d}")
+    run(world, tmp_path, steps=3, save_every=1, keep=1, resume=True)
+    assert sorted(path.name for path in tmp_path.glob("*-0*")) == ["adapter-00000003.safetensors", "state-00000003"]
+
+
+def test_the_oldest_are_dropped_and_never_what_was_just_saved(tmp_path: Path) -> None:
+    saves = Saves(tmp_path, SimpleNamespace(), 2)  # pyright: ignore[reportArgumentType]
+    for step in (1, 2, 7, 8, 9):
+        (tmp_path / f"state-{step:08d}").mkdir()
+        saves.adapter_path(step).touch()
+    saves._drop_old(2)
+    assert sorted(step_of(path) for path in tmp_path.iterdir()) == [2, 2, 8, 8, 9, 9]
+
+
+def test_a_damaged_state_is_not_taken_for_that_of_another_adapter(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, steps=1)
+    for name in ("model.safetensors", "optimizer.bin", "custom_checkpoint_0.pkl"):
+        file = tmp_path / "state-00000001" / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(TrainingError, match=r"state-00000001 is damaged \(.+\); delete it, and --resume goes on"):
+            run(world, tmp_path, steps=2, resume=True)
+        file.write_bytes(whole)
+    file.unlink()
+    with pytest.raises(TrainingError, match="state-00000001 is damaged"):
+        run(world, tmp_path, steps=2, resume=True)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_half_of_a_state(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Accelerator, folder: str) -> None:
+        Path(folder).mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Accelerator, "save_state", full)
+    with pytest.raises(TrainingError, match=r"No state can be written to .* \(No space left on device\); make room"):
+        run(world, tmp_path, steps=1)
+    assert not (tmp_path / "writing-state").exists()
+
+
+def test_where_no_folder_can_be_made_is_said_before_anything_is_read(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(TrainingError, match=r"--output .* cannot be made: .*file is no folder to write to"):
+            check_output(config(world, output))
+    check_output(config(world, tmp_path / "new" / "out"))

@@ -26,8 +26,9 @@ from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
 from lib_ipadapter.training import run as training_run
-from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.config import Precision, TrainConfig, Weighting
 from lib_ipadapter.training.frozen import Frozen, Item
+from lib_ipadapter.training.loop import Loop
 from tests.models import save_adapter, tiny_adapter
 from tests.training.world import config, equal, metrics, run, save_pictures, save_sdxl_checkpoint, state
 
@@ -77,6 +78,16 @@ def test_batches_and_accumulation_divide_the_same_rows(world: Path, tmp_path: Pa
     parts = run(world, tmp_path / "parts", batch_size=2, accumulation=2, **rows)
     for key, tensor in whole.items():
         torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
+    norms = [metrics(tmp_path / name)[0]["grad_norm"] for name in ("whole", "parts")]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+
+
+def test_each_option_of_the_optimiser_has_an_effect(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path / "plain")
+    for option in ({"weight_decay": 0.5}, {"max_grad_norm": 1e-6}, {"weighting": Weighting.EARLY}):
+        (name,) = option
+        run(world, tmp_path / name, **option)
+        assert not equal(state(tmp_path / name, 2), state(tmp_path / "plain", 2)), name
 
 
 def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> None:
@@ -179,11 +190,18 @@ def test_a_batch_that_gives_no_number_is_named_and_not_saved(
     assert not list(tmp_path.glob("adapter*"))
 
 
+def test_a_gradient_that_is_no_number_is_named_by_its_own_step(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = iter((1.0, float("inf"), 1.0))
+    monkeypatch.setattr(Loop, "_norm", lambda _: torch.tensor(next(norms)))
+    with pytest.raises(TrainingError, match=r"The gradient is not a number in step 2, for "):
+        run(world, tmp_path, steps=3)
+
+
 def test_frozen_parts_are_half_and_trained_ones_float(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lib_ipadapter.training.config import Precision
-
     seen: list[Frozen] = []
     predict = Frozen.predict
     monkeypatch.setattr(Frozen, "predict", lambda frozen, *given: (seen.append(frozen), predict(frozen, *given))[1])
@@ -236,17 +254,36 @@ def test_the_shipped_configuration_of_deepspeed_is_one_that_accelerate_reads() -
     assert given.mixed_precision == "no"
 
 
-def test_deepspeed_shortens_gradients_as_the_command_line_says(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto"})
-    monkeypatch.setattr(training_run, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cpu")))
+@pytest.fixture
+def deepspeed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What DeepSpeed on a GPU would be told, as accelerate leaves it."""
+    plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto", "train_micro_batch_size_per_gpu": "auto"})
+    monkeypatch.setattr(training_run, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cuda")))
     monkeypatch.setattr(
         training_run, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
     )
+    return plugin.deepspeed_config
+
+
+def test_deepspeed_divides_and_shortens_as_the_command_line_says(
+    world: Path, tmp_path: Path, deepspeed: dict[str, Any]
+) -> None:
     for longest in (0.0, 3.0):
-        training_run.open_accelerator(config(world, tmp_path, max_grad_norm=longest))
-        assert plugin.deepspeed_config["gradient_clipping"] == longest
+        asked = {"precision": Precision.BF16, "max_grad_norm": longest, "batch_size": 5, "accumulation": 3}
+        training_run.open_accelerator(config(world, tmp_path, **asked))
+        assert deepspeed == {
+            "gradient_clipping": longest,
+            "train_micro_batch_size_per_gpu": 5,
+            "gradient_accumulation_steps": 3,
+        }
+
+
+@pytest.mark.usefixtures("deepspeed")
+def test_deepspeed_does_not_train_in_half_precision(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"DeepSpeed with fp16 would train in half precision.* give --precision bf16"
+    ):
+        training_run.open_accelerator(config(world, tmp_path, precision=Precision.FP16))
 
 
 def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:

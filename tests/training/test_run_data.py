@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.model.variant import Feature
+from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.training.cache import Cache, Store
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.run import divide, train
+from tests.models import tiny_encoder, tiny_pipeline
 from tests.training.world import config, equal, run, save_pictures
 
 
@@ -23,6 +30,15 @@ def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path
     train(config(world, tmp_path / "out", data=data, steps=1), said.append)
     assert "7 usable entries; skipped: 1 corrupt" in said
     assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
+
+
+def test_a_name_that_is_not_utf_8_is_trained_on_or_written_down_with_the_skipped(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data")
+    for name in ("red", "blue"):
+        (data / f"{name}.png").rename(os.fsdecode(os.fsencode(data) + b"/" + name.encode() + b"\xe9.png"))
+    (data / "red.txt").rename(os.fsdecode(os.fsencode(data) + b"/red\xe9.txt"))
+    run(world, tmp_path / "out", data=data, steps=1)
+    assert (tmp_path / "out" / "skipped.txt").read_text() == "blue\\udce9.png: empty caption\n"
 
 
 def test_a_damaged_reference_takes_its_own_entry_and_no_other_along(world: Path, tmp_path: Path) -> None:
@@ -45,6 +61,32 @@ def test_latents_and_features_on_disk_are_made_once(
     assert equal(run(world, tmp_path / "two", cache=tmp_path / "cache"), first)
 
 
+@pytest.mark.parametrize("left", [0, 50, -1])
+def test_a_file_of_the_cache_that_lost_its_end_is_none(left: int, tmp_path: Path) -> None:
+    Store(tmp_path, 0).put("key", {"x": torch.ones(3)})
+    file = tmp_path / "ke" / "key.safetensors"
+    file.write_bytes(file.read_bytes()[:left])
+    again = Store(tmp_path, 0)
+    assert "key" not in again
+    with pytest.raises(KeyError):
+        again.get("key")
+    again.put("key", {"x": torch.zeros(3)})
+    assert torch.equal(Store(tmp_path, 0).get("key")["x"], torch.zeros(3))
+
+
+def test_texts_of_another_tokenizer_are_not_mistaken_for_its_own(tmp_path: Path) -> None:
+    pipeline = tiny_pipeline()
+    made = Frozen(pipeline, ImageEncoder(tiny_encoder()), torch.device("cpu"), torch.float32)
+    folders = []
+    for words in ({"a": 0, "b": 1}, {"b": 1, "a": 0}, {"a": 1, "b": 0}):
+        made.pipeline = SimpleNamespace(tokenizer=SimpleNamespace(get_vocab=lambda words=words: words))
+        cache = Cache.open(made, Feature.IMAGE_EMBEDS, config(tmp_path, tmp_path), tmp_path)
+        folders.append((cache.texts.folder, cache.latents.folder))
+    assert folders[0] == folders[1]
+    assert folders[2][0] != folders[0][0]
+    assert folders[2][1] == folders[0][1]
+
+
 def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +105,23 @@ def test_what_is_held_out_follows_from_the_data_and_not_from_the_seed_or_its_ord
         assert (set(held), set(trained)) == (set(divided[0][1]), set(examples) - set(divided[0][1]))
         assert len(held) == 2
     assert divided[0][0] == [example for example in examples if example not in divided[0][1]]
+
+
+@pytest.mark.parametrize("holdout", [None, 1, 4])
+def test_a_picture_is_held_out_with_all_of_its_captions(holdout: int | None, tmp_path: Path) -> None:
+    examples = [Example(Entry(f"{i}", tmp_path / f"{i}", f"{i % 3}"), f"{i // 3:02d}", "") for i in range(60)]
+    trained, held = divide(examples, config(tmp_path, tmp_path, holdout=holdout))
+    assert not {example.image_hash for example in trained} & {example.image_hash for example in held}
+    assert len(held) == {None: 3, 1: 3, 4: 6}[holdout]
+    assert len(trained) == 60 - len(held)
+
+
+def test_one_picture_with_many_captions_is_trained_on_or_a_sentence(tmp_path: Path) -> None:
+    examples = [Example(Entry(f"{i}", tmp_path / "a", f"{i}"), "a", "") for i in range(40)]
+    trained, held = divide(examples, config(tmp_path, tmp_path, holdout=None))
+    assert len(trained) == len(held) == 40
+    with pytest.raises(TrainingError, match=r"--holdout 2 leaves nothing .* 40 usable entries, of 1 pictures"):
+        divide(examples, config(tmp_path, tmp_path, holdout=2))
 
 
 @pytest.mark.parametrize("holdout", [None, 0, 1])

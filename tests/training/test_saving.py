@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lib_ipadapter.errors import CheckpointError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
@@ -70,6 +71,15 @@ def test_curves_forget_what_lies_beyond_the_state_that_is_gone_on_from(tmp_path:
     assert [line["step"] for line in lines] == [10, 20]
 
 
+def test_curves_of_a_run_that_ended_before_its_first_save_are_not_those_of_the_next(tmp_path: Path) -> None:
+    for step in (30, 10):
+        curves = Curves(tmp_path, 0)
+        curves.scalars(step, {"loss/all": float(step)})
+        curves.close()
+    drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [scalar.step for scalar in drawn.Scalars("loss/all")] == [10]
+
+
 def test_loss_by_timestep_is_the_mean_of_each_part() -> None:
     draws = [Draw(i, 0, step, Drop.NONE) for i, step in enumerate((0, 199, 200, 999))]
     found = by_bucket(torch.tensor([1.0, 3.0, 5.0, 7.0]), draws, 1000)
@@ -82,3 +92,16 @@ def test_the_step_and_its_rows_that_are_no_numbers_are_named() -> None:
     with pytest.raises(TrainingError, match=r"in step 102, for d \(timestep 30\): look"):
         check_finite(losses, draws, list("abcdef"), since=100, rows=2)
     check_finite(torch.ones(6), draws, list("abcdef"), since=100, rows=2)
+
+
+def test_the_step_whose_gradient_is_no_number_is_named_and_not_the_one_that_it_spoils() -> None:
+    draws = [Draw(i, i, 10 * i, Drop.NONE) for i in range(6)]
+    losses, norms = torch.tensor([1.0] * 4 + [float("nan")] * 2), torch.tensor([1.0, float("inf"), float("nan")])
+    with pytest.raises(
+        TrainingError, match=r"The gradient is not .* step 102, for c \(timestep 20\), d \(timestep 30\)"
+    ):
+        check_finite(losses, draws, list("abcdef"), since=100, rows=2, norms=norms)
+    losses[3] = float("nan")
+    with pytest.raises(TrainingError, match=r"The loss is not a number in step 102, for d \(timestep 30\): look"):
+        check_finite(losses, draws, list("abcdef"), since=100, rows=2, norms=norms)
+    check_finite(torch.ones(6), draws, list("abcdef"), since=100, rows=2, norms=torch.ones(3))
