@@ -63,6 +63,7 @@ ROUNDS: dict[Kind, tuple[Round, ...]] = {
         Round("base-half", 1500, 3e-3),
         Round("base", 1200, 2e-3, close_ups=False),
         Round("base-again", 2500, 3e-3, close_ups=False, seed=3),
+        Round("base-third", 2500, 3e-3, close_ups=False, seed=4),
     ),
     Kind.PLUS: (
         Round("plus-half", 1500, 3e-3),

@@ -14,6 +14,7 @@ from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.passes import Pass, Source
 from pocket.examples.pictures import named
+from pocket.scenes import SIZE
 from pocket.studio import GUIDANCE, STEPS, Studio
 
 
@@ -23,10 +24,11 @@ def perform(studio: Studio, job: Mapping[str, Any], prompt: str, seed: int, unit
         picture = named(given[0])
         taken = [replace(unit, image=picture) if unit.reference == Source.INPUT else unit for unit in units]
         return draw_over(studio, picture, prompt, seed, acting(taken, Pass.FIRST), strength=job["denoising_strength"])
-    first = studio.draw(prompt, seed, *acting(units, Pass.FIRST))
+    size = {side: job.get(side, SIZE) for side in ("width", "height")}
+    first = studio.draw(prompt, seed, *acting(units, Pass.FIRST), **size)
     if not job.get("enable_hr"):
         return first
-    large = ImageOps.scale(first, job["hr_scale"], Image.Resampling.BICUBIC)
+    large = ImageOps.scale(first, job["hr_scale"], Image.Resampling.LANCZOS)
     return draw_over(studio, large, prompt, seed, acting(units, Pass.HIRES), strength=job["denoising_strength"])
 
 

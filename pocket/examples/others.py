@@ -19,7 +19,14 @@ PASSES = (
             Cell("hires", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),
         ),
         prompt="a star",
-        job={"enable_hr": True, "hr_scale": 1.25, "hr_upscaler": "Latent", "denoising_strength": 0.5},
+        job={
+            "width": 64,
+            "height": 64,
+            "enable_hr": True,
+            "hr_scale": 2,
+            "hr_upscaler": "Lanczos",
+            "denoising_strength": 0.6,
+        },
     ),
     Example(
         "reference",

@@ -44,7 +44,8 @@ SEEN = (
     Example(
         "sharpening",
         "What was lost in scaling",
-        "The encoder's view of a large picture is small; sharpening brings out what has become faint in it.",
+        "The encoder's view of a large picture is small; sharpening brings out what has become faint in it. The small"
+        " encoder tells as much without, so that hardly anything changes here.",
         tuple(Cell(f"{amount:g}", (unit("faint", sharpening=amount, scale=0.9),)) for amount in (0.0, 0.5, 1.0)),
         prompt="a circle",
     ),
