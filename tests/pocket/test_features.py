@@ -93,7 +93,9 @@ def test_every_choice_is_shown(name: str) -> None:
 
 
 def from_the_job(unit: Unit) -> Unit:
-    """With the picture that img2img, or its folder of references, would bring."""
+    """With the picture that img2img, or its folder of references, would bring, and with its inpaint mask."""
+    if unit.side.of_inpaint:
+        return replace(unit, mask=PICTURES["left-half"](), region="inside the mask")
     return unit if unit.reference == Source.PICTURE else replace(unit, image=PICTURES["purple-stripes"]())
 
 

@@ -30,6 +30,14 @@ def test_it_was_measured_with_the_weights_that_ship(numbers: dict) -> None:
     assert numbers["weights"] == ship.contents(*KINDS)
 
 
+def test_the_goals_that_the_readme_calls_reached_are(numbers: dict) -> None:
+    assert numbers["text alone"]["together"] >= 0.95
+    assert min(numbers["image alone"][Kind.BASE.value][name] for name in SAID) >= 0.85
+    for scales in numbers["text and image"].values():
+        assert scales[report.best_scale(scales)]["together"] >= 0.85
+    assert numbers["halves"][halves.Right.REFERENCE.value]["both"]["look"] >= 0.8
+
+
 def test_the_layers_page_shows_the_sweep_of_the_weights_that_ship() -> None:
     found = json.loads(sweep.SWEEP.read_text(encoding="utf-8"))
     assert found["weights"] == ship.contents(Kind.BASE)

@@ -283,7 +283,7 @@ def test_no_encoder_is_one_sentence_that_says_which_is_needed_what_is_there_and_
     folder = own_host.folder / "encoders"
     (folder / "tiny" / "config.json").write_text('{"hidden_size": 1280, "patch_size": 14, "projection_dim": 1024}')
     words = (
-        r"unknown \(40 wide\), image_embeds 40 wide; searched .*encoders;"
+        r"one that is not published, image_embeds 40 wide; searched .*encoders;"
         r" also there: tiny \(its image_embeds are 1024 wide\); put its folder or file into .*encoders\."
     )
     with pytest.raises(UnitError, match=words):
