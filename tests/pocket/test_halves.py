@@ -20,11 +20,6 @@ ONE = Scene((Thing("star", "green", "striped", "small", "centre"),), "white", "f
 TWO = Scene((Thing("circle", "red", "spotted", "small", "centre"),), "sky", "flat")
 
 
-@pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
-
-
 def colours(studio: Studio, right: Right, *, mirrored: bool = False) -> tuple[str | None, str | None]:
     """Of the left and the right half."""
     asked = units(right, [(ONE, TWO)])

@@ -27,11 +27,6 @@ HIRES = {"width": 64, "height": 64, "enable_hr": True, "hr_scale": 2, "denoising
 STRIPES = PICTURES["purple-stripes"]()
 
 
-@pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
-
-
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (studios, jobs):

@@ -22,11 +22,6 @@ STEPS = 8
 """Enough to see a colour and a shape by."""
 
 
-@pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
-
-
 def thing(shape: str, colour: str, texture: str) -> Image.Image:
     return draw(Scene((Thing(shape, colour, texture, "big", "centre"),), "white", "flat"))
 

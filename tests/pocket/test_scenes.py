@@ -36,9 +36,9 @@ def test_the_judge_reads_held_out_scenes_rightly() -> None:
     assert min(found.values()) >= 0.98, found
 
 
-def test_the_judge_is_not_led_astray_by_what_the_autoencoder_blurs() -> None:
+def test_the_judge_is_not_led_astray_by_what_the_autoencoder_blurs(studio: Studio) -> None:
     """As pictures are that a model draws: a line of ink around a plain thing is no texture."""
-    lot, vae = random.Random(31), Studio().pipeline.vae
+    lot, vae = random.Random(31), studio.pipeline.vae
     scenes = [sample_scene(lot, pair_share=0.0) for _ in range(30)]
     things = [sample_thing(lot, size="small") for _ in range(30)]
     scenes += [Scene((replace(thing, texture="plain"),), "white", "outlined") for thing in things]

@@ -23,11 +23,6 @@ PAIR = Scene(
 SEEDS = (1, 2, 3)
 
 
-@pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
-
-
 def half(side: str) -> Image.Image:
     mask = Image.new("L", (SIZE, SIZE))
     ImageDraw.Draw(mask).rectangle((0, 0, SIZE // 2 - 1, SIZE) if side == "left" else (SIZE // 2, 0, SIZE, SIZE), 255)

@@ -28,11 +28,6 @@ STRIPES = PICTURES["purple-stripes"]()
 """A purple striped circle before cream."""
 
 
-@pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
-
-
 def drawn(studio: Studio, image: Image.Image, prompt: str = PROMPT, **values: Any) -> list[Verdict]:
     """A picture for each seed, judged; without a picture none of them is purple."""
     own = Unit.parse({"image": image, "model": ship.adapter_path(Kind.BASE).stem, "scale": 1.0, **values})

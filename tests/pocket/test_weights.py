@@ -84,8 +84,7 @@ def test_no_scene_that_is_measured_was_trained_on() -> None:
 
 
 @pytest.mark.filterwarnings(NUMPY)
-def test_a_text_is_followed_and_a_seed_repeats() -> None:
-    studio = Studio()
+def test_a_text_is_followed_and_a_seed_repeats(studio: Studio) -> None:
     first = studio.draw("a red star", 3)
     assert (judge(first).colour, judge(first).shape) == ("red", "star")
     assert first.tobytes() == studio.draw("a red star", 3).tobytes()
@@ -113,6 +112,6 @@ def test_an_adapters_caption_is_empty_only_where_the_reference_is_the_picture(cl
     assert all(entry.scene.things[0].shape in entry.text for entry in other)
 
 
-def test_without_a_size_it_draws_as_large_as_it_was_trained() -> None:
-    pipeline = Studio().pipeline
+def test_without_a_size_it_draws_as_large_as_it_was_trained(studio: Studio) -> None:
+    pipeline = studio.pipeline
     assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == SIZE
