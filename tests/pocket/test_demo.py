@@ -37,7 +37,7 @@ def found(studio: Studio) -> Evidence:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less of everything; `make demo`, which CI runs too, measures all of it."""
+    """Less of everything; `make demo` measures all of it."""
     monkeypatch.setattr(facts, "TRIALS", 2)
     monkeypatch.setattr(facts, "HELD_OUT", facts.HELD_OUT + 100)  # the first four of the demo's own are the hardest
     monkeypatch.setattr(facts, "KINDS", (Kind.PLUS,))
