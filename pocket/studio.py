@@ -58,11 +58,13 @@ class Studio:
 
     def _sample(self, prompts: Sequence[str], seeds: Sequence[int], more: dict[str, Any]) -> Any:
         usual = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "width": SIZE, "height": SIZE}
-        noises = [torch.Generator().manual_seed(seed) for seed in seeds]
-        asked: Any = (list(prompts), noises)
+        asked: dict[str, Any] = {
+            "prompt": list(prompts),
+            "generator": [torch.Generator().manual_seed(seed) for seed in seeds],
+        }
         if len(prompts) == 1:  # of which there may be several pictures, and a negative prompt
-            asked = (prompts[0], noises[0])
-        return self.pipeline(prompt=asked[0], generator=asked[1], **{**usual, **more}).images
+            asked = {name: one for name, (one,) in asked.items()}
+        return self.pipeline(**asked, **{**usual, **more}).images
 
 
 def unit(kind: Kind, reference: Image.Image, scale: float) -> Unit:

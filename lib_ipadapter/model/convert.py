@@ -77,8 +77,8 @@ def convert_file(
     variant = identified(shapes, source, choice)
     with torch.device("meta"):
         IPAdapter(variant).load(tensors, source.name)
-    metadata = {"base": variant.base.value, "variant": variant.kind.value, "converted_from": found}
-    metadata = {**_carried(source), **metadata}
+    own = {"base": variant.base.value, "variant": variant.kind.value, "converted_from": found}
+    metadata = {**_carried(source), **own}
     WRITERS[target.suffix](target, Dialect(to, variant.base).write(tensors), metadata)
     return found, variant
 

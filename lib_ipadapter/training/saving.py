@@ -86,13 +86,9 @@ class Saves:
         self.accelerator = accelerator
         self.keep = keep
 
-    def adapter_path(self, step: int) -> Path:
-        """Where the adapter of a step is."""
-        return adapter_path(self.folder, step)
-
     def forget_after(self, step: int) -> None:
         """Drops the adapters of a run that went further, and is gone on with from before."""
-        for path in self._all("adapter-*.safetensors"):
+        for path in saved(self.folder, ADAPTERS):
             if step_of(path) > step:
                 path.unlink()
 
@@ -105,7 +101,7 @@ class Saves:
         self._write_state(trial)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            save_adapter(adapter, self.adapter_path(step), dtype, metadata)
+            save_adapter(adapter, adapter_path(self.folder, step), dtype, metadata)
             shutil.rmtree(state, ignore_errors=True)
             trial.replace(state)
             self._drop_old(step)
@@ -122,23 +118,25 @@ class Saves:
                 " save before, if there is one."
             ) from error
 
-    def _drop_old(self, saved: int) -> None:
-        """All but the newest, and never what was `saved` just now."""
-        for path in sorted(self._all("adapter-*.safetensors"), key=step_of)[: -self.keep]:
-            if step_of(path) != saved:
-                path.unlink()
-        for path in sorted(self._all("state-*"), key=step_of)[: -self.keep]:
-            if step_of(path) != saved:
-                shutil.rmtree(path)
+    def _drop_old(self, step: int) -> None:
+        """All but the newest, and never what was saved at `step`, just now."""
+        for pattern, drop in ((ADAPTERS, Path.unlink), (STATES, shutil.rmtree)):
+            for path in saved(self.folder, pattern)[: -self.keep]:
+                if step_of(path) != step:
+                    drop(path)
 
-    def _all(self, pattern: str) -> list[Path]:
-        return [path for path in self.folder.glob(pattern) if step_of(path) >= 0]
+
+ADAPTERS, STATES = "adapter-*.safetensors", "state-*"
+
+
+def saved(folder: Path, pattern: str) -> list[Path]:
+    """The saves of a sort in an output folder, the oldest first; one that is being written has another name."""
+    return sorted((path for path in folder.glob(pattern) if step_of(path) >= 0), key=step_of)
 
 
 def newest_state(folder: Path) -> Path | None:
-    """The state to go on from; one that was being written when the run ended has another name."""
-    states = [path for path in folder.glob("state-*") if step_of(path) >= 0]
-    return max(states, key=step_of, default=None)
+    """The state to go on from."""
+    return next(reversed(saved(folder, STATES)), None)
 
 
 def adapter_path(folder: Path, step: int) -> Path:

@@ -18,7 +18,7 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.run import check_output
-from lib_ipadapter.training.saving import Position, Saves, step_of
+from lib_ipadapter.training.saving import Position, Saves, adapter_path, step_of
 from tests.training.world import config, equal, metrics, run, state
 
 
@@ -118,7 +118,7 @@ def test_the_oldest_are_dropped_and_never_what_was_just_saved(tmp_path: Path) ->
     saves = Saves(tmp_path, SimpleNamespace(), 2)  # pyright: ignore[reportArgumentType]
     for step in (1, 2, 7, 8, 9):
         (tmp_path / f"state-{step:08d}").mkdir()
-        saves.adapter_path(step).touch()
+        adapter_path(tmp_path, step).touch()
     saves._drop_old(2)
     assert sorted(step_of(path) for path in tmp_path.iterdir()) == [2, 2, 8, 8, 9, 9]
 
