@@ -84,6 +84,7 @@ class TrainConfig:
 
     precision: Annotated[Precision, "Of the frozen parts; auto: bf16 or fp16 on a GPU."] = Precision.AUTO
     gradient_checkpointing: Annotated[bool, "Less memory for a third more time."] = False
+    cuda_graph: Annotated[bool, "Record a step once and replay it: faster where model or batch are small."] = False
     cpu: Annotated[bool, "Leave the GPU alone."] = False
 
     log_every: Annotated[int, "Steps between points of the curves."] = 50
@@ -124,6 +125,8 @@ class TrainConfig:
             ("resampler_dim", self.resampler_dim is None or self.resampler_dim >= 1, "at least 1"),
             ("tokens", self.tokens is None or self.kind is not Kind.FULL, _LEFT_OUT),
             ("resampler_dim", self.resampler_dim is None or self.kind is not Kind.FULL, _LEFT_OUT),
+            ("cuda_graph", not (self.cuda_graph and self.accumulation > 1), _ONE_BATCH),
+            ("cuda_graph", not (self.cuda_graph and self.gradient_checkpointing), _ALL_KEPT),
             ("sample_scales", all(map(_is_number, self.sample_scales.split(","))), "numbers with commas between"),
         ]
 
@@ -151,6 +154,9 @@ class TrainConfig:
 
 
 _LEFT_OUT = "left out with --kind full, which has no resampler and one token for each place of the encoder's grid"
+
+_ONE_BATCH = "left out with --accumulation above 1: a replay writes over the gradients of the one before"
+_ALL_KEPT = "left out with --gradient-checkpointing, which runs layers again that a replay keeps"
 
 
 def _plain(value: Any) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,6 +24,7 @@ from lib_ipadapter.training.evaluate import measure
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.logs import Curves, Window, check_finite
 from lib_ipadapter.training.objective import Batch, Batches, losses, row_weights
+from lib_ipadapter.training.replay import recorded
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves
 
@@ -83,6 +85,7 @@ class Loop:
         self.saves = Saves(config.output, accelerator, config.keep)
         self.window = Window()
         self.injection = Injection(source.frozen.unet)
+        self._compute: Callable[[Batch], Tensor] = partial(self._losses, self.conditioner)
 
     def resume(self, state: Path) -> None:
         """Goes on from `state`; says so where what is trained, or the order of the data, is no longer the same.
@@ -121,10 +124,9 @@ class Loop:
 
     def estimate(self) -> Estimate:
         """What the run will take, from trying a step."""
-        numbers = self.share.own(self.position.rows)[0]
 
         def loss() -> Tensor:
-            return self._losses(self.plain, self.source.make([self.source.stream.draw(n) for n in numbers])).mean()
+            return self._losses(self.plain, self._next()).mean()
 
         with self.injection:
             return estimate(
@@ -142,6 +144,8 @@ class Loop:
         main = self.accelerator.is_main_process
         bar = tqdm(total=config.steps, initial=first, unit="step", disable=not main, mininterval=1, dynamic_ncols=True)
         with self.injection, bar:
+            if config.cuda_graph:  # before batches are made, because that uses the device as well
+                self._compute = recorded(self.plain, partial(self._losses, self.plain), self._next())
             since, begun = first, perf_counter()
             for step, parts in enumerate(self._batches(), first + 1):
                 self._step(step - 1, parts)
@@ -159,6 +163,11 @@ class Loop:
                 if self._due(step, config.save_every):
                     self._save(step)
                 since, begun = step, perf_counter()
+
+    def _next(self) -> Batch:
+        """The first of this process's batches that are left."""
+        numbers = self.share.own(self.position.rows)[0]
+        return self.source.make([self.source.stream.draw(number) for number in numbers])
 
     def _due(self, step: int, *intervals: int) -> bool:
         return step == self.config.steps or any(n and step % n == 0 for n in intervals)
@@ -187,7 +196,7 @@ class Loop:
         norm = torch.zeros(())
         for batch in parts:
             with self.accelerator.accumulate(self.conditioner):
-                rows = self._losses(self.conditioner, batch)
+                rows = self._compute(batch)
                 self.accelerator.backward((rows * self._weights(batch)).mean())
                 if self.accelerator.sync_gradients:
                     norm = self._norm()

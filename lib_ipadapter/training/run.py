@@ -77,7 +77,13 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
         gradient_accumulation_plugin=GradientAccumulationPlugin(config.accumulation, sync_with_dataloader=False),
         kwargs_handlers=[AutocastKwargs(enabled=False)],
     )
-    if plugin := accelerator.state.deepspeed_plugin:
+    plugin = accelerator.state.deepspeed_plugin
+    if config.cuda_graph and (plugin or accelerator.num_processes > 1 or device.type != "cuda"):
+        raise TrainingError(
+            f"--cuda-graph needs a single process on a CUDA device, without DeepSpeed; this is"
+            f" {accelerator.num_processes} on {device.type}. Leave it out."
+        )
+    if plugin:
         if half:  # DeepSpeed would turn what is trained, and its optimiser's steps, to fp16
             raise TrainingError(
                 "DeepSpeed with fp16 would train in half precision, where small steps are lost; give --precision bf16"

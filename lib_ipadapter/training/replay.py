@@ -1,0 +1,40 @@
+"""A step whose launches are recorded once and then replayed: what a small model's step costs is mostly launching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lib_ipadapter.training.objective import Batch
+
+
+class RowLosses(nn.Module):
+    """From the tensors of a batch to the loss of each row: what is recorded, with what is trained in it."""
+
+    def __init__(self, trained: nn.Module, losses: Callable[[Batch], Tensor], like: Batch) -> None:
+        super().__init__()
+        self.trained = trained
+        self._losses = losses
+        self._names = list(like.given)
+
+    def tensors(self, batch: Batch) -> tuple[Tensor, ...]:
+        """As `forward` takes them."""
+        return batch.latents, batch.target, batch.timesteps, *(batch.given[name] for name in self._names)
+
+    def forward(self, latents: Tensor, target: Tensor, timesteps: Tensor, *given: Tensor) -> Tensor:
+        """``[rows]``."""
+        named = dict(zip(self._names, given, strict=True))
+        return self._losses(Batch(draws=(), given=named, latents=latents, target=target, timesteps=timesteps))
+
+
+def recorded(trained: nn.Module, losses: Callable[[Batch], Tensor], like: Batch) -> Callable[[Batch], Tensor]:
+    """`losses` of batches shaped as `like`, forward and backward each one launch (CUDA graphs).
+
+    Nothing else may use the device meanwhile. The gradients of a replay are written where those of the one before
+    are: they must have been used by then, so that they cannot be accumulated over batches.
+    """
+    rows = RowLosses(trained, losses, like)
+    torch.cuda.make_graphed_callables(rows, rows.tensors(like))
+    return lambda batch: rows(*rows.tensors(batch)).clone()  # the next replay writes over what this one gave
