@@ -139,6 +139,7 @@ def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.I
     """One picture; the pipeline shows its progress bar (tqdm) on standard error."""
     encoders = [request.encoder] if request.encoder else []
     host = DiffusersHost(pipeline, adapter_folders=[request.adapter], encoder_folders=encoders)
+    lot = torch.Generator("cpu").manual_seed(seed)
     with Generation(host, [unit]):
         made: Any = pipeline(
             prompt=request.prompt,
@@ -147,9 +148,18 @@ def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.I
             guidance_scale=request.guidance,
             width=request.width,
             height=request.height,
-            generator=torch.Generator("cpu").manual_seed(seed),
+            latents=noise(request, pipeline, lot).to(pipeline.device, pipeline.dtype),
+            generator=lot,
         )
     return made.images[0]
+
+
+def noise(request: Request, pipeline: Pipeline, lot: torch.Generator) -> torch.Tensor:
+    """``[1, channels, height, width]`` in float32, whatever the device: in half precision some versions of torch draw
+    other numbers, so that a seed would be another picture on a GPU."""
+    unet, factor = pipeline.unet.config, pipeline.vae_scale_factor
+    sides = [given // factor if given else unet.sample_size for given in (request.height, request.width)]
+    return torch.randn(1, unet.in_channels, *sides, generator=lot)
 
 
 def parameters(request: Request, pipeline: Pipeline, unit: Unit, seed: int, size: tuple[int, int]) -> str:

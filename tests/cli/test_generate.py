@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
@@ -67,15 +68,31 @@ def bench(single_file: Path, adapters: Path, encoder: Path, tmp_path: Path) -> B
     )
 
 
-def plain(checkpoint: Path) -> np.ndarray:
+def plain(checkpoint: Path, sampler: str = "ddim") -> np.ndarray:
     pipeline: Any = read_pipeline(checkpoint, torch.device("cpu"), torch.float32)
-    use_sampler(pipeline, "ddim")
+    use_sampler(pipeline, sampler)
     made = pipeline("a cat", height=64, width=64, num_inference_steps=2, generator=torch.Generator().manual_seed(5))
     return np.asarray(made.images[0])
 
 
-def test_at_scale_0_it_is_the_checkpoints_own_picture(bench: Bench) -> None:
-    assert np.array_equal(bench.picture(scale=0), plain(bench.checkpoint))
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # a scheduler's, under NumPy 2
+@pytest.mark.parametrize("sampler", ["ddim", "euler-a"])  # the second draws noise at each step as well
+def test_at_scale_0_it_is_the_checkpoints_own_picture(sampler: str, bench: Bench) -> None:
+    assert np.array_equal(bench.picture(scale=0, sampler=sampler), plain(bench.checkpoint, sampler))
+
+
+def test_the_noise_of_a_seed_is_drawn_in_float32(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[torch.Tensor] = []
+    run = StableDiffusionPipeline.__call__
+
+    def watched(pipeline: Any, **given: Any) -> Any:
+        started.append(given["latents"])
+        return run(pipeline, **given)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "__call__", watched)
+    bench.picture()
+    wanted = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(started[0], wanted)
 
 
 def test_the_reference_changes_the_picture_and_the_seed_repeats_it(bench: Bench, adapters: Path) -> None:
