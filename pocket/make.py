@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ TEXT = Plan("text", 500, 2e-3)
 CLOSE_UPS = Plan("diffusion-half", 1400, 1e-3, seed=4)
 WHOLE = Plan("diffusion", 1500, 7e-4, seed=5)
 SCENES = 6000
+CORES = 2
+"""That there are without a GPU."""
+PATIENCE = 0.2
+"""Seconds between looks at what runs."""
 BATCHES = {True: 128, False: 64}
 """Whether they are close-ups -> pictures per step, over all processes."""
 
@@ -37,8 +42,10 @@ class Part:
     """One part, run in a process of its own."""
 
     run: Callable[[], object]
+    needs: tuple[str, ...] = ()
+    """Parts whose results it reads."""
     shared: bool = False
-    """Whether several processes train it together."""
+    """Whether it takes both cores where there is no GPU."""
 
 
 def vision() -> None:
@@ -85,35 +92,58 @@ PARTS = {
     "vision": Part(vision),
     "vae": Part(vae),
     "text": Part(text),
-    "diffusion": Part(diffusion, shared=True),
     "data": Part(lambda: write_all(WORK)),
-    "base": Part(lambda: train_adapter(Kind.BASE, WORK)),
-    "plus": Part(lambda: train_adapter(Kind.PLUS, WORK)),
+    "diffusion": Part(diffusion, needs=("vae", "text"), shared=True),
+    "plus": Part(lambda: train_adapter(Kind.PLUS, WORK), needs=("vision", "data", "diffusion")),
+    "base": Part(lambda: train_adapter(Kind.BASE, WORK), needs=("vision", "data", "diffusion")),
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the part that is named, or all of them: two side by side where neither needs the other."""
+    """Runs the parts that are named, or all of them."""
     if unknown := [name for name in arguments if name not in PARTS]:
         print(f"There is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}.", file=sys.stderr)
         return 2
-    if arguments:
+    if len(arguments) == 1:
         PARTS[arguments[0]].run()
         return 0
-    for together in (("vision", "vae"), ("text", "data"), ("diffusion",), ("base", "plus")):
-        running = [subprocess.Popen(_command(name), env=_environment()) for name in together]
-        codes = [process.wait() for process in running]  # of all, or the others would go on alone
-        if any(codes):
-            return 1
+    if not run_all(arguments or list(PARTS)):
+        return 1
     plots.write_curves(WORK)
     return 0
+
+
+def run_all(names: Sequence[str]) -> bool:
+    """Each once those that it needs are done; on a GPU all that can go, else as many as there is room for, two cores.
+
+    Returns whether all went well. After a failure nothing is begun, and what runs is waited for.
+    """
+    waiting, well = list(names), True
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    while running or (waiting and well):
+        ready = (name for name in waiting if well and _ready(name, waiting, list(running)))
+        if name := next(ready, None):
+            waiting.remove(name)
+            running[name] = subprocess.Popen(_command(name), env=_environment())
+            continue
+        time.sleep(PATIENCE)
+        for name in [name for name, process in running.items() if process.poll() is not None]:
+            well &= running.pop(name).returncode == 0
+    return well
+
+
+def _ready(name: str, waiting: Sequence[str], running: Sequence[str]) -> bool:
+    if {*waiting, *running} & {*PARTS[name].needs}:
+        return False
+    taken = sum(CORES if PARTS[other].shared else 1 for other in running)
+    return torch.cuda.is_available() or taken + (CORES if PARTS[name].shared else 1) <= CORES
 
 
 def _command(name: str) -> list[str]:
     alone = [sys.executable, "-m", "pocket.make", name]
     if not PARTS[name].shared or torch.cuda.is_available():
         return alone
-    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *alone[1:]]
+    return [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={CORES}", *alone[1:]]
 
 
 def _environment() -> dict[str, str]:

@@ -11,63 +11,103 @@ import torch
 
 from pocket import make, plots
 
-NEEDS = {"diffusion": {"vae", "text"}, "base": {"vision", "diffusion", "data"}, "plus": {"vision", "diffusion", "data"}}
-"""Part -> parts whose result it reads."""
+
+class Started(list[str]):
+    """Stands in for `subprocess.Popen`: the parts in the order of their starts and, after a stroke, of their ends.
+
+    Each ends at the second look at it; `failing` with status 1.
+    """
+
+    failing = ""
+
+    def __call__(self, command: list[str], env: dict[str, str]) -> Process:
+        assert env["OMP_NUM_THREADS"] == "1"
+        self.append(command[-1])
+        return Process(self, command[-1])
 
 
 @dataclass
-class Started:
-    """Stands in for a process; `failing` ends with status 1."""
+class Process:
+    started: Started
+    name: str
+    looks: int = 0
 
-    names: list[str]
-    """Of all parts in the order of their start; a semicolon where the first of some was waited for."""
-    failing: str = ""
+    @property
+    def returncode(self) -> int:
+        return int(self.name == self.started.failing)
 
-    def __call__(self, command: list[str], env: dict[str, str]) -> Started:
-        assert env["OMP_NUM_THREADS"] == "1"
-        self.names.append(command[-1])
-        return Started(self.names, self.failing if command[-1] == self.failing else "")
-
-    def wait(self) -> int:
-        if self.names[-1] != ";":
-            self.names.append(";")
-        return int(bool(self.failing))
+    def poll(self) -> int | None:
+        self.looks += 1
+        if self.looks < 2:
+            return None
+        self.started.append(f"/{self.name}")
+        return self.returncode
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
-    names = Started([])
+    names = Started()
     monkeypatch.setattr(make.subprocess, "Popen", names)
-    monkeypatch.setattr(plots, "write_curves", lambda work: names.names.append(f"curves of {work.name}"))
+    monkeypatch.setattr(make, "PATIENCE", 0.0)
+    monkeypatch.setattr(plots, "write_curves", lambda work: names.append(f"curves of {work.name}"))
     return names
 
 
-def test_every_part_runs_once_after_what_it_needs_and_the_curves_come_last(started: Started) -> None:
+@pytest.mark.parametrize("gpu", [True, False])
+def test_every_part_runs_once_after_what_it_needs_and_the_curves_come_last(
+    gpu: bool, monkeypatch: pytest.MonkeyPatch, started: Started
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert make.main([]) == 0
-    assert sorted(name for name in started.names if name in make.PARTS) == sorted(make.PARTS)
-    assert started.names[-1] == "curves of work"
-    for part, needed in NEEDS.items():
-        ended = started.names[: started.names.index(part)]
-        assert needed <= set(ended[: len(ended) - ended[::-1].index(";")])
+    assert sorted(name for name in started if name in make.PARTS) == sorted(make.PARTS)
+    assert started[-1] == "curves of work"
+    for name, part in make.PARTS.items():
+        ended = started[: started.index(name)]
+        assert {f"/{needed}" for needed in part.needs} <= set(ended)
+    assert {"vae", "text"} <= set(make.PARTS["diffusion"].needs)
+    assert {"vision", "data", "diffusion"} <= set(make.PARTS["plus"].needs)
+    assert make.PARTS["plus"].needs == make.PARTS["base"].needs
 
 
-def test_a_part_that_fails_ends_it_after_the_one_beside_it(started: Started) -> None:
+def test_two_cores_have_two_parts_at_once_or_a_shared_one(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    make.main([])
+    running: set[str] = set()
+    for name in started[:-1]:
+        running ^= {name.removeprefix("/")}
+        assert len(running) <= (1 if "diffusion" in running else 2)
+
+
+def test_a_gpu_has_all_at_once_that_can_go(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    make.main([])
+    assert started[:4] == ["vision", "vae", "text", "data"]
+
+
+def test_a_part_that_fails_ends_it_after_the_one_beside_it(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     started.failing = "vae"
     assert make.main([]) == 1
-    assert started.names == ["vision", "vae", ";"]
+    assert started == ["vision", "vae", "/vision", "/vae"]
+
+
+def test_some_parts_may_be_run_by_their_names(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert make.main(["base", "plus"]) == 0
+    assert started == ["base", "plus", "/base", "/plus", "curves of work"]
 
 
 def test_one_part_may_be_run_by_its_name(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
     ran: list[str] = []
     monkeypatch.setitem(make.PARTS, "text", make.Part(lambda: ran.append("text")))
     assert make.main(["text"]) == 0
-    assert (ran, started.names) == (["text"], [])
+    assert (ran, started) == (["text"], [])
 
 
 def test_a_part_that_is_not_there_is_a_sentence(capsys: pytest.CaptureFixture[str], started: Started) -> None:
     assert make.main(["texture"]) == 2
     assert "There is no part 'texture'; the parts are vision, vae, text, " in capsys.readouterr().err
-    assert started.names == []
+    assert started == []
 
 
 @pytest.mark.parametrize("gpu", [True, False])
