@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,12 @@ def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.I
 
 
 def noise(request: Request, pipeline: Pipeline, lot: torch.Generator) -> torch.Tensor:
-    """``[1, channels, height, width]`` in float32, whatever the device: in half precision some versions of torch draw
-    other numbers, so that a seed would be another picture on a GPU."""
+    """What a picture begins as, ``[1, channels, height, width]``, in float32 whatever the pipeline's precision: in half
+    precision some versions of torch draw other numbers, and a seed would be another picture on a GPU."""
     unet, factor = pipeline.unet.config, pipeline.vae_scale_factor
-    sides = [given // factor if given else unet.sample_size for given in (request.height, request.width)]
+    usual = unet.sample_size if isinstance(unet.sample_size, Sequence) else [unet.sample_size] * 2
+    asked = (request.height, request.width)
+    sides = [given // factor if given else own for given, own in zip(asked, usual, strict=True)]
     return torch.randn(1, unet.in_channels, *sides, generator=lot)
 
 

@@ -1,4 +1,4 @@
-"""A step whose launches are recorded once and then replayed: what a small model's step costs is mostly launching."""
+"""A step that is recorded once and then replayed: launching its kernels can be most of what a small model's costs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.objective import Batch
 
 
@@ -32,9 +33,16 @@ class RowLosses(nn.Module):
 def recorded(trained: nn.Module, losses: Callable[[Batch], Tensor], like: Batch) -> Callable[[Batch], Tensor]:
     """`losses` of batches shaped as `like`, forward and backward each one launch (CUDA graphs).
 
-    Nothing else may use the device meanwhile. The gradients of a replay are written where those of the one before
-    are: they must have been used by then, so that they cannot be accumulated over batches.
+    Nothing else may use the device while it is recorded. The gradients of a replay are written where those of the one
+    before are: they must have been used by then, so that they cannot be accumulated over batches. Raises
+    `TrainingError` for want of memory.
     """
-    rows = RowLosses(trained, losses, like)
-    torch.cuda.make_graphed_callables(rows, rows.tensors(like))
-    return lambda batch: rows(*rows.tensors(batch)).clone()  # the next replay writes over what this one gave
+    step = RowLosses(trained, losses, like)
+    try:
+        torch.cuda.make_graphed_callables(step, step.tensors(like))
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainingError(
+            f"A step of {len(like.latents)} rows cannot be recorded in the memory that the GPU has left: give a smaller"
+            " --batch-size, or leave --cuda-graph out."
+        ) from error
+    return lambda batch: step(*step.tensors(batch)).clone()  # the next replay writes over what this one gave

@@ -81,7 +81,7 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
     if config.cuda_graph and (plugin or accelerator.num_processes > 1 or device.type != "cuda"):
         raise TrainingError(
             f"--cuda-graph needs a single process on a CUDA device, without DeepSpeed; this is"
-            f" {accelerator.num_processes} on {device.type}. Leave it out."
+            f" {accelerator.num_processes} on {device.type}{' with DeepSpeed' if plugin else ''}. Leave it out."
         )
     if plugin:
         if half:  # DeepSpeed would turn what is trained, and its optimiser's steps, to fp16

@@ -22,6 +22,13 @@ def pytest_report_header() -> str:
     return "CUDA: there is no device, so tests/cuda is left out"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What torch, accelerate and DeepSpeed say of a machine with a GPU is no error: it changes from one to another."""
+    for item in items:
+        if "tests/cuda/" in item.nodeid:
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
 @pytest.fixture
 def device() -> torch.device:
     """With its index, as tensors name it."""

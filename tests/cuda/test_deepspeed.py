@@ -20,7 +20,6 @@ from lib_ipadapter.training.config import Precision, TrainConfig
 from tests.training.world import config, metrics, run
 
 pytestmark = [
-    pytest.mark.filterwarnings("default"),
     pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed"),
 ]
 

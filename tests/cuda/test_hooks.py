@@ -19,8 +19,6 @@ from lib_ipadapter.patch.region import Region
 from tests.hooks import hook_count
 from tests.models import image_prompt, tiny_adapter, tiny_features, tiny_unet
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 CLOSE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
 """How far from the CPU's float32 an output may be, as a share of its own length."""
 

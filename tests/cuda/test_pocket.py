@@ -26,14 +26,12 @@ from pocket import ship
 from pocket.draw import draw
 from pocket.scenes import SIZE, sample_scene
 
-pytestmark = pytest.mark.filterwarnings("default")
-
 KINDS = (Kind.BASE, Kind.PLUS)
 CPU = torch.device("cpu")
 NOISE = torch.randn(1, 4, SIZE // 8, SIZE // 8, generator=torch.Generator().manual_seed(1))
 """Drawn in float32: torch 2.11 draws other numbers in half precision."""
 CLOSE = {torch.float32: 0.5, torch.float16: 1.5}
-"""Levels of 255 by which a picture may differ on average, convolutions in TF32; in bfloat16 it would be half a one."""
+"""Levels of 255 by which a picture may differ on average, convolutions in TF32."""
 
 
 def reference() -> Image.Image:
@@ -78,7 +76,7 @@ def off(found: np.ndarray, wanted: np.ndarray) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", CLOSE, ids=str)
-def test_a_seed_and_a_reference_make_the_picture_that_they_make_on_the_cpu(
+def test_noise_and_a_reference_make_the_picture_that_they_make_on_the_cpu(
     dtype: torch.dtype, kind: Kind, device: torch.device
 ) -> None:
     host = host_on(device, dtype)

@@ -18,7 +18,7 @@ from lib_ipadapter.training.config import Precision
 from lib_ipadapter.training.run import train
 from tests.training.world import config, metrics, state
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("exact")]
+pytestmark = pytest.mark.usefixtures("exact")
 
 USUAL = {"kind": Kind.PLUS, "steps": 4, "learning_rate": 1e-3, "full_precision": True, "log_every": 1}
 PRECISIONS = (Precision.NO, Precision.BF16, Precision.FP16)

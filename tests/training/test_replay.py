@@ -40,6 +40,15 @@ def test_losses_and_gradients_are_those_of_each_batch_in_turn(monkeypatch: pytes
         assert torch.equal(mine, theirs)
 
 
+def test_too_little_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(module: nn.Module, like: object) -> None:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", full)
+    with pytest.raises(TrainingError, match=r"A step of 3 rows cannot be recorded .* smaller --batch-size"):
+        recorded(nn.Linear(5, 5), lambda batch: batch.latents, make_batch(0))
+
+
 def test_without_a_cuda_device_nothing_is_recorded(world: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="needs a single process on a CUDA device"):
         run(world, tmp_path / "out", cuda_graph=True)
