@@ -30,7 +30,7 @@ CLOSE_UPS = Plan("diffusion-half", 1400, 1e-3, seed=4)
 WHOLE = Plan("diffusion", 1500, 7e-4, seed=5)
 SCENES = 6000
 CORES = 2
-"""That there are without a GPU."""
+"""How many there are taken to be where there is no GPU."""
 PATIENCE = 0.2
 """Seconds between looks at what runs."""
 BATCHES = {True: 128, False: 64}
@@ -107,10 +107,16 @@ def main(arguments: list[str]) -> int:
     if len(arguments) == 1:
         PARTS[arguments[0]].run()
         return 0
-    if not run_all(arguments or list(PARTS)):
+    if not run_all(with_data(arguments) if arguments else list(PARTS)):
         return 1
     plots.write_curves(WORK)
     return 0
+
+
+def with_data(names: Sequence[str]) -> list[str]:
+    """Each once; and what both adapters are trained on, or each would write it."""
+    several = {"base", "plus"} <= {*names}
+    return list(dict.fromkeys([*(["data"] if several else []), *names]))
 
 
 def run_all(names: Sequence[str]) -> bool:

@@ -93,8 +93,8 @@ def test_a_part_that_fails_ends_it_after_the_one_beside_it(monkeypatch: pytest.M
 
 def test_some_parts_may_be_run_by_their_names(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert make.main(["base", "plus"]) == 0
-    assert started == ["base", "plus", "/base", "/plus", "curves of work"]
+    assert make.main(["base", "plus", "base"]) == 0
+    assert started == ["data", "/data", "base", "plus", "/base", "/plus", "curves of work"]
 
 
 def test_one_part_may_be_run_by_its_name(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
