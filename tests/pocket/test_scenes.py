@@ -42,11 +42,18 @@ def test_the_judge_is_not_led_astray_by_what_the_autoencoder_blurs(studio: Studi
     scenes = [sample_scene(lot, pair_share=0.0) for _ in range(30)]
     things = [sample_thing(lot, size="small") for _ in range(30)]
     scenes += [Scene((replace(thing, texture="plain"),), "white", "outlined") for thing in things]
+    crosses = [sample_scene(lot, pair_share=0.0) for _ in range(30)]  # so narrow that the ink is near everywhere
+    scenes += [inked(scene, texture) for scene in crosses for texture in ("plain", "spotted")]
     with torch.no_grad():
         blurred = vae.decode(vae.encode(torch.cat([to_pixels(draw(s)) for s in scenes])).latent_dist.mode()).sample
     pixels = ((blurred.clamp(-1, 1) + 1) * 127.5).round().permute(0, 2, 3, 1).byte().numpy()
     found = [judge(one).agrees(scene) for one, scene in zip(pixels, scenes, strict=True)]
     assert all(agrees[name] for agrees in found for name in ("shape", "texture"))
+
+
+def inked(scene: Scene, texture: str) -> Scene:
+    cross = replace(scene.things[0], shape="cross", texture=texture, size="small")
+    return replace(scene, style="outlined", things=(cross,))
 
 
 def test_the_judge_reads_each_half() -> None:
