@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.writing import whole
-from lib_ipadapter.training.config import Decay, TrainConfig, Weighting
+from lib_ipadapter.training.config import Decay, Precision, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
 from pocket import ship
 from pocket.captions import caption
@@ -32,13 +34,13 @@ RUN = TrainConfig(
     checkpoint=ship.CHECKPOINT,
     tokenizer=ship.TOKENIZER,
     encoder=ship.ENCODER,
-    batch_size=32,
     warmup=50,
     decay=Decay.COSINE,
     max_grad_norm=1.0,
     weighting=Weighting.EARLY,
     empty_captions=True,
     drop_text=0.0,
+    precision=Precision.NO,  # on a GPU as on a CPU
     eval_every=200,
     save_every=200,
     keep=1,
@@ -52,7 +54,8 @@ class Round:
 
     name: str
     steps: int
-    learning_rate: float
+    learning_rate: float = 3e-3
+    batch_size: int = 64
     close_ups: bool = True
     """On close-ups, which cost a quarter, or on whole scenes."""
     seed: int = 0
@@ -60,16 +63,14 @@ class Round:
 
 ROUNDS: dict[Kind, tuple[Round, ...]] = {
     Kind.BASE: (
-        Round("base-half", 1500, 3e-3),
-        Round("base", 1200, 2e-3, close_ups=False),
-        Round("base-again", 2500, 3e-3, close_ups=False, seed=3),
-        Round("base-third", 2500, 3e-3, close_ups=False, seed=4),
+        Round("base-half", 1500, batch_size=32),
+        Round("base", 1200, 2e-3, batch_size=32, close_ups=False),
+        Round("base-again", 2500, batch_size=32, close_ups=False, seed=3),
+        Round("base-third", 2500, batch_size=32, close_ups=False, seed=4),
     ),
     Kind.PLUS: (
-        Round("plus-half", 1500, 3e-3),
-        Round("plus-half-again", 1500, 3e-3, seed=1),
-        Round("plus-half-more", 2500, 3e-3, seed=2),
-        Round("plus", 2400, 2e-3, close_ups=False),
+        Round("plus-close", 4000),
+        Round("plus-whole", 7000, close_ups=False, seed=1),
     ),
 }
 """A Resampler must first find out what is where in the grid: plus takes longer, on close-ups above all."""
@@ -88,10 +89,12 @@ def train_adapter(kind: Kind, work: Path) -> Path:
             resampler_dim=RESAMPLER_DIM if fresh and kind is Kind.PLUS else None,
             warm_start=trained,
             learning_rate=part.learning_rate,
+            batch_size=part.batch_size,
             resolution=SIZE // 2 if part.close_ups else SIZE,
             steps=part.steps,
             seed=part.seed,
             full_precision=part is not ROUNDS[kind][-1],
+            cuda_graph=torch.cuda.is_available(),
         )
         trained = _finish(config)
     assert trained is not None

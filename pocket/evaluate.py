@@ -194,7 +194,7 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
     return [
         filled(f"Image alone, scale 1, {count} held-out references", "adapter", alone, (*READ, "together")),
         filled("Shape from the text, colour and texture from the image", "adapter, scale", both, (*SAID, "together")),
-        filled(f"Left half by a picture, base {halves.SCALE}", "half", parts, (*SAID, "together")),
+        filled(f"Left half by a picture, {halves.KIND.value} {halves.SCALE}", "half", parts, (*SAID, "together")),
         filled("Text alone", "", {"no adapter": numbers["text alone"]}, (*SAID, "together")),
     ]
 

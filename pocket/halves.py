@@ -16,7 +16,7 @@ from pocket.judge import judge
 from pocket.scenes import SAID, SIZE, Scene
 from pocket.studio import Studio, unit_of_each
 
-KIND, SCALE = Kind.BASE, 0.75
+KIND, SCALE = Kind.PLUS, 0.75
 
 Pair = tuple[Scene, Scene]
 """What the left half should show, and the right one."""
