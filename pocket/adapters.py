@@ -93,7 +93,7 @@ def train_adapter(kind: Kind, work: Path) -> Path:
             resolution=SIZE // 2 if part.close_ups else SIZE,
             steps=part.steps,
             seed=part.seed,
-            full_precision=part is not ROUNDS[kind][-1],
+            full_precision=part.close_ups,  # a round on whole scenes may be the last, and what ships is in half
             cuda_graph=torch.cuda.is_available(),
         )
         trained = _finish(config)
