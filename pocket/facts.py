@@ -27,7 +27,7 @@ ROUNDING = 1e-3
 """Of the latents' spread: what float32 may differ by after all steps."""
 TRIALS = 12
 SHOWN = Kind.BASE
-"""The adapter that the demo draws with: the one that follows the reference best."""
+"""The adapter that the demo draws with: the one that follows the reference's shape best."""
 BEST_SCALE = 0.75
 """Where text and image are both followed; `pocket.evaluate` has the whole curve."""
 

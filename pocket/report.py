@@ -46,7 +46,8 @@ def rows(numbers: Mapping[str, Any]) -> list[Row]:
         given = f"shape by a text, look by a picture, {kind}, scale {best}"
         found.append(Row(given, scales[best], "all three 85%"))
     parts = {**numbers["when"], **numbers.get("layers", {})}
-    found += [Row(f"the same, plus, scale 1, {part}", shares) for part, shares in parts.items()]
+    whole = {"all steps, all layers": numbers["text and image"]["plus"]["1"]}
+    found += [Row(f"the same, plus, scale 1, {part}", shares) for part, shares in {**whole, **parts}.items()]
     return found + [row for right, shares in numbers.get("halves", {}).items() for row in half_rows(right, shares)]
 
 
