@@ -165,8 +165,12 @@ def _texture(pixels: Floats, mask: Mask) -> str | None:
 def _inside(mask: Mask, coloured: Mask) -> Mask:
     """As far from the outline as leaves enough to see: a blurred line of ink is dark, and has some colour."""
     within = _shrink(mask & coloured, 2)
-    depths = (within & _shrink(mask, depth) for depth in DEPTHS)
-    return next((inner for inner in depths if inner.sum() >= ENOUGH), within & _shrink(mask, DEPTHS[-1]))
+    inner = within
+    for depth in DEPTHS:
+        inner = within & _shrink(mask, depth)
+        if inner.sum() >= ENOUGH:
+            break
+    return inner
 
 
 def _likeness(dark: Floats, inner: Mask) -> dict[str, float]:

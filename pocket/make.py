@@ -141,8 +141,7 @@ def run_all(names: Sequence[str]) -> bool:
 def _ready(name: str, waiting: Sequence[str], running: Sequence[str]) -> bool:
     if {*waiting, *running} & {*PARTS[name].needs}:
         return False
-    taken = sum(CORES if PARTS[other].shared else 1 for other in running)
-    return torch.cuda.is_available() or taken + (CORES if PARTS[name].shared else 1) <= CORES
+    return torch.cuda.is_available() or sum(CORES if PARTS[part].shared else 1 for part in (*running, name)) <= CORES
 
 
 def _command(name: str) -> list[str]:

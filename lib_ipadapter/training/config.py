@@ -154,7 +154,6 @@ class TrainConfig:
 
 
 _LEFT_OUT = "left out with --kind full, which has no resampler and one token for each place of the encoder's grid"
-
 _ONE_BATCH = "left out with --accumulation above 1: a replay writes over the gradients of the one before"
 _ALL_KEPT = "left out with --gradient-checkpointing, which saves the memory that a recorded step keeps"
 

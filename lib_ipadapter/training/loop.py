@@ -166,8 +166,7 @@ class Loop:
 
     def _next(self) -> Batch:
         """The first of this process's batches that are left."""
-        numbers = self.share.own(self.position.rows)[0]
-        return self.source.make([self.source.stream.draw(number) for number in numbers])
+        return self.source.at(self.share.own(self.position.rows)[0])
 
     def _due(self, step: int, *intervals: int) -> bool:
         return step == self.config.steps or any(n and step % n == 0 for n in intervals)
@@ -178,8 +177,7 @@ class Loop:
         source = replace(self.source, stream=replace(self.source.stream))
 
         def make(step: int) -> list[Batch]:
-            parts = self.share.own(first + step * self.share.rows)
-            return [source.make([source.stream.draw(number) for number in numbers]) for numbers in parts]
+            return [source.at(numbers) for numbers in self.share.own(first + step * self.share.rows)]
 
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(make, 0)

@@ -64,6 +64,10 @@ class Batches:
             timesteps=timesteps.to(device),
         )
 
+    def at(self, numbers: Sequence[int]) -> Batch:
+        """The rows of these numbers in the stream."""
+        return self.make([self.stream.draw(number) for number in numbers])
+
     def names(self, draws: Sequence[Draw]) -> list[str]:
         """Of the entries in these rows, for messages."""
         return [printable(self.examples[draw.example].entry.name) for draw in draws]

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from lib_ipadapter.cli import picture as command
 from lib_ipadapter.cli.app import app
 from lib_ipadapter.hosts.diffusers_checkpoint import read_pipeline, use_sampler
 from lib_ipadapter.model.picture import content_hash
@@ -93,6 +95,16 @@ def test_the_noise_of_a_seed_is_drawn_in_float32(bench: Bench, monkeypatch: pyte
     bench.picture()
     wanted = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
     assert torch.equal(started[0], wanted)
+
+
+@pytest.mark.parametrize("usual", [16, (16, 24)])
+def test_noise_is_in_float32_for_a_pipeline_in_half_precision_and_as_large_as_that_one_draws(usual: object) -> None:
+    unet = SimpleNamespace(config=SimpleNamespace(sample_size=usual, in_channels=4))
+    pipeline: Any = SimpleNamespace(unet=unet, vae_scale_factor=8, dtype=torch.float16)
+    request: Any = SimpleNamespace(height=64, width=None)
+    found = command.noise(request, pipeline, torch.Generator().manual_seed(5))
+    assert found.dtype is torch.float32
+    assert found.shape == (1, 4, 8, 24 if isinstance(usual, tuple) else 16)
 
 
 def test_the_reference_changes_the_picture_and_the_seed_repeats_it(bench: Bench, adapters: Path) -> None:

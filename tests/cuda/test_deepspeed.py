@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
-from dataclasses import fields
-from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -16,12 +13,12 @@ from safetensors.torch import load_file
 
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
-from lib_ipadapter.training.config import Precision, TrainConfig
+from lib_ipadapter.training.config import Precision
+from tests.ports import free_port
+from tests.training.launching import arguments
 from tests.training.world import config, metrics, run
 
-pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed"),
-]
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 240.0
@@ -30,13 +27,10 @@ ROWS = {"batch_size": 2, "accumulation": 2, "learning_rate": 1e-3, "full_precisi
 
 
 def launched(world: Path, output: Path, precision: Precision, **more: object) -> subprocess.Popen[str]:
-    """``accelerate launch`` as README has it, on one GPU."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    """``accelerate launch`` as docs/training.md has it, on one GPU."""
     given = config(world, output, cpu=False, precision=precision, **ROWS, **more)
     launch = ["-m", "accelerate.commands.launch", "--config_file", "lib_ipadapter/training/zero2.yaml"]
-    launch += ["--num_processes", "1", "--main_process_port", port, "-m", "lib_ipadapter", "train"]
+    launch += ["--num_processes", "1", "--main_process_port", str(free_port()), "-m", "lib_ipadapter", "train"]
     return subprocess.Popen(
         [sys.executable, *launch, *arguments(given)],
         cwd=ROOT,
@@ -45,20 +39,6 @@ def launched(world: Path, output: Path, precision: Precision, **more: object) ->
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def arguments(given: TrainConfig) -> list[str]:
-    """The options that say what `given` says, where that is not what is usual."""
-    options = []
-    for field in fields(given):
-        name, value = field.name.replace("_", "-"), getattr(given, field.name)
-        if value == field.default:
-            continue
-        if isinstance(value, bool):
-            options.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            options += [f"--{name}", value.value if isinstance(value, Enum) else str(value)]
-    return options
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:

@@ -31,6 +31,11 @@ def ldm_tree() -> nn.Module:
 
 
 UNETS: dict[str, Callable[[], nn.Module]] = {"diffusers": tiny_unet, "ldm": ldm_tree}
+pytestmark = [
+    pytest.mark.usefixtures("exact"),
+    pytest.mark.parametrize("dtype", CLOSE, ids=str),
+    pytest.mark.parametrize("kind", UNETS),
+]
 
 
 def branches(unet: nn.Module) -> list[ImageBranch]:
@@ -70,9 +75,6 @@ def apart(found: Tensor, wanted: Tensor) -> float:
     return float((found.cpu().float() - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.usefixtures("exact")
-@pytest.mark.parametrize("dtype", CLOSE, ids=str)
-@pytest.mark.parametrize("kind", UNETS)
 def test_branches_add_what_they_add_on_the_cpu_where_the_unet_is(
     kind: str, dtype: torch.dtype, device: torch.device
 ) -> None:
@@ -88,9 +90,6 @@ def test_branches_add_what_they_add_on_the_cpu_where_the_unet_is(
     assert apart(called(unet), plain) < CLOSE[dtype]
 
 
-@pytest.mark.usefixtures("exact")
-@pytest.mark.parametrize("dtype", CLOSE, ids=str)
-@pytest.mark.parametrize("kind", UNETS)
 def test_after_leaving_the_unet_is_bit_equal_to_before_and_no_memory_is_kept(
     kind: str, dtype: torch.dtype, device: torch.device
 ) -> None:

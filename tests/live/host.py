@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 READY = "Startup time:"
 """The WebUI prints this once every route, also those of extensions, answers; again after each Reload UI."""
@@ -132,9 +133,3 @@ def prepare(setup: Setup) -> None:
     for name, target in setup.extensions.items():
         (extensions / name).symlink_to(target, target_is_directory=True)
     (setup.folder / "config.json").write_text(json.dumps(dict(setup.options)), encoding="utf-8")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]

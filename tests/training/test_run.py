@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
-from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +27,8 @@ from lib_ipadapter.training.config import Precision, TrainConfig, Weighting
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.loop import Loop
 from tests.models import save_adapter, tiny_adapter
+from tests.ports import free_port
+from tests.training.launching import arguments
 from tests.training.world import config, equal, metrics, run, save_pictures, save_sdxl_checkpoint, state
 
 
@@ -105,12 +104,9 @@ def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> 
 
 def launch(processes: int, given: TrainConfig) -> None:
     """The command line, as ``accelerate launch --cpu --num_processes`` starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "lib_ipadapter", "train", *arguments(given)]
     common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-    common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     running = [
         subprocess.Popen(
             command,
@@ -123,18 +119,6 @@ def launch(processes: int, given: TrainConfig) -> None:
     ]
     said = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0] * processes, "\n".join(said)
-
-
-def arguments(given: TrainConfig) -> list[str]:
-    """The options that say what `given` says."""
-    options = []
-    for field in fields(given):
-        name, value = field.name.replace("_", "-"), getattr(given, field.name)
-        if isinstance(value, bool):
-            options.append(f"--{name}" if value else f"--no-{name}")
-        elif value is not None:
-            options += [f"--{name}", value.value if isinstance(value, Enum) else str(value)]
-    return options
 
 
 @pytest.mark.parametrize("kind", PICTURE_KINDS)
