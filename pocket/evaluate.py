@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from PIL import Image
 from rich.table import Table
 
 from lib_ipadapter.maths.weight_types import WeightType
@@ -18,7 +19,7 @@ from lib_ipadapter.session.unit import Unit
 from pocket import halves, ship
 from pocket.draw import draw
 from pocket.judge import accuracy, judge
-from pocket.measuring import filled, perform_all, publish, studio
+from pocket.measuring import draw_all, filled, publish, studio
 from pocket.memory import Memory
 from pocket.scenes import LOOK, SAID, SHAPES, Scene, sample_scene
 from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, unit_of_each
@@ -28,11 +29,11 @@ ROOMS = ("maths", "model", "patch", "session", "hosts")
 """Of the package, by which pictures are made; nobody's panel changes what a judge sees."""
 CODE = (
     *(path for room in ROOMS for path in sorted((ROOT / "lib_ipadapter" / room).rglob("*.py"))),
-    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "halves", "judge", "scenes", "studio")),
+    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "halves", "scenes", "studio")),
     ship.CHECKPOINT.with_suffix(".yaml"),
     ship.ENCODER / "config.json",
 )
-"""What makes and judges pictures besides weights: after a change nothing is taken from the memory."""
+"""What makes pictures besides weights: after a change nothing is taken from the memory."""
 PART = 0.4
 SCALES = (0.25, 0.5, 0.75, 1.0)
 READ = ("colour", "texture", "shape", "size", "place", "background")
@@ -103,13 +104,17 @@ def alike(task: Task) -> tuple[object, ...]:
     return task.group, task.kind, task.scale
 
 
-def perform(lot: Sequence[Task]) -> list[dict[str, bool]]:
-    """Draws and judges tasks that are `alike`; runs in a process of its own."""
+def perform(lot: Sequence[Task]) -> list[Image.Image]:
+    """Draws tasks that are `alike`; runs in a process of its own."""
     seeds = [task.seed for task in lot]
     if pairs := [(task.scene, task.beside) for task in lot if task.beside]:
         return halves.perform(studio(), halves.Right(lot[0].group), pairs, seeds)
-    pictures = studio().draw_each([task.prompt for task in lot], seeds, *_units(lot))
-    return [judge(picture).agrees(task.scene) for picture, task in zip(pictures, lot, strict=True)]
+    return studio().draw_each([task.prompt for task in lot], seeds, *_units(lot))
+
+
+def look(task: Task, picture: Image.Image) -> dict[str, bool]:
+    """Whether it shows what it should, by attribute."""
+    return halves.look(picture, (task.scene, task.beside)) if task.beside else judge(picture).agrees(task.scene)
 
 
 def _units(lot: Sequence[Task]) -> list[Unit]:
@@ -136,7 +141,8 @@ def _files(task: Task) -> list[Path]:
 
 def measure(count: int, processes: int) -> dict[str, Any]:
     """All numbers, as shares from 0 to 1."""
-    rows = perform_all(tasks(count), perform, key=key_of, alike=alike, processes=processes)
+    drawn = draw_all(tasks(count), perform, key=key_of, alike=alike, processes=processes)
+    rows = [(task, look(task, picture)) for task, picture in drawn]
     lot = random.Random(HELD_OUT + 1)
     both = {kind.value: {f"{s:g}": _shares(rows, "text and image", kind, s) for s in SCALES} for kind in KINDS}
     return {

@@ -53,14 +53,13 @@ def units(right: Right, pairs: Sequence[Pair]) -> list[Unit]:
     return [inside, replace(other, mask=left_half(), region=Side.OUTSIDE.value)]
 
 
-def perform(studio: Studio, right: Right, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[dict[str, bool]]:
-    """Draws and judges each pair."""
-    pictures = studio.draw_each([prompt(right, second) for _, second in pairs], seeds, *units(right, pairs))
-    return [looked_at(picture, pair) for picture, pair in zip(pictures, pairs, strict=True)]
+def perform(studio: Studio, right: Right, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[Image.Image]:
+    """Draws each pair."""
+    return studio.draw_each([prompt(right, second) for _, second in pairs], seeds, *units(right, pairs))
 
 
-def looked_at(picture: Image.Image, pair: Pair) -> dict[str, bool]:
-    """``left colour`` and so on."""
+def look(picture: Image.Image, pair: Pair) -> dict[str, bool]:
+    """Whether each half shows what it should: ``left colour`` and so on."""
     found: dict[str, bool] = {}
     for half, scene in zip(("left", "right"), pair, strict=True):
         agrees = judge(picture, half).agrees(scene)

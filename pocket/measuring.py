@@ -1,10 +1,10 @@
-"""What every measurement does: pictures drawn and judged in several processes, and the numbers as tables and JSON."""
+"""What every measurement does: pictures drawn in several processes, and the numbers as tables and JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import chain
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from pocket.memory import Answer, Memory
+from pocket.memory import Memory
 from pocket.studio import Studio
 
-MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "judged.jsonl"
+MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "drawn"
 
 BATCH = 4
 """Pictures that are drawn together: four take half of the time that they take one by one, and more gain nothing."""
@@ -35,27 +36,28 @@ def studio() -> Studio:
     return Studio()
 
 
-def perform_all(
+def draw_all(
     wanted: Sequence[Task],
-    perform: Callable[[Sequence[Task]], list[Answer]],
+    perform: Callable[[Sequence[Task]], list[Image.Image]],
     *,
     key: Callable[[Memory, Task], str],
     alike: Callable[[Task], Hashable],
     processes: int,
-) -> list[tuple[Task, Answer]]:
-    """Each task with what came of it; what `MEMORY` knows by its key is not drawn again.
+) -> Iterator[tuple[Task, Image.Image]]:
+    """Each task with its picture; what `MEMORY` knows by its key is not drawn again.
 
     `perform` gets tasks that are `alike`, a few at once, in processes of its own: as many as there are cores, if
     `processes` is 0.
     """
     memory = Memory(MEMORY)
     keys = {task: key(memory, task) for task in wanted}
-    new = batches([task for task in wanted if keys[task] not in memory.known], alike)
+    new = batches([task for task in wanted if not memory.known(keys[task])], alike)
     with ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as pool:
-        answers = chain.from_iterable(pool.map(perform, new))
-        drawn = tqdm(answers, "drawing", sum(map(len, new)), unit="picture")
-        list(memory.follow((keys[task] for task in chain.from_iterable(new)), drawn))
-    return [(task, memory.known[keys[task]]) for task in wanted]
+        pictures = chain.from_iterable(pool.map(perform, new))
+        drawn = tqdm(pictures, "drawing", sum(map(len, new)), unit="picture")
+        for task, picture in zip(chain.from_iterable(new), drawn, strict=True):
+            memory.keep(keys[task], picture)
+    return ((task, memory.picture(keys[task])) for task in wanted)
 
 
 def batches(tasks: Iterable[Task], alike: Callable[[Task], Hashable]) -> list[list[Task]]:

@@ -1,42 +1,46 @@
-"""What was judged already: an evaluation goes on where it was stopped, and again after a change of one adapter only."""
+"""What was drawn already: an evaluation goes on where it was stopped, and a change of the judge draws nothing anew."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from lib_ipadapter.model.checkpoint import sha256
+from PIL import Image
 
-Answer = dict[str, bool]
+from lib_ipadapter.model.checkpoint import sha256
 
 
 class Memory:
-    """A file of lines, each a question's key and its answer."""
+    """A folder of pictures, each named by the key of its question. Whoever wants the space deletes it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.known: dict[str, Answer] = {}
-        """Key -> answer."""
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            self.known = dict(json.loads(line) for line in lines if line.endswith("]"))
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def key(self, question: object, files: Iterable[Path]) -> str:
         """Of a question, by how it is written and by what is in the files that its answer depends on."""
         return hashlib.sha256(" ".join([repr(question), *map(_content, files)]).encode()).hexdigest()[:24]
 
-    def follow(self, keys: Iterable[str], answers: Iterable[Answer]) -> Iterator[Answer]:
-        """`answers` as they come, each kept at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as lines:
-            for key, answer in zip(keys, answers, strict=True):
-                self.known[key] = answer
-                lines.write("\n" + json.dumps([key, answer]))  # what was cut off before stays a line of its own
-                lines.flush()
-                yield answer
+    def known(self, key: str) -> bool:
+        """Whether it was drawn."""
+        return self._path(key).is_file()
+
+    def keep(self, key: str, picture: Image.Image) -> None:
+        """To the last bit; a name that is there has a whole picture behind it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        begun = self._path(key).with_suffix(".part")
+        picture.save(begun, "PNG")
+        os.replace(begun, self._path(key))
+
+    def picture(self, key: str) -> Image.Image:
+        """As it was kept."""
+        with Image.open(self._path(key)) as found:
+            return found.copy()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.png"
 
 
 @cache

@@ -26,7 +26,7 @@ from pocket import ship
 from pocket.draw import draw
 from pocket.evaluate import CODE, HELD_OUT, READ
 from pocket.judge import judge
-from pocket.measuring import filled, perform_all, publish, studio
+from pocket.measuring import draw_all, filled, publish, studio
 from pocket.memory import Memory
 from pocket.scenes import Scene, sample_scene
 from pocket.studio import GUIDANCE, SAMPLER, unit_of_each
@@ -88,11 +88,10 @@ def alike(task: Task) -> tuple[object, ...]:
     return task.group, task.name, None if task.together else task.seed
 
 
-def perform(lot: Sequence[Task]) -> list[dict[str, bool]]:
-    """Draws and judges tasks that are `alike`; runs in a process of its own."""
+def perform(lot: Sequence[Task]) -> list[Image.Image]:
+    """Draws tasks that are `alike`; runs in a process of its own."""
     seeds = [task.seed for task in lot]
-    pictures = studio().draw_each([""] * len(lot), seeds, unit_of(lot), num_inference_steps=STEPS)
-    return [_looked_at(picture, task) for picture, task in zip(pictures, lot, strict=True)]
+    return studio().draw_each([""] * len(lot), seeds, unit_of(lot), num_inference_steps=STEPS)
 
 
 def unit_of(lot: Sequence[Task]) -> Unit:
@@ -102,7 +101,8 @@ def unit_of(lot: Sequence[Task]) -> Unit:
     return replace(unit_of_each(Kind.BASE, references, SCALE), **dict(lot[0].fields), **second)
 
 
-def _looked_at(picture: Image.Image, task: Task) -> dict[str, bool]:
+def look(task: Task, picture: Image.Image) -> dict[str, bool]:
+    """Whether it agrees with its reference, or references, by attribute."""
     verdict = judge(picture)
     found = verdict.agrees(task.scene)
     if task.second:
@@ -119,8 +119,8 @@ def key_of(memory: Memory, task: Task) -> str:
 def measure(count: int, processes: int) -> dict[str, Any]:
     """Group -> name -> attribute -> share of the references that it agrees with, from 0 to 1."""
     found: dict[str, dict[str, list[dict[str, bool]]]] = {}
-    for task, answer in perform_all(tasks(count), perform, key=key_of, alike=alike, processes=processes):
-        found.setdefault(task.group, {}).setdefault(task.name, []).append(answer)
+    for task, picture in draw_all(tasks(count), perform, key=key_of, alike=alike, processes=processes):
+        found.setdefault(task.group, {}).setdefault(task.name, []).append(look(task, picture))
     shares = {
         group: {
             name: {part: float(np.mean([answer[part] for answer in answers])) for part in answers[0]}

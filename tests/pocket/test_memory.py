@@ -1,40 +1,44 @@
-"""What was judged is not judged again, unless the weights have changed."""
+"""What was drawn is not drawn again, unless what draws it has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pocket import evaluate, judge, measuring, sweep
 from pocket import memory as module
 from pocket.memory import Memory
 
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
 
-def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    def answers() -> Iterator[dict[str, bool]]:
-        yield {"shape": True}
+
+def test_a_picture_is_kept_to_the_last_bit(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "new")
+    key = memory.key("question", [])
+    assert not memory.known(key)
+    memory.keep(key, NOISE)
+    assert memory.known(key)
+    assert Memory(memory.folder).picture(key).tobytes() == NOISE.tobytes()
+
+
+def test_what_was_stopped_in_the_middle_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(_: Image.Image, file: Path, _kind: str) -> None:
+        file.write_bytes(b"the beginning")
         raise KeyboardInterrupt
 
-    memory = Memory(tmp_path / "new" / "judged.jsonl")
-    keys = [memory.key(question, []) for question in ("first", "second")]
+    monkeypatch.setattr(Image.Image, "save", half)
+    memory = Memory(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        list(memory.follow(keys, answers()))
-    again = Memory(memory.path)
-    assert [again.known.get(key) for key in keys] == [{"shape": True}, None]
-
-
-def test_a_line_that_was_cut_off_is_asked_again(tmp_path: Path) -> None:
-    path = tmp_path / "judged.jsonl"
-    path.write_text('["a", {"shape": true}]\n["b", {"sha', encoding="utf-8")
-    memory = Memory(path)
-    assert (memory.known.get("a"), memory.known.get("b")) == ({"shape": True}, None)
-    list(memory.follow(["c"], [{"shape": False}]))
-    assert (Memory(path).known.get("a"), Memory(path).known.get("c")) == ({"shape": True}, {"shape": False})
+        memory.keep("key", NOISE)
+    assert not memory.known("key")
 
 
 def test_other_weights_are_another_question(tmp_path: Path) -> None:
-    weights, memory = tmp_path / "weights", Memory(tmp_path / "judged.jsonl")
+    weights, memory = tmp_path / "weights", Memory(tmp_path)
     weights.write_bytes(b"one")
     first = memory.key("question", [weights])
     assert first == memory.key("question", [weights])
@@ -42,3 +46,25 @@ def test_other_weights_are_another_question(tmp_path: Path) -> None:
     module._content.cache_clear()
     assert first != memory.key("question", [weights])
     assert memory.key("question", []) != memory.key("other", [])
+
+
+@pytest.mark.parametrize("code", [evaluate.CODE, sweep.CODE])
+def test_a_change_of_the_judge_draws_nothing_anew(code: Sequence[Path]) -> None:
+    assert Path(judge.__file__) not in code
+
+
+def perform(lot: Sequence[int]) -> list[Image.Image]:
+    return [Image.new("L", (1, 1), number) for number in lot]
+
+
+def test_only_what_is_new_is_drawn_and_all_come_back_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "MEMORY", tmp_path)
+    Memory(tmp_path).keep("3", Image.new("L", (1, 1), 99))  # as no one would draw it
+    found = measuring.draw_all(
+        range(6), perform, key=lambda _, task: str(task), alike=lambda task: task % 2, processes=1
+    )
+    assert [(task, picture.getpixel((0, 0))) for task, picture in found] == [
+        (0, 0), (1, 1), (2, 2), (3, 99), (4, 4), (5, 5)
+    ]  # fmt: skip
