@@ -25,8 +25,8 @@ Mask = NDArray[np.bool_]
 CUT = 32
 """Pixels of the square that outlines are compared in."""
 LIKE = 0.4
-"""Least correlation of what is dark with a texture. Over 1400 things that the autoencoder has blurred, and a Gaussian of
-up to two pixels after it, textures have at least 0.47, and what a line of ink leaves of a plain thing 0.36 at most."""
+"""Least correlation of what is dark with a texture. Over 1400 things that the autoencoder has blurred, and a Gaussian
+of up to two pixels after it, textures have at least 0.47, and what a line of ink leaves of a plain thing 0.36."""
 DEEP = 7
 """Pixels from a thing's outline, line of ink and all, to where its texture is looked at; half way in, if it is thin."""
 
