@@ -40,7 +40,14 @@ class Estimate:
 
 
 def estimate(
-    *, frozen: Frozen, trained: nn.Module, loss: Callable[[], Tensor], cached: int, steps: int, config: TrainConfig
+    *,
+    frozen: Frozen,
+    trained: nn.Module,
+    loss: Callable[[], Tensor],
+    cached: int,
+    steps: int,
+    config: TrainConfig,
+    resumed: bool,
 ) -> Estimate:
     """Tries one step without changing anything. `loss` gives the loss of a batch. Raises `TrainingError`."""
     numbers = sum(parameter.numel() for parameter in trained.parameters())
@@ -56,8 +63,8 @@ def estimate(
         frozen=frozen.nbytes,
         trained=numbers * PER_TRAINED,
         cached=cached,
-        # AdamW's moments are made at the first step, which this was not.
-        measured=measured + numbers * 8 if measured else 0,
+        # AdamW's moments are made at the first step, which this was not; a run that goes on has brought them.
+        measured=measured + numbers * 8 if measured and not resumed else measured,
         seconds=seconds * config.accumulation * steps,
     )
 

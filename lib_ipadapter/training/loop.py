@@ -136,6 +136,7 @@ class Loop:
                 cached=self.source.cache.nbytes,
                 steps=self.config.steps - self.position.step,
                 config=self.config,
+                resumed=self.position.step > 0,
             )
 
     def run(self, curves: Curves | None) -> None:

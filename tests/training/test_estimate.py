@@ -25,7 +25,7 @@ class Card:
         self.peak = max(self.peak, 1 << 30)
 
 
-def tried(card: Card, device: str) -> tuple[nn.Module, Estimate]:
+def tried(card: Card, device: str, *, resumed: bool = False) -> tuple[nn.Module, Estimate]:
     trained = nn.Linear(8, 4, bias=False)
 
     def loss() -> Tensor:
@@ -41,16 +41,21 @@ def tried(card: Card, device: str) -> tuple[nn.Module, Estimate]:
         cached=5,
         steps=10,
         config=config,
+        resumed=resumed,
     )
 
 
-def test_the_peak_of_a_step_is_not_that_of_the_encoding_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("resumed", "moments"), [(False, 32 * 8), (True, 0)])
+def test_the_peak_of_a_step_is_not_that_of_the_encoding_before_it(
+    resumed: bool, moments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AdamW's moments are not in it, unless the run goes on from a state that has brought them."""
     card = Card()
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", card.forget)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: card.peak)
-    _, found = tried(card, "cuda")
-    assert found.measured == (1 << 30) + 32 * 8  # and AdamW's moments
+    _, found = tried(card, "cuda", resumed=resumed)
+    assert found.measured == (1 << 30) + moments
     assert "1.0 GiB at the peak of a step (measured)" in str(found)
 
 
