@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,3 +93,16 @@ def test_more_units_than_there_is_room_for_are_refused_and_nothing_is_changed() 
     with pytest.raises(IPAdapterError, match="room for"):
         set_units(job, [Unit()] * (2 * len(FIELDS) + 1))
     assert job.script_args == before
+
+
+def test_the_example_of_the_documentation_halves_each_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "for-extensions.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    modules: Any = ModuleType("modules")
+    modules.scripts = SimpleNamespace(Script=object, AlwaysVisible=object())
+    monkeypatch.setitem(sys.modules, "modules", modules)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(example, names)
+    job = page_job()
+    names["Mine"]().before_process(job)
+    assert [one.scale for one in get_units(job)] == [one.scale / 2 for one in get_units(page_job())]
