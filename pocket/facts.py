@@ -16,9 +16,9 @@ from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session.unit import Unit
 from pocket import ship
 from pocket.draw import draw
-from pocket.evaluate import HELD_OUT, renamed
 from pocket.judge import judge
 from pocket.measuring import BATCH
+from pocket.questions import HELD_OUT, renamed
 from pocket.scenes import SAID, Scene, sample_scene
 from pocket.sheet import Cell
 from pocket.studio import KINDS, Studio, unit, unit_of_each

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib_ipadapter.maths.weight_types import WeightType
-from pocket.evaluate import READ
 from pocket.marked import Marked
 from pocket.plots import DOCS
+from pocket.questions import READ
 from pocket.sweep import SECOND, SWEEP
 
 PAGE = DOCS / "layers.md"

@@ -18,10 +18,21 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from pocket import ship
 from pocket.memory import Memory
 from pocket.studio import Studio
 
-MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "drawn"
+ROOT = Path(__file__).parents[1]
+ROOMS = ("maths", "model", "patch", "session", "hosts")
+"""Of the package, by which pictures are made; nobody's panel changes what a judge sees."""
+CODE = (
+    *(path for room in ROOMS for path in sorted((ROOT / "lib_ipadapter" / room).rglob("*.py"))),
+    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "halves", "scenes", "studio")),
+    ship.CHECKPOINT.with_suffix(".yaml"),
+    ship.ENCODER / "config.json",
+)
+"""What makes pictures besides weights: after a change nothing is taken from the memory."""
+MEMORY = ROOT / "outputs" / "pocket" / "drawn"
 
 BATCH = 4
 """Pictures that are drawn together: four take half of the time that they take one by one, and more gain nothing."""

@@ -24,10 +24,10 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.unit import Unit
 from pocket import ship
 from pocket.draw import draw
-from pocket.evaluate import CODE, HELD_OUT, READ
 from pocket.judge import judge
-from pocket.measuring import draw_all, filled, publish, studio
+from pocket.measuring import CODE, draw_all, filled, publish, studio
 from pocket.memory import Memory
+from pocket.questions import HELD_OUT, READ
 from pocket.scenes import Scene, sample_scene
 from pocket.studio import GUIDANCE, SAMPLER, unit_of_each
 

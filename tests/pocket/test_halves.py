@@ -9,9 +9,9 @@ import pytest
 
 from lib_ipadapter.session.unit.where import Side
 from pocket.draw import draw
-from pocket.evaluate import tasks
 from pocket.halves import Right, left_half, prompt, units
 from pocket.judge import judge
+from pocket.questions import tasks
 from pocket.scenes import SAID, SIZE, Scene, Thing
 from pocket.studio import Studio
 from tests.hosts.originals import NUMPY

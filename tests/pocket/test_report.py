@@ -7,8 +7,8 @@ import json
 import pytest
 
 from lib_ipadapter.model.variant import Kind
-from pocket import evaluate, halves, layer_report, plots, report, ship, sweep
-from pocket.evaluate import SCALES
+from pocket import halves, layer_report, plots, report, ship, sweep
+from pocket.questions import SCALES, tasks
 from pocket.scenes import SAID
 from pocket.studio import KINDS
 
@@ -60,7 +60,7 @@ def test_the_layers_page_shows_the_sweep_of_the_weights_that_ship() -> None:
 
 
 def test_the_table_says_how_many_pictures_a_share_is_of(numbers: dict) -> None:
-    drawn = [task.group for task in evaluate.tasks(6)]
+    drawn = [task.group for task in tasks(6)]
     assert {drawn.count(right.value) for right in halves.Right} == {3}
     assert "Over 6 references, in halves over 3 pairs of them;" in report.table({**numbers, "references": 6})
 

@@ -15,8 +15,8 @@ from PIL import Image, ImageFilter
 from lib_ipadapter.training.frozen import to_pixels
 from pocket.captions import NOTHING_SAID, caption, vocabulary
 from pocket.draw import draw, draw_array
-from pocket.evaluate import HELD_OUT
 from pocket.judge import accuracy, judge
+from pocket.questions import HELD_OUT
 from pocket.scenes import COLOURS, SHAPES, SIZE, TEXTURES, Scene, Thing, sample_scene, sample_thing, with_other_shape
 from pocket.studio import Studio
 

@@ -18,9 +18,9 @@ from pocket import ship
 from pocket.adapters import OTHER_SHAPE, SILENT, entries
 from pocket.diffusion import close_up
 from pocket.draw import draw
-from pocket.evaluate import tasks
 from pocket.judge import judge
 from pocket.make import CLOSE_UPS, SCENES, WHOLE
+from pocket.questions import tasks
 from pocket.scenes import COLOURS, SHAPES, SIZE, TEXTURES, sample_scene
 from pocket.studio import KINDS, Studio
 from pocket.webui import install

@@ -17,7 +17,7 @@ from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.frozen import Frozen
-from lib_ipadapter.training.run import check_output
+from lib_ipadapter.training.output import check_output
 from lib_ipadapter.training.saving import Position, Saves, adapter_path, step_of
 from tests.training.world import config, equal, metrics, run, state
 

@@ -13,11 +13,12 @@ import torch
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.training.build import divide
 from lib_ipadapter.training.cache import Cache, Store
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.frozen import Frozen
-from lib_ipadapter.training.run import divide, train
+from lib_ipadapter.training.run import train
 from tests.models import tiny_encoder, tiny_pipeline
 from tests.training.world import config, equal, run, save_pictures
 

@@ -1,0 +1,155 @@
+"""Everything that a run needs, from its configuration: models, data, cache, loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils.operations import gather_object
+from tqdm.auto import tqdm
+
+from lib_ipadapter import __version__
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.model.variant import Variant
+from lib_ipadapter.model.vision import EncoderSizes
+from lib_ipadapter.training.adapters import prepare
+from lib_ipadapter.training.cache import Cache, Filler
+from lib_ipadapter.training.check import Example, Report, data_hash, examine
+from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.frozen import Frozen
+from lib_ipadapter.training.loop import Loop
+from lib_ipadapter.training.objective import Batches
+from lib_ipadapter.training.output import check_output, write_facts
+from lib_ipadapter.training.samples import Samples
+from lib_ipadapter.training.saving import Position, newest_state
+from lib_ipadapter.training.stream import Stream
+
+Say = Callable[[str], None]
+
+
+def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
+    """Everything that a run needs, read and encoded."""
+    check_models(config)
+    check_output(config)
+    tell(f"Looking at {config.data}")
+    report = examine(config, thorough=False)
+    frozen = Frozen.read(config, accelerator.device)
+    if config.gradient_checkpointing:
+        frozen.unet.enable_gradient_checkpointing()
+        frozen.unet.train()  # older diffusers checkpoint only then; a Stable Diffusion UNet has no dropout
+    adapter = prepare(frozen.unet, frozen.encoder.sizes, config)
+    cache, report = encode(config, accelerator, frozen, adapter.variant, report)
+    tell(str(report))
+    trained, held = divide(report.examples, config)
+    if len(trained) == len(report.examples):
+        tell("No entry is kept for evaluation: curves and samples are of entries that are trained on.")
+    stream = Stream.of(config, len(trained), len(frozen.alphas))
+    held_stream = Stream(config.seed, len(held), len(frozen.alphas))
+    loop = Loop(
+        config=config,
+        accelerator=accelerator,
+        adapter=adapter,
+        source=Batches(trained, cache, stream, frozen),
+        held_out=Batches(held, cache, held_stream, frozen),
+        samples=Samples(held[: config.sample_count], cache, frozen, config),
+        position=position_of(config, trained),
+        metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
+    )
+    _resume(loop, tell)
+    write_facts(config, report, accelerator)
+    return loop
+
+
+def check_models(config: TrainConfig) -> None:
+    """Raises `TrainingError` where one is not given, before all data is read."""
+    if missing := [name for name in ("checkpoint", "encoder") if getattr(config, name) is None]:
+        raise TrainingError(f"Training needs --{' and --'.join(missing)}; only --check does without.")
+    for name in ("checkpoint", "encoder"):
+        if not getattr(config, name).exists():
+            raise TrainingError(f"There is no {getattr(config, name)}, which --{name} names.")
+
+
+def encode(
+    config: TrainConfig, accelerator: Accelerator, frozen: Frozen, variant: Variant, report: Report
+) -> tuple[Cache, Report]:
+    """The filled cache, and what is left of the data after every picture was really read."""
+    folder = config.cache or (config.output / "cache" if accelerator.num_processes > 1 else None)
+    assert variant.feature is not None, "only adapters with an image encoder are trained"
+    cache = Cache.open(frozen, variant.feature, config, folder)
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    progress = partial(_bar, disable=not accelerator.is_main_process)
+    filler = Filler(cache, frozen, config, split=lambda items: items[rank::processes], progress=progress)
+    unread = filler.fill(report, variant.feature)
+    if processes > 1:
+        unread = gather_object(unread)
+    report = report.without(unread)
+    if not report.examples:
+        raise TrainingError(f"{config.data} holds nothing to train on: {report}.")
+    return cache, report
+
+
+def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Example], list[Example]]:
+    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back.
+
+    Contents choose and not the seed: a run that goes on from the adapter of another is not shown what that one saw.
+    A picture is on one side with all of its captions and references.
+    """
+    count = min(64, len(examples) // 20) if config.holdout is None else config.holdout
+    order = sorted(range(len(examples)), key=lambda i: examples[i].identity)
+    pictures = [examples[i].image_hash for i in order]
+    while 0 < count < len(order) and pictures[count] == pictures[count - 1]:
+        count += 1
+    if count >= len(examples) and config.holdout is None:
+        count = 0
+    if count >= len(examples):
+        raise TrainingError(
+            f"--holdout {config.holdout} leaves nothing to train on: there are {len(examples)} usable entries, of"
+            f" {len(set(pictures))} pictures."
+        )
+    held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
+    return [examples[i] for i in sorted(order[count:])], held
+
+
+def position_of(config: TrainConfig, trained: Sequence[Example]) -> Position:
+    """The beginning of a run, and what it was told that a run which goes on should be told too."""
+    assert config.checkpoint
+    assert config.encoder
+    return Position(
+        seed=config.seed,
+        data_hash=data_hash(trained),
+        checkpoint=config.checkpoint.resolve().name,
+        encoder=config.encoder.resolve().name,
+        resolution=config.resolution,
+        weighting=config.weighting.value,
+    )
+
+
+def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Report) -> dict[str, str]:
+    """What a saved adapter says of itself, besides steps."""
+    assert config.checkpoint
+    assert config.encoder
+    return {
+        "base": variant.base.value,
+        "variant": variant.kind.value,
+        "tokens": str(sizes.tokens(variant)),
+        "encoder": f"{config.encoder.name}: {variant.encoder}",
+        "checkpoint": config.checkpoint.name,
+        "resolution": str(config.resolution),
+        "examples": str(len(report.examples)),
+        "data_hash": report.data_hash,
+        "warm_start": config.warm_start.name if config.warm_start else "",
+        "trainer": f"sd-webui-ip-adapter {__version__}",
+    }
+
+
+def _resume(loop: Loop, tell: Say) -> None:
+    """Where asked. Raises `TrainingError`; nothing of the run has been written over by then."""
+    if state := newest_state(loop.config.output) if loop.config.resume else None:
+        loop.resume(state)
+        tell(f"Going on from {state} at step {loop.position.step}")
+
+
+def _bar(items: Sequence[Any], label: str, *, disable: bool) -> Iterable[Any]:
+    return tqdm(items, desc=label, unit="batch", disable=disable or not items, dynamic_ncols=True, leave=False)

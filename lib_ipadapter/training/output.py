@@ -1,0 +1,50 @@
+"""What a run finds in its output folder, and writes there before its first step."""
+
+from __future__ import annotations
+
+import os
+
+from accelerate import Accelerator
+
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.check import Report
+from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.saving import adapter_path, newest_state, step_of
+
+
+def check_output(config: TrainConfig) -> None:
+    """Raises `TrainingError` where a run cannot write, would write over another one, or has none to go on from."""
+    there = next(path for path in (config.output, *config.output.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise TrainingError(f"--output {config.output} cannot be made: {there} is no folder to write to; give another.")
+    begun = any(config.output.glob("state-*"))
+    if begun and not config.resume:
+        raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
+    if config.resume and not begun:
+        raise TrainingError(
+            f"--resume goes on from a state-* in {config.output}, and there is none; give the --output of the run to"
+            " go on with, or leave --resume out to begin."
+        )
+
+
+def finished(config: TrainConfig) -> int | None:
+    """The last step of a run that has none left to make; seen before anything is read.
+
+    Raises `TrainingError` where its adapter is gone.
+    """
+    state = newest_state(config.output) if config.resume else None
+    if state is None or step_of(state) < config.steps:
+        return None
+    saved = adapter_path(config.output, step_of(state))
+    if not saved.is_file():
+        raise TrainingError(f"All {config.steps} steps are done, and {saved} is gone; give more --steps.")
+    return step_of(state)
+
+
+def write_facts(config: TrainConfig, report: Report, accelerator: Accelerator) -> None:
+    """What the run was told, and what of its data it leaves out."""
+    if accelerator.is_main_process:
+        config.output.mkdir(parents=True, exist_ok=True)
+        config.write(config.output / "config.json")
+        skipped = "".join(f"{item}\n" for item in report.rejected)
+        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8", errors="backslashreplace")

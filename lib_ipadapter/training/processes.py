@@ -1,0 +1,41 @@
+"""How many processes share a run, on what, and by whose rules: accelerate, with or without DeepSpeed."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils.dataclasses import AutocastKwargs, GradientAccumulationPlugin
+
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.frozen import choose_dtype
+
+
+def open_accelerator(config: TrainConfig) -> Accelerator:
+    """Nothing is autocast: what is trained computes in float32, frozen parts in their own. fp16 scales the loss."""
+    device = PartialState(cpu=config.cpu).device
+    assert device is not None
+    half = choose_dtype(config.precision, device) is torch.float16
+    accelerator = Accelerator(
+        cpu=config.cpu,
+        mixed_precision="fp16" if half else "no",
+        # As a plugin, because a launcher's environment would take precedence over the plain number.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(config.accumulation, sync_with_dataloader=False),
+        kwargs_handlers=[AutocastKwargs(enabled=False)],
+    )
+    plugin = accelerator.state.deepspeed_plugin
+    if config.cuda_graph and (plugin or accelerator.num_processes > 1 or device.type != "cuda"):
+        raise TrainingError(
+            f"--cuda-graph needs a single process on a CUDA device, without DeepSpeed; this is"
+            f" {accelerator.num_processes} on {device.type}{' with DeepSpeed' if plugin else ''}. Leave it out."
+        )
+    if plugin:
+        if half:  # DeepSpeed would turn what is trained, and its optimiser's steps, to fp16
+            raise TrainingError(
+                "DeepSpeed with fp16 would train in half precision, where small steps are lost; give --precision bf16"
+                " or no, or launch without DeepSpeed."
+            )
+        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch_size
+        plugin.deepspeed_config["gradient_accumulation_steps"] = config.accumulation
+        plugin.deepspeed_config["gradient_clipping"] = config.max_grad_norm  # accelerate's "auto" would be 1
+    return accelerator
