@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,23 +13,12 @@ from PIL import Image
 from rich.table import Table
 
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.session.unit import Unit
 from pocket import halves, ship
-from pocket.draw import draw
 from pocket.judge import accuracy, judge
-from pocket.measuring import CODE, draw_all, filled, publish, studio
-from pocket.memory import Memory
-from pocket.questions import HELD_OUT, LAYERS, READ, SCALES, WHEN, Task, alike, tasks
+from pocket.measuring import Processes, draw_all, filled, publish
+from pocket.questions import HELD_OUT, LAYERS, READ, SCALES, WHEN, Task, tasks
 from pocket.scenes import LOOK, SAID, sample_scene
-from pocket.studio import GUIDANCE, KINDS, SAMPLER, STEPS, unit_of_each
-
-
-def perform(lot: Sequence[Task]) -> list[Image.Image]:
-    """Draws tasks that are `alike`; runs in a process of its own."""
-    seeds = [task.seed for task in lot]
-    if pairs := [(task.scene, task.beside) for task in lot if task.beside]:
-        return halves.perform(studio(), halves.Right(lot[0].group), pairs, seeds)
-    return studio().draw_each([task.prompt for task in lot], seeds, *_units(lot))
+from pocket.studio import KINDS
 
 
 def look(task: Task, picture: Image.Image) -> dict[str, bool]:
@@ -38,32 +26,11 @@ def look(task: Task, picture: Image.Image) -> dict[str, bool]:
     return halves.look(picture, (task.scene, task.beside)) if task.beside else judge(picture).agrees(task.scene)
 
 
-def _units(lot: Sequence[Task]) -> list[Unit]:
-    first, references = lot[0], [draw(task.reference) for task in lot if task.reference]
-    if not (first.kind and references):
-        return []
-    own = unit_of_each(first.kind, references, first.scale)
-    return [replace(own, start=first.start, end=first.end, weight_type=first.weight_type)]
-
-
-def key_of(memory: Memory, task: Task) -> str:
-    """By what `memory` knows a task again."""
-    return memory.key(_question(task), _files(task))
-
-
-def _question(task: Task) -> tuple[Task, Any]:
-    return task, (STEPS, GUIDANCE, SAMPLER)
-
-
-def _files(task: Task) -> list[Path]:
-    own = [ship.adapter_path(task.kind), ship.ENCODER / "model.safetensors"] if task.kind else []
-    return [ship.CHECKPOINT, *CODE, *own]
-
-
 def measure(count: int, processes: int) -> dict[str, Any]:
     """All numbers, as shares from 0 to 1."""
-    drawn = draw_all(tasks(count), perform, key=key_of, alike=alike, processes=processes)
-    rows = [(task, look(task, picture)) for task, picture in drawn]
+    asked = tasks(count)
+    pictures = draw_all([task.request for task in asked], processes)
+    rows = [(task, look(task, picture)) for task, picture in zip(asked, pictures, strict=True)]
     lot = random.Random(HELD_OUT + 1)
     both = {kind.value: {f"{s:g}": _shares(rows, "text and image", kind, s) for s in SCALES} for kind in KINDS}
     return {
@@ -72,35 +39,37 @@ def measure(count: int, processes: int) -> dict[str, Any]:
         "judge": accuracy([sample_scene(lot) for _ in range(1000)]),
         "text alone": _shares(rows, "text alone"),
         "no picture": _shares(rows, "no picture"),
-        "image alone": {kind.value: _shares(rows, "image alone", kind, 1.0) for kind in KINDS},
+        "image alone": {kind.value: _shares(rows, "image alone", kind) for kind in KINDS},
         "text and image": both,
-        "when": {group: _shares(rows, group, Kind.PLUS, 1.0) for group in WHEN},
-        "layers": {group: _shares(rows, group, Kind.PLUS, 1.0) for group in LAYERS},
+        "when": {group: _shares(rows, group, Kind.PLUS) for group in WHEN},
+        "layers": {group: _shares(rows, group, Kind.PLUS) for group in LAYERS},
         "halves": {right.value: _half_shares(rows, right) for right in halves.Right},
     }
 
 
-def _shares(
-    rows: Iterable[tuple[Task, Mapping[str, bool]]], group: str, kind: Kind | None = None, scale: float = 0.0
-) -> dict[str, float]:
-    """Of each attribute that was asked for, and of all of shape, colour and texture together."""
-    own = [(task, found) for task, found in rows if (task.group, task.kind, task.scale) == (group, kind, scale)]
-    shares = {name: float(np.mean([found[name] for _, found in own])) for name in own[0][0].asked}
-    together = [all(found[name] for name in SAID) for _, found in own]
-    return shares | {"together": float(np.mean(together))}
+Row = tuple[Task, Mapping[str, bool]]
 
 
-def _half_shares(rows: Iterable[tuple[Task, Mapping[str, bool]]], right: halves.Right) -> dict[str, dict[str, float]]:
-    """Of each half, as `_shares`; and how often both have the look that they should have."""
-    own = [found for task, found in rows if task.beside and task.group == right.value]
-    by_half = {half: [{name: found[f"{half} {name}"] for name in SAID} for found in own] for half in ("left", "right")}
-    shares = {
-        half: {name: float(np.mean([one[name] for one in found])) for name in SAID}
-        | {"together": float(np.mean([all(one.values()) for one in found]))}
-        for half, found in by_half.items()
+def _shares(rows: Iterable[Row], group: str, kind: Kind | None = None, scale: float = 1.0) -> dict[str, float]:
+    """Of what was asked of a group, an adapter and a scale."""
+    own = [row for row in rows if (row[0].group, row[0].request.kind, row[0].request.scale) == (group, kind, scale)]
+    return _rates([found for _, found in own], own[0][0].asked)
+
+
+def _rates(answers: Sequence[Mapping[str, bool]], names: Iterable[str]) -> dict[str, float]:
+    """How often each is right, and all of shape, colour and texture together."""
+    together = [all(found[name] for name in SAID) for found in answers]
+    return {name: float(np.mean([found[name] for found in answers])) for name in names} | {
+        "together": float(np.mean(together))
     }
-    looks = [all(found[f"{half} {name}"] for half in by_half for name in LOOK) for found in own]
-    return shares | {"both": {"look": float(np.mean(looks))}}
+
+
+def _half_shares(rows: Iterable[Row], right: halves.Right) -> dict[str, dict[str, float]]:
+    """Of each half, and how often both have the look that they should have."""
+    own = [found for task, found in rows if task.group == right.value]
+    by_half = {half: [{name: found[f"{half} {name}"] for name in SAID} for found in own] for half in halves.HALVES}
+    looks = [all(found[f"{half} {name}"] for half in halves.HALVES for name in LOOK) for found in own]
+    return {half: _rates(found, SAID) for half, found in by_half.items()} | {"both": {"look": float(np.mean(looks))}}
 
 
 def tables(numbers: Mapping[str, Any]) -> list[Table]:
@@ -116,7 +85,7 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
     parts = {
         f"{half}; right by {right}": shares[half]
         for right, shares in numbers["halves"].items()
-        for half in ("left", "right")
+        for half in halves.HALVES
     }
     return [
         filled(f"Image alone, scale 1, {count} held-out references", "adapter", alone, (*READ, "together")),
@@ -128,7 +97,7 @@ def tables(numbers: Mapping[str, Any]) -> list[Table]:
 
 def main(
     count: Annotated[int, typer.Option(min=1, help="Held-out references.")] = 200,
-    processes: Annotated[int, typer.Option(help="Processes; as many as there are cores, if 0.")] = 0,
+    processes: Processes = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the numbers go as JSON.")] = None,
 ) -> None:
     """Measure how far pictures follow the reference and the text."""

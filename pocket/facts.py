@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,11 +18,11 @@ from lib_ipadapter.session.unit import Unit
 from pocket import ship
 from pocket.draw import draw
 from pocket.judge import judge
-from pocket.measuring import BATCH
 from pocket.questions import HELD_OUT, renamed
+from pocket.request import Request, batches, draw_batch
 from pocket.scenes import SAID, Scene, sample_scene
 from pocket.sheet import Cell
-from pocket.studio import KINDS, Studio, unit, unit_of_each
+from pocket.studio import KINDS, Studio, unit
 
 ROUNDING = 1e-3
 """Of the latents' spread: what float32 may differ by after all steps."""
@@ -140,13 +141,9 @@ Asked = tuple[str, Scene, Scene]
 
 def agreeing(studio: Studio, asked: Sequence[Asked], scale: float) -> list[dict[str, bool]]:
     """What the judge says of each, drawn a few at once; the noise is numbered."""
-    found: list[dict[str, bool]] = []
-    for start in range(0, len(asked), BATCH):
-        prompts, references, wanted = zip(*asked[start : start + BATCH], strict=True)
-        own = unit_of_each(SHOWN, [*map(draw, references)], scale)
-        pictures = studio.draw_each(prompts, range(start, start + len(prompts)), own)
-        found += [judge(picture).agrees(scene) for picture, scene in zip(pictures, wanted, strict=True)]
-    return found
+    requests = [Request(prompt, seed, SHOWN, picture, scale) for seed, (prompt, picture, _) in enumerate(asked)]
+    pictures = chain.from_iterable(draw_batch(studio, batch) for batch in batches(requests))
+    return [judge(picture).agrees(scene) for picture, (_, _, scene) in zip(pictures, asked, strict=True)]
 
 
 FACTS: tuple[Callable[[Evidence], Fact], ...] = (

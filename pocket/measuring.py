@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 import torch
+import typer
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from pocket import ship
 from pocket.memory import Memory
+from pocket.request import Request, batches, draw_batch
 from pocket.studio import Studio
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("maths", "model", "patch", "session", "hosts")
-"""Of the package, by which pictures are made; nobody's panel changes what a judge sees."""
-CODE = (
-    *(path for room in ROOMS for path in sorted((ROOT / "lib_ipadapter" / room).rglob("*.py"))),
-    *(ROOT / "pocket" / f"{name}.py" for name in ("draw", "halves", "scenes", "studio")),
-    ship.CHECKPOINT.with_suffix(".yaml"),
-    ship.ENCODER / "config.json",
-)
-"""What makes pictures besides weights: after a change nothing is taken from the memory."""
-MEMORY = ROOT / "outputs" / "pocket" / "drawn"
+MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "drawn"
 
-BATCH = 4
-"""Pictures that are drawn together: four take half of the time that they take one by one, and more gain nothing."""
-
-Task = TypeVar("Task")
+Processes = Annotated[int, typer.Option(min=0, help="Processes; as many as there are cores, if 0.")]
 
 
 @cache
@@ -47,36 +35,29 @@ def studio() -> Studio:
     return Studio()
 
 
-def draw_all(
-    wanted: Sequence[Task],
-    perform: Callable[[Sequence[Task]], list[Image.Image]],
-    *,
-    key: Callable[[Memory, Task], str],
-    alike: Callable[[Task], Hashable],
-    processes: int,
-) -> Iterator[tuple[Task, Image.Image]]:
-    """Each task with its picture; what `MEMORY` knows by its key is not drawn again.
+def perform(batch: Sequence[Request]) -> list[Image.Image]:
+    """In a process of its own."""
+    return draw_batch(studio(), batch)
 
-    `perform` gets tasks that are `alike`, a few at once, in processes of its own: as many as there are cores, if
-    `processes` is 0.
+
+def draw_all(wanted: Collection[Request], processes: int = 0) -> Iterator[Image.Image]:
+    """The picture of each, in their order; what `MEMORY` knows is not drawn again.
+
+    `processes`: as many as there are cores, if 0.
     """
     memory = Memory(MEMORY)
-    keys = {task: key(memory, task) for task in wanted}
-    new = batches([task for task in wanted if not memory.known(keys[task])], alike)
+    keys = {request: memory.key(request, request.files) for request in wanted}
+    new = batches(request for request, key in keys.items() if not memory.known(key))
     with ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as pool:
         pictures = chain.from_iterable(pool.map(perform, new))
         drawn = tqdm(pictures, "drawing", sum(map(len, new)), unit="picture")
-        for task, picture in zip(chain.from_iterable(new), drawn, strict=True):
-            memory.keep(keys[task], picture)
-    return ((task, memory.picture(keys[task])) for task in wanted)
-
-
-def batches(tasks: Iterable[Task], alike: Callable[[Task], Hashable]) -> list[list[Task]]:
-    """Those that are drawn together, at most `BATCH`."""
-    found: dict[Hashable, list[Task]] = {}
-    for task in tasks:
-        found.setdefault(alike(task), []).append(task)
-    return [own[start : start + BATCH] for own in found.values() for start in range(0, len(own), BATCH)]
+        try:
+            for request, picture in zip(chain.from_iterable(new), drawn, strict=True):
+                memory.keep(keys[request], picture)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # the rest would be drawn first, and thrown away
+            raise
+    return (memory.picture(keys[request]) for request in wanted)
 
 
 def filled(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from lib_ipadapter.model.checkpoint import sha256
+from lib_ipadapter.model.writing import whole
 
 
 class Memory:
@@ -28,11 +28,9 @@ class Memory:
         return self._path(key).is_file()
 
     def keep(self, key: str, picture: Image.Image) -> None:
-        """To the last bit; a name that is there has a whole picture behind it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        begun = self._path(key).with_suffix(".part")
-        picture.save(begun, "PNG")
-        os.replace(begun, self._path(key))
+        """To the last bit, whoever else keeps the same. Raises `CheckpointError` where it cannot be written."""
+        with whole(self._path(key)) as part:
+            picture.save(part, "PNG")
 
     def picture(self, key: str) -> Image.Image:
         """As it was kept."""

@@ -9,9 +9,10 @@ import pytest
 
 from lib_ipadapter.session.unit.where import Side
 from pocket.draw import draw
-from pocket.halves import Right, left_half, prompt, units
+from pocket.halves import Right, request
 from pocket.judge import judge
 from pocket.questions import tasks
+from pocket.request import left_half, units
 from pocket.scenes import SAID, SIZE, Scene, Thing
 from pocket.studio import Studio
 from tests.hosts.originals import NUMPY
@@ -22,11 +23,12 @@ TWO = Scene((Thing("circle", "red", "spotted", "small", "centre"),), "sky", "fla
 
 def colours(studio: Studio, right: Right, *, mirrored: bool = False) -> tuple[str | None, str | None]:
     """Of the left and the right half."""
-    asked = units(right, [(ONE, TWO)])
+    asked = request(right, (ONE, TWO), 3)
+    own = units([asked])
     if mirrored:
         other = {Side.INSIDE.value: Side.OUTSIDE.value, Side.OUTSIDE.value: Side.INSIDE.value}
-        asked = [replace(unit, region=other[unit.region]) for unit in asked]
-    picture = studio.draw(prompt(right, TWO), 3, *asked)
+        own = [replace(unit, region=other[unit.region]) for unit in own]
+    picture = studio.draw(asked.prompt, asked.seed, *own)
     return judge(picture, "left").colour, judge(picture, "right").colour
 
 

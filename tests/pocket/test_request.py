@@ -1,0 +1,77 @@
+"""Pictures that are drawn at once have all in common but their text, their noise and their references."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lib_ipadapter.maths.weight_types import WeightType
+from lib_ipadapter.model.variant import Kind
+from pocket import draw, evaluate, halves, judge, questions, request, sweep
+from pocket.request import BATCH, CODE, Request, batches, units
+from pocket.scenes import sample_scene
+
+LOT = random.Random(5)
+SCENES = [sample_scene(LOT, pair_share=0.0) for _ in range(3)]
+WHOLE = Request("", 0, Kind.BASE, SCENES[0])
+PAIR = replace(WHOLE, left_half=True, right=SCENES[1])
+
+
+def test_many_alike_are_drawn_a_few_at_once() -> None:
+    many = [replace(WHOLE, prompt=str(seed), seed=seed, reference=SCENES[seed % 3]) for seed in range(2 * BATCH + 1)]
+    assert [len(batch) for batch in batches(many)] == [BATCH, BATCH, 1]
+    assert [one for batch in batches(many) for one in batch] == many
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(WHOLE, kind=Kind.PLUS),
+        replace(WHOLE, scale=0.5),
+        replace(WHOLE, options=(("start", 0.4),)),
+        replace(WHOLE, steps=3),
+        replace(WHOLE, left_half=True),
+        PAIR,
+        Request("", 0),
+    ],
+)
+def test_what_has_other_units_is_drawn_for_itself(other: Request) -> None:
+    assert batches([WHOLE, other]) == [[WHOLE], [other]]
+
+
+def test_a_text_beside_a_picture_is_not_drawn_with_two_pictures() -> None:
+    assert len(batches([replace(PAIR, right=None), PAIR])) == 2
+    assert len(batches([PAIR, replace(PAIR, right=SCENES[2])])) == 1
+
+
+@pytest.mark.parametrize("precise", [WeightType.STYLE_PRECISE, WeightType.COMPOSITION_PRECISE])
+def test_what_takes_one_picture_for_all_is_drawn_alone(precise: WeightType) -> None:
+    one = replace(WHOLE, options=(("weight_type", precise.value),))
+    assert len(batches([one, replace(one, reference=SCENES[1])])) == 2
+    one = replace(WHOLE, composition=SCENES[1])
+    assert len(batches([one, replace(one, composition=SCENES[2])])) == 2
+
+
+def test_each_unit_has_what_was_asked_for() -> None:
+    assert units([Request("a star", 0)]) == []
+    (own,) = units([replace(WHOLE, scale=0.5, options=(("end", 0.4),), composition=SCENES[1])])
+    assert (own.scale, own.end, own.mask) == (0.5, 0.4, None)
+    assert own.image is not None
+    assert own.image.tobytes() == draw.draw(SCENES[0]).tobytes()
+    assert own.composition_image is not None
+    left, right = units([PAIR, replace(PAIR, right=SCENES[2])])
+    assert left.mask is not None
+    assert left.region != right.region
+    assert [len(unit.images) for unit in (left, right)] == [1, 1]
+
+
+def test_what_is_asked_of_a_picture_draws_nothing_anew() -> None:
+    drawing, asking = (
+        {Path(part.__file__ or "") for part in parts}
+        for parts in ((draw, request), (judge, evaluate, halves, questions, sweep))
+    )
+    assert drawing <= {*CODE}
+    assert not asking & {*CODE}
