@@ -26,7 +26,7 @@ CUT = 32
 """Pixels of the square that outlines are compared in."""
 LIKE = 0.4
 """Least correlation of what is dark with a texture. Over 1400 things that the autoencoder has blurred, and a Gaussian
-of up to two pixels after it, textures have at least 0.47, and what a line of ink leaves of a plain thing 0.36."""
+of up to two pixels after it, textures have at least 0.47, and what a line of ink leaves of a plain thing 0.35."""
 DEEP = 7
 """Pixels from a thing's outline, line of ink and all, to where its texture is looked at; half way in, if it is thin."""
 
@@ -59,6 +59,7 @@ def judge(picture: Image.Image | NDArray[np.uint8], half: str | None = None) -> 
     background = _background(pixels, columns)
     mask = np.zeros(pixels.shape[:2], dtype=np.bool_)
     mask[:, columns] = np.linalg.norm(pixels[:, columns] - background, axis=-1) > 48
+    mask = _largest(mask)
     name = _nearest(background, BACKGROUNDS)
     if mask.sum() < 150:
         return Verdict(None, None, None, None, None, name)
@@ -78,6 +79,26 @@ def _background(pixels: Floats, columns: slice) -> Floats:
 
 def _nearest(colour: Floats, palette: dict[str, tuple[int, int, int]]) -> str:
     return min(palette, key=lambda name: float(np.linalg.norm(colour - np.array(palette[name]))))
+
+
+def _largest(mask: Mask) -> Mask:
+    """The part of it that hangs together and has the most pixels."""
+    left, largest = mask, np.zeros_like(mask)
+    while left.sum() > largest.sum():
+        part = np.zeros_like(mask)
+        part.flat[np.argmax(left)] = True
+        while (grown := _grow(part) & left).sum() > part.sum():
+            part = grown
+        left = left & ~part
+        largest = max(largest, part, key=np.sum)
+    return largest
+
+
+def _grow(mask: Mask) -> Mask:
+    """With all neighbours."""
+    wide = np.pad(mask, 1)
+    tall = wide[:-2] | wide[1:-1] | wide[2:]
+    return tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:]
 
 
 def _bounds(mask: Mask) -> tuple[int, int, int, int]:
@@ -144,7 +165,8 @@ def _hue(colours: Floats) -> Floats:
 def _texture(pixels: Floats, mask: Mask) -> str | None:
     """By the waves in the brightness: one direction is stripes, both diagonals squares, both axes spots."""
     light = pixels.max(-1)
-    inner = _inside(mask, light - pixels.min(-1) > 30)
+    depth = _depth(mask)
+    inner = depth > min(DEEP, depth.max() / 2)
     coloured = light[inner]
     if len(coloured) < 30 or np.percentile(coloured, 92) < 1:
         return None
@@ -158,15 +180,8 @@ def _texture(pixels: Floats, mask: Mask) -> str | None:
     return name if likeness[name] > LIKE else "plain"
 
 
-def _inside(mask: Mask, coloured: Mask) -> Mask:
-    """Away from the outline, and from what has no colour: a blurred line of ink is dark, and has some."""
-    depth = _depth(mask)
-    return (depth > min(DEEP, depth.max() / 2)) & (_depth(mask & coloured) > 2)
-
-
 def _depth(mask: Mask) -> Floats:
-    """Pixels to the rim, the picture's too, with slanting steps as long as straight ones: in corners that point inwards
-    a line of ink reaches as far."""
+    """Chebyshev distance to the rim, the picture's too: in corners that point inwards a line of ink reaches as far."""
     depth = np.zeros(mask.shape, np.float32)
     while mask.any():
         depth += mask

@@ -31,18 +31,16 @@ def test_it_was_measured_with_the_weights_that_ship(numbers: dict) -> None:
 
 
 MISSED = {
-    "a picture, plus adapter, scale 1",
     "the left half by a picture, the right by the text, plus, scale 0.75: colour and texture of both",
 }
 """What the README says of below its table."""
 
 
-def test_two_goals_are_missed_as_the_readme_says(numbers: dict) -> None:
+def test_one_goal_is_missed_as_the_readme_says(numbers: dict) -> None:
     asked = [row for row in report.rows(numbers) if row.goal]
     assert len(asked) == 7
     assert {row.given for row in asked if not reached(row)} == MISSED
-    assert min(numbers["image alone"][Kind.PLUS.value][name] for name in ("shape", "colour")) >= 0.95
-    assert "Two goals are missed:" in report.README.read_text(encoding="utf-8")
+    assert "One goal is missed:" in report.README.read_text(encoding="utf-8")
 
 
 def reached(row: report.Row) -> bool:

@@ -73,6 +73,13 @@ def test_the_judge_reads_each_half() -> None:
         assert (verdict.shape, verdict.colour, verdict.texture) == (thing.shape, thing.colour, thing.texture)
 
 
+def test_of_several_things_the_largest_is_judged() -> None:
+    scene = Scene((Thing("star", "red", "striped", "small", "left"),), "mint", "flat")
+    pixels = draw_array(scene)
+    pixels[50:70, 80:100] = COLOURS["blue"]
+    assert all(judge(pixels).agrees(scene).values())
+
+
 def test_the_judge_can_say_no() -> None:
     scene = Scene((Thing("star", "red", "striped", "big", "centre"),), "mint", "flat")
     other = Scene((Thing("ring", "blue", "plain", "small", "left"),), "white", "flat")
