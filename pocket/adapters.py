@@ -14,6 +14,7 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.config import Decay, Precision, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
+from lib_ipadapter.training.saving import newest_state
 from pocket import ship
 from pocket.captions import caption
 from pocket.diffusion import close_up
@@ -103,7 +104,7 @@ def train_adapter(kind: Kind, work: Path) -> Path:
 
 def _finish(config: TrainConfig) -> Path:
     """Begins, goes on with, or finds done."""
-    return train(replace(config, resume=any(config.output.glob("state-*"))))
+    return train(replace(config, resume=newest_state(config.output) is not None))
 
 
 def write_all(work: Path) -> None:

@@ -19,9 +19,10 @@ from lib_ipadapter.training.cache import Cache, Filler
 from lib_ipadapter.training.check import Example, Report, data_hash, examine
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen
+from lib_ipadapter.training.holdout import divide
 from lib_ipadapter.training.loop import Loop
 from lib_ipadapter.training.objective import Batches
-from lib_ipadapter.training.output import check_output, write_facts
+from lib_ipadapter.training.output import check_output, write_record
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, newest_state
 from lib_ipadapter.training.stream import Stream
@@ -30,7 +31,7 @@ Say = Callable[[str], None]
 
 
 def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
-    """Everything that a run needs, read and encoded."""
+    """Everything that a run needs, read and encoded. Raises `IPAdapterError`."""
     check_models(config)
     check_output(config)
     tell(f"Looking at {config.data}")
@@ -55,10 +56,10 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
         held_out=Batches(held, cache, held_stream, frozen),
         samples=Samples(held[: config.sample_count], cache, frozen, config),
         position=position_of(config, trained),
-        metadata=facts(config, adapter.variant, frozen.encoder.sizes, report),
+        metadata=metadata_of(config, adapter.variant, frozen.encoder.sizes, report),
     )
     _resume(loop, tell)
-    write_facts(config, report, accelerator)
+    write_record(config, report, accelerator)
     return loop
 
 
@@ -74,7 +75,7 @@ def check_models(config: TrainConfig) -> None:
 def encode(
     config: TrainConfig, accelerator: Accelerator, frozen: Frozen, variant: Variant, report: Report
 ) -> tuple[Cache, Report]:
-    """The filled cache, and what is left of the data after every picture was really read."""
+    """The filled cache, and what is left of the data after every picture was really read. Raises `TrainingError`."""
     folder = config.cache or (config.output / "cache" if accelerator.num_processes > 1 else None)
     assert variant.feature is not None, "only adapters with an image encoder are trained"
     cache = Cache.open(frozen, variant.feature, config, folder)
@@ -88,28 +89,6 @@ def encode(
     if not report.examples:
         raise TrainingError(f"{config.data} holds nothing to train on: {report}.")
     return cache, report
-
-
-def divide(examples: Sequence[Example], config: TrainConfig) -> tuple[list[Example], list[Example]]:
-    """Examples to train on, and to evaluate on; the same ones where there are too few to keep some back.
-
-    Contents choose and not the seed: a run that goes on from the adapter of another is not shown what that one saw.
-    A picture is on one side with all of its captions and references.
-    """
-    count = min(64, len(examples) // 20) if config.holdout is None else config.holdout
-    order = sorted(range(len(examples)), key=lambda i: examples[i].identity)
-    pictures = [examples[i].image_hash for i in order]
-    while 0 < count < len(order) and pictures[count] == pictures[count - 1]:
-        count += 1
-    if count >= len(examples) and config.holdout is None:
-        count = 0
-    if count >= len(examples):
-        raise TrainingError(
-            f"--holdout {config.holdout} leaves nothing to train on: there are {len(examples)} usable entries, of"
-            f" {len(set(pictures))} pictures."
-        )
-    held = [examples[i] for i in order[:count]] or [examples[i] for i in order[:64]]
-    return [examples[i] for i in sorted(order[count:])], held
 
 
 def position_of(config: TrainConfig, trained: Sequence[Example]) -> Position:
@@ -126,7 +105,7 @@ def position_of(config: TrainConfig, trained: Sequence[Example]) -> Position:
     )
 
 
-def facts(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Report) -> dict[str, str]:
+def metadata_of(config: TrainConfig, variant: Variant, sizes: EncoderSizes, report: Report) -> dict[str, str]:
     """What a saved adapter says of itself, besides steps."""
     assert config.checkpoint
     assert config.encoder

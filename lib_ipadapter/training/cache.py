@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from lib_ipadapter.errors import IPAdapterError, TrainingError
 from lib_ipadapter.model import checkpoint
@@ -88,9 +88,9 @@ class Cache:
             return cls(*(Store(None, limit) for _ in range(3)))
         kind = f"{feature.value}-{frozen.dtype}"
         return cls(
-            Store(folder / f"latents-{weights_hash(frozen.vae)}-{config.resolution}", limit),
-            Store(folder / f"features-{weights_hash(frozen.encoder.model)}-{kind}", limit),
-            Store(folder / f"texts-{weights_hash(*frozen.text_encoders)}-{words(frozen)}-{frozen.dtype}", limit),
+            Store(folder / f"latents-{model_hash(frozen.vae)}-{config.resolution}", limit),
+            Store(folder / f"features-{model_hash(frozen.encoder.model)}-{kind}", limit),
+            Store(folder / f"texts-{model_hash(*frozen.text_encoders)}-{words(frozen)}-{frozen.dtype}", limit),
         )
 
     def of(self, example: Example, *, text: bool = True, image: bool = True) -> Item:
@@ -193,14 +193,21 @@ def text_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def weights_hash(*modules: nn.Module) -> str:
-    """Of all weights, short: what they encode is theirs alone."""
+def model_hash(*modules: Any) -> str:
+    """Of all weights and of how they are run, short: what they encode is theirs alone."""
     digest = hashlib.sha256()
     for module in modules:
+        digest.update(json.dumps(_settings(module), sort_keys=True, default=str).encode())
         for name, tensor in module.state_dict().items():
             digest.update(name.encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()[:12]
+
+
+def _settings(module: Any) -> dict[str, Any]:
+    """Its configuration, diffusers' or transformers', without where it was read from and by which version."""
+    config = module.config if isinstance(module.config, Mapping) else module.config.to_dict()
+    return {name: value for name, value in config.items() if not name.startswith("_") and "version" not in name}
 
 
 def words(frozen: Frozen) -> str:

@@ -29,7 +29,7 @@ class Estimate:
     measured: int
     """Most that was taken on the device in one step; zero where the device does not tell."""
     seconds: float
-    """Of a whole run, from what one step took."""
+    """Of the steps that are left, from what one took."""
 
     def __str__(self) -> str:
         steps = f"{_gib(self.measured)} at the peak of a step (measured), " if self.measured else ""

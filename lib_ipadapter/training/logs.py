@@ -65,7 +65,7 @@ class Window:
     losses: list[Tensor] = field(default_factory=list)
     """Per step ``[batches, rows]``."""
     norms: list[Tensor] = field(default_factory=list)
-    """Per step the gradient's norm; none where the loss is scaled and some may well be infinite."""
+    """Per step the gradient's norm; some may be infinite where the loss is scaled."""
     dropped: Counter[Drop] = field(default_factory=Counter)
     """Rows since the run (or its resumption) began."""
 

@@ -117,13 +117,14 @@ class Loop:
         """Why a state cannot be gone on from: torch names keys and sizes that the adapter does not have."""
         if any(sign in str(error) for sign in ("size mismatch", "Missing key", "Unexpected key")):
             return (
-                f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind and"
-                " --tokens as config.json beside it has them, or another --output."
+                f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind,"
+                " --tokens, --resampler-dim, --checkpoint and --encoder as config.json beside it has them, or another"
+                " --output."
             )
         return f"{state} is damaged ({reason(error)}); delete it, and --resume goes on from the one before."
 
     def estimate(self) -> Estimate:
-        """What the run will take, from trying a step."""
+        """What is left of the run will take, from trying a step."""
 
         def loss() -> Tensor:
             return self._losses(self.plain, self._next()).mean()
@@ -136,7 +137,7 @@ class Loop:
                 cached=self.source.cache.nbytes,
                 steps=self.config.steps - self.position.step,
                 config=self.config,
-                resumed=self.position.step > 0,
+                resumed=bool(self.optimizer.state),
             )
 
     def run(self, curves: Curves | None) -> None:

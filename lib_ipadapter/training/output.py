@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.check import Report
 from lib_ipadapter.training.config import TrainConfig
-from lib_ipadapter.training.saving import adapter_path, newest_state, step_of
+from lib_ipadapter.training.saving import ADAPTERS, adapter_path, newest_state, saved, step_of
 
 
 def check_output(config: TrainConfig) -> None:
@@ -17,8 +17,8 @@ def check_output(config: TrainConfig) -> None:
     there = next(path for path in (config.output, *config.output.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise TrainingError(f"--output {config.output} cannot be made: {there} is no folder to write to; give another.")
-    begun = any(config.output.glob("state-*"))
-    if begun and not config.resume:
+    begun = newest_state(config.output) is not None
+    if not config.resume and (begun or saved(config.output, ADAPTERS)):
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
     if config.resume and not begun:
         raise TrainingError(
@@ -35,13 +35,13 @@ def finished(config: TrainConfig) -> int | None:
     state = newest_state(config.output) if config.resume else None
     if state is None or step_of(state) < config.steps:
         return None
-    saved = adapter_path(config.output, step_of(state))
-    if not saved.is_file():
-        raise TrainingError(f"All {config.steps} steps are done, and {saved} is gone; give more --steps.")
+    adapter = adapter_path(config.output, step_of(state))
+    if not adapter.is_file():
+        raise TrainingError(f"All {config.steps} steps are done, and {adapter} is gone; give more --steps.")
     return step_of(state)
 
 
-def write_facts(config: TrainConfig, report: Report, accelerator: Accelerator) -> None:
+def write_record(config: TrainConfig, report: Report, accelerator: Accelerator) -> None:
     """What the run was told, and what of its data it leaves out."""
     if accelerator.is_main_process:
         config.output.mkdir(parents=True, exist_ok=True)

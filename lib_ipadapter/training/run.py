@@ -10,12 +10,12 @@ from accelerate.state import AcceleratorState
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.writing import whole
+from lib_ipadapter.training.accelerator import open_accelerator
 from lib_ipadapter.training.build import Say, build
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.loop import Loop
 from lib_ipadapter.training.output import finished
-from lib_ipadapter.training.processes import open_accelerator
 from lib_ipadapter.training.saving import adapter_path
 
 
@@ -24,7 +24,13 @@ def train(config: TrainConfig, say: Say = print) -> Path:
 
     Raises `IPAdapterError`. Under ``accelerate launch`` every process calls this.
     """
-    accelerator = open_accelerator(config)
+    try:
+        return _train(config, open_accelerator(config), say)
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _train(config: TrainConfig, accelerator: Accelerator, say: Say) -> Path:
     try:
         tell = say if accelerator.is_main_process else _silent
         done = finished(config)
@@ -43,7 +49,6 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         return final
     finally:
         accelerator.end_training()
-        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def _go(loop: Loop, accelerator: Accelerator, tell: Say) -> None:

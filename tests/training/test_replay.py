@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from lib_ipadapter.errors import TrainingError
@@ -52,6 +53,7 @@ def test_too_little_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_a_cuda_device_nothing_is_recorded(world: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="needs a single process on a CUDA device"):
         run(world, tmp_path / "out", cuda_graph=True)
+    assert not PartialState._shared_state, "another run in this process begins anew"
 
 
 @pytest.mark.parametrize("other", [{"accumulation": 2}, {"gradient_checkpointing": True}])

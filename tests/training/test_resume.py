@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from accelerate import Accelerator
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.training import loop
 from lib_ipadapter.training.config import Weighting
+from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.output import check_output
 from lib_ipadapter.training.saving import Position, Saves, adapter_path, step_of
@@ -65,8 +68,15 @@ def test_a_run_is_not_written_over_unless_it_goes_on(
 
 
 def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "state-00000001-kept").mkdir()  # somebody's own, and no state
+    kept = tmp_path / "adapter-00000009.safetensors"
+    kept.touch()
     with pytest.raises(TrainingError, match=r"--resume goes on from a state-\* in .*, and there is none; give"):
         run(world, tmp_path, steps=1, resume=True)
+    with pytest.raises(TrainingError, match=r"holds a run already; give --resume to go on, or another --output"):
+        run(world, tmp_path, steps=1)
+    assert kept.exists()
+    kept.unlink()
     run(world, tmp_path, steps=1)
     before = (tmp_path / "config.json").read_bytes()
     with pytest.raises(TrainingError, match=r"state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
@@ -75,6 +85,21 @@ def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tm
     (tmp_path / "adapter-00000001.safetensors").unlink()
     with pytest.raises(TrainingError, match=r"adapter-00000001.safetensors is gone; give more --steps"):
         run(world, tmp_path, steps=1, resume=True)
+
+
+def test_only_a_run_that_goes_on_has_its_optimiser_before_the_first_step(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumed: list[bool] = []
+
+    def seen(**given: Any) -> Estimate:
+        resumed.append(given["resumed"])
+        return estimate(**given)
+
+    monkeypatch.setattr(loop, "estimate", seen)
+    for steps, going_on in ((1, False), (2, True)):
+        run(world, tmp_path, steps=steps, resume=going_on)
+    assert resumed == [False, True]
 
 
 def test_going_on_with_another_order_of_the_data_is_said(

@@ -22,7 +22,7 @@ from lib_ipadapter.errors import HostError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
-from lib_ipadapter.training import processes
+from lib_ipadapter.training import accelerator
 from lib_ipadapter.training.config import Precision, TrainConfig, Weighting
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.loop import Loop
@@ -242,9 +242,9 @@ def test_the_shipped_configuration_of_deepspeed_is_one_that_accelerate_reads() -
 def deepspeed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What DeepSpeed on a GPU would be told, as accelerate leaves it."""
     plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto", "train_micro_batch_size_per_gpu": "auto"})
-    monkeypatch.setattr(processes, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cuda")))
+    monkeypatch.setattr(accelerator, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cuda")))
     monkeypatch.setattr(
-        processes, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
+        accelerator, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
     )
     return plugin.deepspeed_config
 
@@ -254,7 +254,7 @@ def test_deepspeed_divides_and_shortens_as_the_command_line_says(
 ) -> None:
     for longest in (0.0, 3.0):
         asked = {"precision": Precision.BF16, "max_grad_norm": longest, "batch_size": 5, "accumulation": 3}
-        processes.open_accelerator(config(world, tmp_path, **asked))
+        accelerator.open_accelerator(config(world, tmp_path, **asked))
         assert deepspeed == {
             "gradient_clipping": longest,
             "train_micro_batch_size_per_gpu": 5,
@@ -267,7 +267,7 @@ def test_deepspeed_does_not_train_in_half_precision(world: Path, tmp_path: Path)
     with pytest.raises(
         TrainingError, match=r"DeepSpeed with fp16 would train in half precision.* give --precision bf16"
     ):
-        processes.open_accelerator(config(world, tmp_path, precision=Precision.FP16))
+        accelerator.open_accelerator(config(world, tmp_path, precision=Precision.FP16))
 
 
 def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:

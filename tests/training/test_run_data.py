@@ -13,11 +13,11 @@ import torch
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder
-from lib_ipadapter.training.build import divide
 from lib_ipadapter.training.cache import Cache, Store
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.frozen import Frozen
+from lib_ipadapter.training.holdout import divide
 from lib_ipadapter.training.run import train
 from tests.models import tiny_encoder, tiny_pipeline
 from tests.training.world import config, equal, run, save_pictures
@@ -86,6 +86,22 @@ def test_texts_of_another_tokenizer_are_not_mistaken_for_its_own(tmp_path: Path)
     assert folders[0] == folders[1]
     assert folders[2][0] != folders[0][0]
     assert folders[2][1] == folders[0][1]
+
+
+def test_what_a_model_encodes_with_other_settings_is_not_mistaken_for_its_own(tmp_path: Path) -> None:
+    made = Frozen(tiny_pipeline(), ImageEncoder(tiny_encoder()), torch.device("cpu"), torch.float32)
+
+    def folders() -> list[Path | None]:
+        cache = Cache.open(made, Feature.IMAGE_EMBEDS, config(tmp_path, tmp_path), tmp_path)
+        return [store.folder for store in (cache.latents, cache.features, cache.texts)]
+
+    before = folders()
+    made.vae.register_to_config(scaling_factor=0.5, _name_or_path="elsewhere")
+    made.encoder.model.config.name_or_path = "elsewhere"
+    after = folders()
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True]
+    made.encoder.model.config.hidden_act = "gelu" if made.encoder.model.config.hidden_act != "gelu" else "quick_gelu"
+    assert [a == b for a, b in zip(after, folders(), strict=True)] == [True, False, True]
 
 
 def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(

@@ -1,4 +1,4 @@
-"""How many processes share a run, on what, and by whose rules: accelerate, with or without DeepSpeed."""
+"""The `Accelerator` of a run: its device, its processes, half precision, DeepSpeed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from lib_ipadapter.training.frozen import choose_dtype
 
 
 def open_accelerator(config: TrainConfig) -> Accelerator:
-    """Nothing is autocast: what is trained computes in float32, frozen parts in their own. fp16 scales the loss."""
+    """Nothing is autocast: what is trained computes in float32, frozen parts in their own. fp16 scales the loss.
+
+    Raises `TrainingError` for options that do not go together.
+    """
     device = PartialState(cpu=config.cpu).device
     assert device is not None
     half = choose_dtype(config.precision, device) is torch.float16
