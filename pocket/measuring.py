@@ -20,10 +20,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from pocket.memory import Memory
-from pocket.request import Request, batches, draw_batch
+from pocket.request import ROOT, Request, batches, draw_batch
 from pocket.studio import Studio
 
-MEMORY = Path(__file__).parents[1] / "outputs" / "pocket" / "drawn"
+MEMORY = ROOT / "outputs" / "pocket" / "drawn"
 
 Processes = Annotated[int, typer.Option(min=0, help="Processes; as many as there are cores, if 0.")]
 
@@ -40,7 +40,7 @@ def perform(batch: Sequence[Request]) -> list[Image.Image]:
     return draw_batch(studio(), batch)
 
 
-def draw_all(wanted: Collection[Request], processes: int = 0) -> Iterator[Image.Image]:
+def draw_all(wanted: Collection[Request], processes: int) -> Iterator[Image.Image]:
     """The picture of each, in their order; what `MEMORY` knows is not drawn again.
 
     `processes`: as many as there are cores, if 0.

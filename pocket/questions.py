@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Kind
 from pocket import halves
-from pocket.request import Request
+from pocket.request import Options, Request
 from pocket.scenes import SAID, SHAPES, Scene, sample_scene
 from pocket.studio import KINDS
 
 PART = 0.4
 SCALES = (0.25, 0.5, 0.75, 1.0)
 READ = ("colour", "texture", "shape", "size", "place", "background")
-Options = tuple[tuple[str, Any], ...]
 WHEN: dict[str, Options] = {
     f"until {PART:.0%} of the steps": (("end", PART),),
     f"from {PART:.0%} of the steps on": (("start", PART),),
@@ -61,7 +59,7 @@ def _of_one(scene: Scene, seed: int, named: Scene) -> list[Task]:
     """Without a picture, by it alone, by a text alone, and by both. `named`: with the shape that the text names."""
     thing, silent = scene.things[0], Request("", seed)
     text = f"a {thing.colour} {thing.texture} {thing.shape}"
-    both = Request(f"a {named.things[0].shape}", seed, reference=scene)
+    both = Request(f"a {named.things[0].shape}", seed, Kind.PLUS, scene)
     plus: dict[str, Options] = {**WHEN, **LAYERS}
     return [
         Task("no picture", silent, scene),
@@ -72,7 +70,7 @@ def _of_one(scene: Scene, seed: int, named: Scene) -> list[Task]:
             for kind in KINDS
             for scale in SCALES
         ),
-        *(Task(group, replace(both, kind=Kind.PLUS, options=own), named, SAID) for group, own in plus.items()),
+        *(Task(group, replace(both, options=own), named, SAID) for group, own in plus.items()),
     ]
 
 

@@ -56,7 +56,7 @@ def half_rows(right: str, shares: Mapping[str, Mapping[str, float]]) -> list[Row
     given = f"the left half by a picture, the right by {right}, {halves.KIND.value}, scale {halves.SCALE}"
     both = {"together": shares["both"]["look"]}
     return [
-        *(Row(f"{given}: {half}", shares[half]) for half in ("left", "right")),
+        *(Row(f"{given}: {half}", shares[half]) for half in halves.HALVES),
         Row(f"{given}: colour and texture of both", both, "both right 80%"),
     ]
 

@@ -29,7 +29,7 @@ CODE = (
     ship.ENCODER / "config.json",
 )
 """What makes pictures besides weights: after a change of these all are drawn anew."""
-PRECISE = (WeightType.STYLE_PRECISE.value, WeightType.COMPOSITION_PRECISE.value)
+Options = tuple[tuple[str, Any], ...]
 BATCH = 4
 """Pictures that are drawn together: four take half of the time that they take one by one, and more gain nothing."""
 
@@ -44,8 +44,8 @@ class Request:
     """The adapter; none for a picture by the prompt alone."""
     reference: Scene | None = None
     scale: float = 1.0
-    options: tuple[tuple[str, Any], ...] = ()
-    """What the unit has besides."""
+    options: Options = ()
+    """What its unit has besides."""
     composition: Scene | None = None
     """Of the weight types that take two pictures."""
     left_half: bool = False
@@ -54,12 +54,17 @@ class Request:
     """A second unit's reference, which acts in the right half alone."""
     steps: int = STEPS
 
+    def __post_init__(self) -> None:
+        if (self.kind is None) != (self.reference is None) or (self.right and not self.left_half):
+            raise ValueError(f"An adapter has a reference, and a right half a left one; this is {self}.")
+
     @property
     def common(self) -> tuple[object, ...]:
         """What all pictures that are drawn at once have; a composition's picture is one for all, and the precise types
-        take the reference for one."""
-        own = () if dict(self.options).get("weight_type") not in PRECISE else (self.reference,)
-        return replace(self, prompt="", seed=0, reference=None, right=None), self.right is None, *own
+        have one picture in all."""
+        alone = WeightType(dict(self.options).get("weight_type", WeightType.LINEAR)).precise
+        own = replace(self, prompt="", seed=0, kind=None, reference=None, right=None)
+        return own, self.kind, self.right is None, alone and self
 
     @property
     def files(self) -> list[Path]:

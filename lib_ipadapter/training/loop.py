@@ -118,8 +118,8 @@ class Loop:
         if any(sign in str(error) for sign in ("size mismatch", "Missing key", "Unexpected key")):
             return (
                 f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind,"
-                " --tokens, --resampler-dim, --checkpoint and --encoder as config.json beside it has them, or another"
-                " --output."
+                " --tokens, --resampler-dim, --warm-start, --checkpoint and --encoder as config.json beside it has"
+                " them, or another --output."
             )
         return f"{state} is damaged ({reason(error)}); delete it, and --resume goes on from the one before."
 

@@ -18,7 +18,12 @@ def check_output(config: TrainConfig) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise TrainingError(f"--output {config.output} cannot be made: {there} is no folder to write to; give another.")
     begun = newest_state(config.output) is not None
-    if not config.resume and (begun or saved(config.output, ADAPTERS)):
+    kept = [*saved(config.output, ADAPTERS), *config.output.glob("adapter.safetensors")]
+    if kept and not begun:
+        raise TrainingError(
+            f"{config.output} holds {kept[0].name} and no state to go on from; move it away, or give another --output."
+        )
+    if begun and not config.resume:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
     if config.resume and not begun:
         raise TrainingError(

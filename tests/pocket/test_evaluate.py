@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +39,32 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyt
     wanted = [Request("", seed) for seed in (*range(BATCH), 1000, *range(10, 10 + BATCH))]
     with pytest.raises(ValueError, match="1000"):
         measuring.draw_all(wanted, 1)
-    memory = Memory(tmp_path)
-    assert [memory.known(memory.key(one, one.files)) for one in wanted[:BATCH]] == [True] * BATCH
+    monkeypatch.setattr(measuring, "perform", dark)
+    again = [picture.getpixel((0, 0)) for picture in measuring.draw_all(wanted[:BATCH] + wanted[-1:], 1)]
+    assert again == [*range(BATCH), 200], "what was drawn first is there, and only the rest is drawn"
+
+
+def test_what_cannot_be_kept_is_not_drawn_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(measuring, "MEMORY", tmp_path / "drawn")
+    monkeypatch.setattr(measuring, "perform", counted)
+    monkeypatch.setattr(Memory, "keep", full)
+    with pytest.raises(OSError, match="No space"):
+        measuring.draw_all([Request(str(tmp_path), seed, steps=1 + seed) for seed in range(20)], 1)
+    assert len([*tmp_path.glob("*.drawn")]) < 10
+
+
+def counted(batch: Sequence[Request]) -> list[Image.Image]:
+    time.sleep(0.1)
+    for one in batch:
+        Path(one.prompt, f"{one.seed}.drawn").touch()
+    return grey(batch)
+
+
+def dark(batch: Sequence[Request]) -> list[Image.Image]:
+    return [Image.new("L", (1, 1), 200) for _ in batch]
 
 
 def grey(batch: Sequence[Request]) -> list[Image.Image]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.variant import Kind
-from pocket import draw, evaluate, halves, judge, questions, request, sweep
+from pocket import draw, evaluate, halves, judge, questions, request, ship, sweep
 from pocket.request import BATCH, CODE, Request, batches, units
 from pocket.scenes import sample_scene
 
@@ -50,7 +51,7 @@ def test_a_text_beside_a_picture_is_not_drawn_with_two_pictures() -> None:
 @pytest.mark.parametrize("precise", [WeightType.STYLE_PRECISE, WeightType.COMPOSITION_PRECISE])
 def test_what_takes_one_picture_for_all_is_drawn_alone(precise: WeightType) -> None:
     one = replace(WHOLE, options=(("weight_type", precise.value),))
-    assert len(batches([one, replace(one, reference=SCENES[1])])) == 2
+    assert len(batches([one, replace(one, reference=SCENES[1]), replace(one, seed=1)])) == 3
     one = replace(WHOLE, composition=SCENES[1])
     assert len(batches([one, replace(one, composition=SCENES[2])])) == 2
 
@@ -66,6 +67,21 @@ def test_each_unit_has_what_was_asked_for() -> None:
     assert left.mask is not None
     assert left.region != right.region
     assert [len(unit.images) for unit in (left, right)] == [1, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"kind": None}, {"reference": None}, {"right": SCENES[1]}])
+def test_what_nothing_could_be_drawn_by_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="An adapter has a reference, and a right half a left one"):
+        replace(WHOLE, **wrong)
+
+
+def test_a_picture_depends_on_its_own_weights_and_on_what_reads_the_prompt() -> None:
+    plus = {*replace(WHOLE, kind=Kind.PLUS).files}
+    assert {ship.CHECKPOINT, ship.adapter_path(Kind.PLUS), ship.ENCODER / "model.safetensors"} <= plus
+    assert ship.adapter_path(Kind.BASE) not in plus
+    assert not {ship.adapter_path(kind) for kind in Kind} & {*Request("", 0).files}
+    read = {ship.CHECKPOINT.with_suffix(".yaml"), ship.ENCODER / "config.json"}
+    assert read | {ship.TOKENIZER / name for name in ("config.json", "vocab.json", "merges.txt")} <= {*CODE}
 
 
 def test_what_is_asked_of_a_picture_draws_nothing_anew() -> None:

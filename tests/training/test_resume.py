@@ -69,14 +69,8 @@ def test_a_run_is_not_written_over_unless_it_goes_on(
 
 def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tmp_path: Path) -> None:
     (tmp_path / "state-00000001-kept").mkdir()  # somebody's own, and no state
-    kept = tmp_path / "adapter-00000009.safetensors"
-    kept.touch()
     with pytest.raises(TrainingError, match=r"--resume goes on from a state-\* in .*, and there is none; give"):
         run(world, tmp_path, steps=1, resume=True)
-    with pytest.raises(TrainingError, match=r"holds a run already; give --resume to go on, or another --output"):
-        run(world, tmp_path, steps=1)
-    assert kept.exists()
-    kept.unlink()
     run(world, tmp_path, steps=1)
     before = (tmp_path / "config.json").read_bytes()
     with pytest.raises(TrainingError, match=r"state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
@@ -85,6 +79,25 @@ def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tm
     (tmp_path / "adapter-00000001.safetensors").unlink()
     with pytest.raises(TrainingError, match=r"adapter-00000001.safetensors is gone; give more --steps"):
         run(world, tmp_path, steps=1, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["adapter-00000009.safetensors", "adapter.safetensors"])
+def test_what_another_run_has_left_is_neither_dropped_nor_written_over(
+    name: str, resume: bool, world: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state-00000009-kept").mkdir()  # somebody's own, and no state
+    (tmp_path / name).touch()
+    with pytest.raises(TrainingError, match=rf"holds {name} and no state to go on from; move it away, or give another"):
+        run(world, tmp_path, steps=1, resume=resume)
+    assert (tmp_path / name).exists()
+
+
+def test_a_state_of_a_warm_start_is_not_gone_on_from_without_it(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path / "first", steps=1, kind=Kind.PLUS)
+    run(world, tmp_path / "second", steps=1, warm_start=tmp_path / "first" / "adapter.safetensors")
+    with pytest.raises(TrainingError, match=r"does not fit a sd15 base, .* --warm-start"):
+        run(world, tmp_path / "second", steps=2, resume=True)
 
 
 def test_only_a_run_that_goes_on_has_its_optimiser_before_the_first_step(
