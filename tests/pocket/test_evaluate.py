@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_only_what_is_new_is_drawn_and_all_come_back_in_their_order(
     assert [picture.getpixel((0, 0)) for picture in found] == [0, 1, 2, 99, 2]
 
 
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of processes, which take seconds to begin."""
+    monkeypatch.setattr(measuring, "ProcessPoolExecutor", lambda count, _: ThreadPoolExecutor(count))
+
+
+@pytest.mark.usefixtures("threads")
 def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "MEMORY", tmp_path)
     monkeypatch.setattr(measuring, "perform", grey)
@@ -44,6 +52,7 @@ def test_an_evaluation_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyt
     assert again == [*range(BATCH), 200], "what was drawn first is there, and only the rest is drawn"
 
 
+@pytest.mark.usefixtures("threads")
 def test_what_cannot_be_kept_is_not_drawn_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("No space left on device")
