@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,8 +51,8 @@ def spoiled(found: Evidence, change: Callable[[Cell, Image.Image], Image.Image])
 class Unmoved(Studio):
     """Draws as if there were no reference."""
 
-    def draw_each(self, prompts: Sequence[str], seeds: Sequence[int], *units: object) -> list[Image.Image]:
-        return super().draw_each(prompts, seeds)
+    def draw_each(self, prompts: Sequence[str], seeds: Sequence[int], *units: object, **more: Any) -> list[Image.Image]:
+        return super().draw_each(prompts, seeds, **more)
 
     def latents(self, prompt: str, seed: int, *units: object, **more: object) -> object:
         return super().latents(prompt, seed, **more)
