@@ -103,7 +103,10 @@ def write(
     """A safetensors file of `tensors` that `check` has looked at. Raises `CheckpointError`, and leaves the old one."""
     contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with whole(path) as part:
+        part.touch()
+        usual = part.stat().st_mode
         safetensors.torch.save_file(contiguous, part, {"format": "pt", **(metadata or {})})
+        part.chmod(usual)  # safetensors since 0.8 would let nobody else read it
         check(part)
 
 

@@ -6,8 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import checkpoint
 from lib_ipadapter.model.writing import whole
 
 
@@ -57,3 +59,9 @@ def test_who_may_read_a_new_file_may_read_this_one(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_whole(tmp_path / "a", b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_whoever_may_read_a_new_file_may_read_a_written_one(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    checkpoint.write(tmp_path / "written.safetensors", {"a": torch.zeros(2)})
+    assert (tmp_path / "written.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode
