@@ -185,9 +185,7 @@ def _depth(mask: Mask) -> Floats:
     depth = np.zeros(mask.shape, np.float32)
     while mask.any():
         depth += mask
-        wide = np.pad(mask, 1)
-        tall = wide[:-2] & wide[1:-1] & wide[2:]
-        mask = tall[:, :-2] & tall[:, 1:-1] & tall[:, 2:]
+        mask = ~_grow(~np.pad(mask, 1))[1:-1, 1:-1]
     return depth
 
 

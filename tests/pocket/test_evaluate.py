@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
@@ -17,7 +15,8 @@ from pocket.draw import draw
 from pocket.halves import Right
 from pocket.memory import Memory
 from pocket.request import BATCH, Request
-from pocket.scenes import SAID, SIZE, Scene
+from pocket.scenes import SAID, SIZE
+from tests.pocket.beside import beside
 
 NOTHING = Image.new("RGB", (SIZE, SIZE), (248, 248, 248))
 
@@ -85,15 +84,6 @@ def grey(batch: Sequence[Request]) -> list[Image.Image]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "accuracy", lambda _: {})
-
-
-def beside(left: Scene, right: Scene) -> Image.Image:
-    """Each in its half."""
-    own = [
-        np.asarray(draw(replace(scene, things=(replace(scene.things[0], place=place),))))
-        for scene, place in ((left, "left"), (right, "right"))
-    ]
-    return Image.fromarray(np.where(np.arange(SIZE)[None, :, None] < SIZE // 2, *own))
 
 
 def ideal(task: evaluate.Task) -> Image.Image:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from lib_ipadapter.session.unit.where import Side
-from pocket.draw import draw
 from pocket.halves import Right, request
 from pocket.judge import judge
 from pocket.questions import tasks
@@ -16,6 +14,7 @@ from pocket.request import left_half, units
 from pocket.scenes import SAID, SIZE, Scene, Thing
 from pocket.studio import Studio
 from tests.hosts.originals import NUMPY
+from tests.pocket.beside import beside
 
 ONE = Scene((Thing("star", "green", "striped", "small", "centre"),), "white", "flat")
 TWO = Scene((Thing("circle", "red", "spotted", "small", "centre"),), "sky", "flat")
@@ -45,10 +44,8 @@ def test_outside_the_mask_the_text_is_followed(studio: Studio) -> None:
 
 @pytest.mark.parametrize("backgrounds", [("grey", "sky"), ("white", "rose")])
 def test_the_judge_reads_halves_with_backgrounds_of_their_own(backgrounds: tuple[str, str]) -> None:
-    things = (replace(ONE.things[0], place="left"), replace(TWO.things[0], place="right"))
-    scenes = [Scene((thing,), background, "flat") for thing, background in zip(things, backgrounds, strict=True)]
-    left, right = (np.asarray(draw(scene)) for scene in scenes)
-    picture = np.where(np.arange(SIZE)[None, :, None] < SIZE // 2, left, right)
+    scenes = [replace(scene, background=own) for scene, own in zip((ONE, TWO), backgrounds, strict=True)]
+    picture = beside(*scenes)
     for half, scene in zip(("left", "right"), scenes, strict=True):
         agrees = judge(picture, half).agrees(scene)
         assert all(agrees[name] for name in (*SAID, "background"))
