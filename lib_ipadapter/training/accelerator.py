@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils.dataclasses import AutocastKwargs, GradientAccumulationPlugin
+from accelerate.utils.environment import parse_flag_from_env
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.config import TrainConfig
@@ -16,11 +19,12 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
 
     Raises `TrainingError` for options that do not go together.
     """
-    device = PartialState(cpu=config.cpu).device
+    state = _processes(cpu=config.cpu or parse_flag_from_env("ACCELERATE_USE_CPU"))
+    device = state.device
     assert device is not None
     half = choose_dtype(config.precision, device) is torch.float16
     accelerator = Accelerator(
-        cpu=config.cpu,
+        cpu=device.type == "cpu",
         mixed_precision="fp16" if half else "no",
         # As a plugin, because a launcher's environment would take precedence over the plain number.
         gradient_accumulation_plugin=GradientAccumulationPlugin(config.accumulation, sync_with_dataloader=False),
@@ -42,3 +46,20 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
         plugin.deepspeed_config["gradient_accumulation_steps"] = config.accumulation
         plugin.deepspeed_config["gradient_clipping"] = config.max_grad_norm  # accelerate's "auto" would be 1
     return accelerator
+
+
+def _processes(*, cpu: bool) -> PartialState:
+    """The device, and the processes that were started together.
+
+    Raises `TrainingError` where they would each train alone, and write over each other.
+    """
+    state = PartialState(cpu=cpu)
+    if state.device is not None and state.device.type == "cpu" and not cpu:
+        PartialState._reset_state()  # accelerate lets processes on CPU cores know of each other only when told so
+        state = PartialState(cpu=True)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > state.num_processes:
+        raise TrainingError(
+            f"{started} processes were started, and on {state.device} each would train alone; start one, or give --cpu."
+        )
+    return state

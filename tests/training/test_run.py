@@ -92,7 +92,7 @@ def test_each_option_of_the_optimiser_has_an_effect(world: Path, tmp_path: Path)
 def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> None:
     more = {"learning_rate": 1e-3, "full_precision": True, "save_every": 1, "eval_every": 1}
     one = run(world, tmp_path / "one", batch_size=4, **more)
-    launch(2, config(world, tmp_path / "two", batch_size=2, **more))
+    launch(2, config(world, tmp_path / "two", batch_size=2, cpu=False, **more))
     two = load_file(tmp_path / "two" / "adapter.safetensors")
     for key, tensor in one.items():
         torch.testing.assert_close(two[key], tensor, rtol=1e-4, atol=1e-5)
@@ -103,9 +103,9 @@ def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> 
 
 
 def launch(processes: int, given: TrainConfig) -> None:
-    """The command line, as ``accelerate launch --cpu --num_processes`` starts it."""
+    """The command line, as ``accelerate launch --num_processes`` starts it, with ``--cpu`` where there is a GPU."""
     command = [sys.executable, "-m", "lib_ipadapter", "train", *arguments(given)]
-    common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": str(torch.cuda.is_available())}
     common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     running = [
         subprocess.Popen(
@@ -238,11 +238,25 @@ def test_the_shipped_configuration_of_deepspeed_is_one_that_accelerate_reads() -
     assert given.mixed_precision == "no"
 
 
+def of_one(device: torch.device) -> SimpleNamespace:
+    """The state of a process that knows of no other."""
+    return SimpleNamespace(device=device, num_processes=1)
+
+
+def test_processes_that_would_each_train_alone_are_refused(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "PartialState", lambda **_: of_one(torch.device("mps")))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match=r"2 processes were started, and on mps each would train alone; start one"):
+        accelerator.open_accelerator(config(world, tmp_path, cpu=False))
+
+
 @pytest.fixture
 def deepspeed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What DeepSpeed on a GPU would be told, as accelerate leaves it."""
     plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto", "train_micro_batch_size_per_gpu": "auto"})
-    monkeypatch.setattr(accelerator, "PartialState", lambda **_: SimpleNamespace(device=torch.device("cuda")))
+    monkeypatch.setattr(accelerator, "PartialState", lambda **_: of_one(torch.device("cuda")))
     monkeypatch.setattr(
         accelerator, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
     )
