@@ -22,7 +22,7 @@ from lib_ipadapter.training.saving import adapter_path
 def train(config: TrainConfig, say: Say = print) -> Path:
     """Trains an adapter; returns the path of the last one saved. `say` takes sentences for people.
 
-    Raises `IPAdapterError`. Under ``accelerate launch`` every process calls this.
+    Raises `IPAdapterError`. Under ``accelerate launch`` or ``torchrun`` every process calls this.
     """
     try:
         return _train(config, open_accelerator(config), say)

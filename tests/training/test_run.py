@@ -103,7 +103,7 @@ def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> 
 
 
 def launch(processes: int, given: TrainConfig) -> None:
-    """The command line, as ``accelerate launch --num_processes`` starts it, with ``--cpu`` where there is a GPU."""
+    """The command line, as ``torchrun --nproc_per_node`` starts it, told to leave a GPU alone."""
     command = [sys.executable, "-m", "lib_ipadapter", "train", *arguments(given)]
     common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": str(torch.cuda.is_available())}
     common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
