@@ -3,6 +3,7 @@
 from modules import script_callbacks, scripts
 
 from lib_ipadapter.hosts import a1111
+from lib_ipadapter.hosts.a1111_folders import adapter_folders, cache_folder, encoder_folders, preset_folder
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.webui import arguments, axes, models, panel, paste, references, routes, saved_prompts, settings
 from lib_ipadapter.webui.controls import Lists
@@ -24,13 +25,13 @@ class IPAdapterScript(scripts.Script):
 
     def ui(self, is_img2img):
         def here():
-            return a1111.adapter_folders(), a1111.loaded_unet()
+            return adapter_folders(), a1111.loaded_unet()
 
         def folders(shelf):
-            return a1111.encoder_folders() if shelf is Shelf.ENCODERS else a1111.adapter_folders()
+            return encoder_folders() if shelf is Shelf.ENCODERS else adapter_folders()
 
         def clear_cache():
-            return models.clear_cache(a1111.cache_folder())
+            return models.clear_cache(cache_folder())
 
         def unload():
             with a1111.alone():
@@ -43,12 +44,12 @@ class IPAdapterScript(scripts.Script):
         lists = Lists(
             models=lambda: models.choices(*here()),
             resolve=lambda name: models.choice(name, *here()),
-            encoders=lambda model: models.encoder_names(a1111.encoder_folders(), model, a1111.adapter_folders()),
-            faces=lambda: models.faces(a1111.adapter_folders()),
-            prompts=lambda: saved_prompts.choices(a1111.adapter_folders()),
+            encoders=lambda model: models.encoder_names(encoder_folders(), model, adapter_folders()),
+            faces=lambda: models.faces(adapter_folders()),
+            prompts=lambda: saved_prompts.choices(adapter_folders()),
             save_prompt=save_prompt,
             folders=references.folders,
-            presets=models.presets(a1111.preset_folder(), a1111.adapter_folders),
+            presets=models.presets(preset_folder(), adapter_folders),
             wait=a1111.wait_for_checkpoint,
         )
         tab = "img2img" if is_img2img else "txt2img"

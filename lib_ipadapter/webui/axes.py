@@ -10,7 +10,8 @@ from typing import Any
 from modules import scripts
 
 from lib_ipadapter.errors import IPAdapterError, UnitError
-from lib_ipadapter.hosts.a1111 import adapter_folders, loaded_unet
+from lib_ipadapter.hosts.a1111 import loaded_unet
+from lib_ipadapter.hosts.a1111_folders import adapter_folders
 from lib_ipadapter.session.files import find
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Field, Type

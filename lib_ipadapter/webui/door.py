@@ -13,7 +13,8 @@ from typing import Any
 from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError, reason
-from lib_ipadapter.hosts.a1111 import A1111Host, adapter_folders, notice, without_folders
+from lib_ipadapter.hosts.a1111 import A1111Host, notice
+from lib_ipadapter.hosts.a1111_folders import adapter_folders, without_folders
 from lib_ipadapter.hosts.a1111_steps import first_item
 from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.session import infotext

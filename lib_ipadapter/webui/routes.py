@@ -10,13 +10,11 @@ from fastapi import Body, FastAPI, HTTPException
 
 from lib_ipadapter import __version__
 from lib_ipadapter.errors import IPAdapterError, UnitError
-from lib_ipadapter.hosts.a1111 import (
-    A1111Host,
+from lib_ipadapter.hosts.a1111 import A1111Host, alone, loaded_unet
+from lib_ipadapter.hosts.a1111_folders import (
     adapter_folders,
-    alone,
     cache_folder,
     encoder_folders,
-    loaded_unet,
     preset_folder,
     without_folders,
 )

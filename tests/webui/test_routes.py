@@ -232,29 +232,29 @@ COMFY = {"the whole of it": "", "its models": "models"}
 def test_of_a_comfyui_its_two_folders_are_searched_and_nothing_else(
     given: str, webui: FakeWebUI, tmp_path: Path
 ) -> None:
-    a1111 = fresh("hosts.a1111")
+    places = fresh("hosts.a1111_folders")
     home = tmp_path / "ComfyUI"
     for name in ("ipadapter", "clip_vision", "checkpoints"):
         (home / "models" / name).mkdir(parents=True)
-    a1111.shared.cmd_opts.ip_adapter_dir = str(home / COMFY[given])
-    assert a1111.adapter_folders()[0] == home / "models" / "ipadapter"
-    assert a1111.encoder_folders()[0] == home / "models" / "clip_vision"
-    searched = {*a1111.adapter_folders(), *a1111.encoder_folders()}
+    places.shared.cmd_opts.ip_adapter_dir = str(home / COMFY[given])
+    assert places.adapter_folders()[0] == home / "models" / "ipadapter"
+    assert places.encoder_folders()[0] == home / "models" / "clip_vision"
+    searched = {*places.adapter_folders(), *places.encoder_folders()}
     assert searched.isdisjoint({home, home / "models"})
 
 
 def test_any_other_folder_that_is_given_is_searched_itself(webui: FakeWebUI, tmp_path: Path) -> None:
-    a1111 = fresh("hosts.a1111")
-    a1111.shared.cmd_opts.ip_adapter_dir = a1111.shared.cmd_opts.ip_adapter_encoder_dir = str(tmp_path / "mine")
-    assert a1111.adapter_folders()[0] == a1111.encoder_folders()[0] == tmp_path / "mine"
+    places = fresh("hosts.a1111_folders")
+    places.shared.cmd_opts.ip_adapter_dir = places.shared.cmd_opts.ip_adapter_encoder_dir = str(tmp_path / "mine")
+    assert places.adapter_folders()[0] == places.encoder_folders()[0] == tmp_path / "mine"
 
 
 def test_a_folder_of_adapters_may_hold_their_encoders_in_clip_vision(webui: FakeWebUI, tmp_path: Path) -> None:
-    a1111 = fresh("hosts.a1111")
+    places = fresh("hosts.a1111_folders")
     (tmp_path / "mine" / "clip_vision").mkdir(parents=True)
-    a1111.shared.cmd_opts.ip_adapter_dir = str(tmp_path / "mine")
-    assert a1111.adapter_folders()[0] == tmp_path / "mine"
-    assert a1111.encoder_folders()[0] == tmp_path / "mine" / "clip_vision"
+    places.shared.cmd_opts.ip_adapter_dir = str(tmp_path / "mine")
+    assert places.adapter_folders()[0] == tmp_path / "mine"
+    assert places.encoder_folders()[0] == tmp_path / "mine" / "clip_vision"
 
 
 @pytest.mark.parametrize("reference", ["input", "whole folder"])

@@ -1,0 +1,100 @@
+"""Where the WebUI, its ControlNet extension and a ComfyUI keep what is searched. Places are of WebUI 1.10.1."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from modules import paths, shared
+
+from lib_ipadapter.session import presets
+from lib_ipadapter.session.remote import Shelf
+
+EXTENSION = Path(__file__).resolve().parents[2]
+
+COMFYUI = {Shelf.ADAPTERS: "ipadapter", Shelf.ENCODERS: "clip_vision"}
+"""Folders among ComfyUI's models, by which these are known."""
+
+
+def adapter_folders() -> list[Path]:
+    """``--ip-adapter-dir`` if given, the WebUI's and the extension's ``models/ip-adapter``, ControlNet's folders.
+
+    Where a ComfyUI's folder or its ``models`` is given, it is ``ipadapter`` in there.
+    """
+    given = _comfyui(_option("ip_adapter_dir"), Shelf.ADAPTERS) or [_option("ip_adapter_dir")]
+    return _existing([*given, *_own(Shelf.ADAPTERS)], _controlnet_folders())
+
+
+def encoder_folders() -> list[Path]:
+    """``clip_vision`` below each of the places where adapters may be, and ControlNet's own folder of encoders."""
+    given = _comfyui(_option("ip_adapter_encoder_dir"), Shelf.ENCODERS) or [_option("ip_adapter_encoder_dir")]
+    beside = _comfyui(_option("ip_adapter_dir"), Shelf.ENCODERS)
+    return _existing(
+        [*given, *beside, *_own(Shelf.ENCODERS)], [folder / "clip_vision" for folder in _annotator_folders()]
+    )
+
+
+def preset_folder() -> Path:
+    """Where presets are kept: beside the WebUI's own settings, so that they outlive the extension's folder."""
+    return Path(paths.data_path, presets.FOLDER)
+
+
+def cache_folder() -> Path:
+    """Beside what the WebUI itself keeps (cache.py:12)."""
+    return Path(os.environ.get("SD_WEBUI_CACHE_DIR") or Path(paths.data_path, "cache")) / "ip-adapter"
+
+
+def without_folders(sentence: str) -> str:
+    """For an answer that leaves this machine: folders go by their place below the WebUI's own, or by their name.
+
+    Whoever may send jobs need not learn where this machine keeps its files; the log says it whole.
+    """
+    home = Path(paths.data_path)
+    for folder in sorted({*adapter_folders(), *encoder_folders(), preset_folder()}, key=lambda one: -len(str(one))):
+        shown = folder.relative_to(home) if folder.is_relative_to(home) else folder.name
+        sentence = sentence.replace(str(folder), str(shown))
+    return sentence
+
+
+def _own(shelf: Shelf) -> list[Path]:
+    """The WebUI's folder of a kind, and the extension's."""
+    return [Path(paths.models_path, shelf.value), EXTENSION / "models" / shelf.value]
+
+
+def _comfyui(folder: Path | None, shelf: Shelf) -> list[Path]:
+    """That of a kind among a ComfyUI's models, where `folder` is it or its ``models``; empty when it is neither."""
+    name = COMFYUI[shelf]
+    if folder and any((folder / "models" / one).is_dir() for one in COMFYUI.values()):
+        return [folder / "models" / name]
+    return [folder / name] if folder and (folder / name).is_dir() else []
+
+
+def _controlnet_folders() -> list[Path | None]:
+    given = [_option("controlnet_dir"), _setting("control_net_models_path")]
+    return [*given, Path(paths.models_path, "ControlNet"), *(home / "models" for home in _controlnet_homes())]
+
+
+def _annotator_folders() -> list[Path]:
+    given = [_option("controlnet_annotator_models_path"), _setting("control_net_modules_path")]
+    return [*(f for f in given if f), *(home / "annotator" / "downloads" for home in _controlnet_homes())]
+
+
+def _controlnet_homes() -> list[Path]:
+    return [Path(paths.data_path, "extensions", name) for name in ("sd-webui-controlnet", "controlnet")]
+
+
+def _option(name: str) -> Path | None:
+    value = getattr(shared.cmd_opts, name, None)
+    return Path(value) if value else None
+
+
+def _setting(name: str) -> Path | None:
+    value = shared.opts.data.get(name)
+    return Path(paths.data_path, value) if value else None
+
+
+def _existing(own: Sequence[Path | None], others: Sequence[Path | None]) -> list[Path]:
+    """Own folders always, because messages name them; others where they exist. Each once."""
+    wanted = [*(f for f in own if f), *(f for f in others if f and f.is_dir())]
+    return list(dict.fromkeys(wanted))
