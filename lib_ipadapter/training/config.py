@@ -148,6 +148,10 @@ class TrainConfig:
         done = max(0, step - self.warmup) / max(1, self.steps - self.warmup)
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * done))
 
+    def due(self, step: int, *intervals: int) -> bool:
+        """Whether what is done at these intervals is done after `step`: 0 is never, the last step always."""
+        return step == self.steps or any(n and step % n == 0 for n in intervals)
+
     def write(self, path: Path) -> None:
         """As JSON, for people to look up."""
         path.write_text(json.dumps(asdict(self), indent=1, default=_plain) + "\n", encoding="utf-8")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -16,39 +15,18 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.estimate import Estimate, estimate
-from lib_ipadapter.training.evaluate import measure
 from lib_ipadapter.training.inject import Conditioner, Injection
-from lib_ipadapter.training.logs import Curves, Window, check_finite
+from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.objective import Batch, Batches, losses, row_weights
 from lib_ipadapter.training.replay import recorded
+from lib_ipadapter.training.resuming import load_state
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves
-
-LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which rows of the stream a step has, and which of them are this process's."""
-
-    batch: int
-    accumulation: int
-    processes: int
-    process: int
-
-    @property
-    def rows(self) -> int:
-        """Of one optimiser step, all processes together."""
-        return self.batch * self.accumulation * self.processes
-
-    def own(self, first: int) -> list[range]:
-        """Numbers of this process's rows, batch by batch; the step's rows begin with `first`."""
-        starts = range(first, first + self.rows, self.batch * self.processes)
-        return [range(start + self.process * self.batch, start + (self.process + 1) * self.batch) for start in starts]
+from lib_ipadapter.training.share import Share
+from lib_ipadapter.training.watch import Watch
 
 
 class Loop:
@@ -70,8 +48,6 @@ class Loop:
         self.accelerator = accelerator
         self.adapter = adapter
         self.source = source
-        self.held_out = held_out
-        self.samples = samples
         self.position = position
         self.metadata = metadata
         self.plain = Conditioner(adapter)
@@ -83,45 +59,20 @@ class Loop:
         accelerator.register_for_checkpointing(position)
         self.share = Share(config.batch_size, config.accumulation, accelerator.num_processes, accelerator.process_index)
         self.saves = Saves(config.output, accelerator, config.keep)
-        self.window = Window()
+        self.watch = Watch(
+            config=config,
+            accelerator=accelerator,
+            source=source,
+            share=self.share,
+            held_out=held_out,
+            samples=samples,
+        )
         self.injection = Injection(source.frozen.unet)
         self._compute: Callable[[Batch], Tensor] = partial(self._losses, self.conditioner)
 
     def resume(self, state: Path) -> None:
-        """Goes on from `state`; says so where what is trained, or the order of the data, is no longer the same.
-
-        Raises `TrainingError` for the state of another adapter, and for a damaged one.
-        """
-        asked = replace(self.position)
-        try:
-            self.accelerator.load_state(str(state))
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:  # each of a state's files fails in a way of its own
-            raise TrainingError(self._misfit(state, error)) from error
-        # States are of whole steps; accelerate's count of batches is of the --accumulation that the run had then.
-        self.accelerator.step = 0
-        changed = self.position.changed(asked)
-        if {"seed", "data_hash"} & set(changed):
-            LOG.warning(
-                "The data, --holdout or --seed have changed since %s: the order of the data is a new one.", state.name
-            )
-        for name in [name for name in changed if name not in ("seed", "data_hash")]:
-            was, now = (getattr(position, name) for position in (self.position, asked))
-            LOG.warning(
-                "--%s has changed since %s, from %s to %s: the run goes on with it.", name, state.name, was, now
-            )
-        self.position.become(asked)
-
-    def _misfit(self, state: Path, error: Exception) -> str:
-        """Why a state cannot be gone on from: torch names keys and sizes that the adapter does not have."""
-        if any(sign in str(error) for sign in ("size mismatch", "Missing key", "Unexpected key")):
-            return (
-                f"{state} does not fit a {self.adapter.variant}, which is what the options ask for: give --kind,"
-                " --tokens, --resampler-dim, --warm-start, --checkpoint and --encoder as config.json beside it has"
-                " them, or another --output."
-            )
-        return f"{state} is damaged ({reason(error)}); delete it, and --resume goes on from the one before."
+        """Goes on from `state`, see `load_state`."""
+        load_state(state, self.accelerator, self.position, self.adapter.variant)
 
     def estimate(self) -> Estimate:
         """What is left of the run will take, from trying a step."""
@@ -153,25 +104,22 @@ class Loop:
                 self._step(step - 1, parts)
                 self.position.step, self.position.rows = step, self.position.rows + self.share.rows
                 bar.update()
-                if not self._due(step, config.log_every, config.save_every, config.eval_every, config.sample_every):
+                if not config.due(step, config.log_every, config.save_every, config.eval_every, config.sample_every):
                     continue
-                values = self._close_window(since)
+                values = self.watch.numbers(self.position, since)
                 values |= {"learning_rate": config.rate(step - 1)}
                 values |= {"speed/steps_per_second": (step - since) / (perf_counter() - begun)}
                 bar.set_postfix_str(f"loss {values['loss/all']:.4f}")
                 if curves:
                     curves.scalars(step, values)
-                    self._look(step, curves)
-                if self._due(step, config.save_every):
+                    self.watch.look(step, curves, self.plain, self.injection)
+                if config.due(step, config.save_every):
                     self._save(step)
                 since, begun = step, perf_counter()
 
     def _next(self) -> Batch:
         """The first of this process's batches that are left."""
         return self.source.at(self.share.own(self.position.rows)[0])
-
-    def _due(self, step: int, *intervals: int) -> bool:
-        return step == self.config.steps or any(n and step % n == 0 for n in intervals)
 
     def _batches(self) -> Iterator[list[Batch]]:
         """The batches of each step, the next being made while this one is computed."""
@@ -203,7 +151,7 @@ class Loop:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
             found.append(rows.detach())
-        self.window.add(found, norm)
+        self.watch.window.add(found, norm)
 
     def _losses(self, conditioner: Callable[[Tensor], Any], batch: Batch) -> Tensor:
         return losses(self.source.frozen, self.injection, conditioner(batch.given["features"].float()), batch)
@@ -219,30 +167,6 @@ class Loop:
         longest = self.config.max_grad_norm or float("inf")
         norm = self.accelerator.clip_grad_norm_(self.conditioner.parameters(), longest)
         return torch.as_tensor(0.0 if norm is None else norm)
-
-    def _close_window(self, since: int) -> dict[str, float]:
-        """The curves' numbers for the steps from `since` on. Raises `TrainingError` when one is not a number."""
-        own = torch.stack(self.window.losses)
-        everyone: Any = self.accelerator.gather(own)
-        # [process, step, batch, row] to the order of the stream.
-        found = everyone.unflatten(0, (self.share.processes, -1)).movedim(0, 2).flatten().cpu()
-        first = self.position.rows - len(found)
-        draws = [self.source.stream.draw(number) for number in range(first, self.position.rows)]
-        # Where the loss is scaled, a gradient that is too long is expected, and its step left out.
-        norms = None if self.accelerator.scaler else torch.stack([norm.float().cpu() for norm in self.window.norms])
-        check_finite(found, draws, self.source.names(draws), since=since, rows=self.share.rows, norms=norms)
-        return self.window.close(found, draws, self.source.stream.timesteps)
-
-    def _look(self, step: int, curves: Curves) -> None:
-        """What takes a while, by the first process alone."""
-        plain = self.accelerator.unwrap_model(self.conditioner)
-        if self._due(step, self.config.eval_every):
-            gap = measure(self.held_out, plain, self.injection, self.config.batch_size)
-            curves.scalars(step, gap.scalars)
-        if self.config.sample_every and self.samples.examples and self._due(step, self.config.sample_every):
-            picture, alike = self.samples.grid(plain, self.injection)
-            curves.picture(step, picture)
-            curves.scalars(step, alike)
 
     def _save(self, step: int) -> None:
         dtype = torch.float32 if self.config.full_precision else torch.float16
