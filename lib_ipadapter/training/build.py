@@ -15,9 +15,10 @@ from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.training.adapters import prepare
-from lib_ipadapter.training.cache import Cache, Filler
+from lib_ipadapter.training.cache import Cache
 from lib_ipadapter.training.check import Example, Report, data_hash, examine
 from lib_ipadapter.training.config import TrainConfig
+from lib_ipadapter.training.filler import Filler
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.holdout import divide
 from lib_ipadapter.training.loop import Loop

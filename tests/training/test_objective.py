@@ -18,7 +18,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.training.adapters import fresh
-from lib_ipadapter.training.cache import NOTHING, Cache, Store, text_key
+from lib_ipadapter.training.cache import NOTHING, Cache, text_key
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.entries import Entry
@@ -27,6 +27,7 @@ from lib_ipadapter.training.frozen import Frozen, read_picture, square, to_pixel
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.objective import Batches, noised, row_weights, target
 from lib_ipadapter.training.samples import scaled
+from lib_ipadapter.training.store import Store
 from lib_ipadapter.training.stream import Drop, Stream
 from tests.hooks import hook_count
 from tests.models import TEXT_WIDTH, tiny_adapter, tiny_encoder, tiny_pipeline, tiny_unet, variant

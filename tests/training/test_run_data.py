@@ -13,12 +13,13 @@ import torch
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder
-from lib_ipadapter.training.cache import Cache, Store
+from lib_ipadapter.training.cache import Cache
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.holdout import divide
 from lib_ipadapter.training.run import train
+from lib_ipadapter.training.store import Store
 from tests.models import tiny_encoder, tiny_pipeline
 from tests.training.world import config, equal, run, save_pictures
 
@@ -109,7 +110,7 @@ def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
 ) -> None:
     sizes = 8 * (8 * 8 * 8 + 6) * 4, 9 * 40 * 4, 2 * 77 * 48 * 4  # of latents, features, texts
     run(world, tmp_path / "fits", steps=1, cache_memory=sum(sizes) / 2**30)
-    monkeypatch.setattr("lib_ipadapter.training.cache.read_picture", lambda _: pytest.fail("read"))
+    monkeypatch.setattr("lib_ipadapter.training.filler.read_picture", lambda _: pytest.fail("read"))
     with pytest.raises(TrainingError, match=r"take .* GiB, and --cache-memory allows .*; give --cache a folder"):
         run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
 
