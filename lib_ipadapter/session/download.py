@@ -5,46 +5,20 @@ Nothing here starts by itself: only a click or a command calls `get`.
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import io
-import os
-import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 from filelock import FileLock, Timeout
-from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub import get_hf_file_metadata
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled, build_hf_headers
 
 from lib_ipadapter.errors import DownloadError, reason
-from lib_ipadapter.model.checkpoint import sha256
-from lib_ipadapter.session.remote import Published, Remote, Repository
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far one file is."""
-
-    name: str
-    done: int
-    """Bytes that are here, those of an earlier attempt included."""
-    total: int | None
-    """Bytes of the file, where the server says it."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who looks on, and may end it: the client hands over its data in pieces of 10 MB, and looks up at each."""
-
-    progress: Callable[[Progress], None] = lambda _: None
-    cancel: Event = field(default_factory=Event)
+from lib_ipadapter.session.order import Digest, Order
+from lib_ipadapter.session.part import Part, Watch
+from lib_ipadapter.session.remote import Published
 
 
 class Check(Enum):
@@ -53,53 +27,6 @@ class Check(Enum):
     PUBLISHED = "its hash is the published one"
     HUB = "its hash is the one that the server says, no other is known here"
     NOTHING = "neither this table nor the server knows its hash, so it was not checked"
-
-
-@dataclass(frozen=True)
-class Digest:
-    """A content's hash, as the hub names large files (SHA-256) and small ones (git's blob, SHA-1)."""
-
-    value: str
-
-    @classmethod
-    def of_etag(cls, etag: str | None) -> Digest | None:
-        """None where a mirror names contents in a way of its own."""
-        known = re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", etag or "")
-        return cls(known[0]) if known else None
-
-    def of_same_kind(self, path: Path) -> str:
-        """The hash of a file, to be compared with this one."""
-        if len(self.value) == 64:
-            return sha256(path)
-        content = path.read_bytes()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-@dataclass(frozen=True)
-class Order:
-    """One file to get."""
-
-    url: str
-    target: Path
-    published: str | None
-    """SHA-256."""
-
-    @classmethod
-    def of(cls, repository: Repository, remote: Remote, target: Path) -> Order:
-        """HF_ENDPOINT is looked at now: the client does so only when it is imported."""
-        endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-        url = hf_hub_url(repository.name, remote.path, revision=repository.revision, endpoint=endpoint)
-        return cls(url, target, remote.sha256)
-
-    @property
-    def by_hand(self) -> str:
-        """What to do without this program."""
-        known = f"its SHA-256 is {self.published}" if self.published else "its SHA-256 is not known here"
-        return f"by hand: download {self.url} and put it at {self.target}; {known}."
-
-    def error(self, what: str) -> DownloadError:
-        """A sentence that ends with the way by hand."""
-        return DownloadError(f"{self.target.name}: {what}; {self.by_hand}")
 
 
 def get(item: Published, folder: Path, watch: Watch) -> str:
@@ -116,7 +43,7 @@ def _get_file(order: Order, watch: Watch) -> Check:
     with _alone(order):
         if order.published and order.target.exists():
             return _keep(order, Digest(order.published), Check.PUBLISHED)
-        _stop_if_cancelled(order, watch)
+        watch.stop_if_cancelled(order)
         with _sentences(order):
             said = get_hf_file_metadata(order.url)
         wanted, check = _wanted(order, Digest.of_etag(said.etag))
@@ -152,7 +79,7 @@ def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
     """The content into `part`, from where an earlier attempt ended."""
     if size is not None and part.exists() and part.stat().st_size > size:
         part.unlink()
-    with _Part(order, part, size, watch) as file, _sentences(order):
+    with Part(order, part, size, watch) as file, _sentences(order):
         here = file.tell()
         _check_room(order, (size or 0) - here)
         # Not public: a hub that has moved it must cost the download alone, not the extension.
@@ -165,7 +92,7 @@ def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
 def _check_room(order: Order, missing: int) -> None:
     free = shutil.disk_usage(order.target.parent).free
     if missing > free:
-        raise _full(order, f"{missing / 1e6:.0f} MB are missing and {free / 1e6:.0f} MB are free")
+        raise order.full(f"{missing / 1e6:.0f} MB are missing and {free / 1e6:.0f} MB are free")
 
 
 def _compare(order: Order, part: Path, wanted: Digest | None) -> None:
@@ -175,48 +102,6 @@ def _compare(order: Order, part: Path, wanted: Digest | None) -> None:
             f"what arrived is damaged or another file (hash {found}, expected {wanted.value}) and was removed;"
             " get it again, perhaps from another server (HF_ENDPOINT)"
         )
-
-
-def _full(order: Order, why: str) -> DownloadError:
-    return DownloadError(
-        f"{order.target.name}: the disk of {order.target.parent} is full ({why}); free some space and get it again,"
-        " which goes on with what has arrived."
-    )
-
-
-def _stop_if_cancelled(order: Order, watch: Watch) -> None:
-    if watch.cancel.is_set():
-        raise DownloadError(
-            f"{order.target.name}: cancelled; what has arrived is kept, and getting it again goes on from there."
-        )
-
-
-class _Part(io.FileIO):
-    """A file that is not whole yet, as the client writes it. Unbuffered: what is written is there, or an error."""
-
-    def __init__(self, order: Order, path: Path, total: int | None, watch: Watch) -> None:
-        super().__init__(path, "ab")
-        self._order, self._total, self._watch = order, total, watch
-
-    def write(self, data: Any) -> int:
-        _stop_if_cancelled(self._order, self._watch)
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[super().write(left) :]
-        except OSError as error:
-            raise _unwritable(self._order, error) from error
-        self._watch.progress(Progress(self._order.target.name, self.tell(), self._total))
-        return len(data)
-
-
-def _unwritable(order: Order, error: OSError) -> DownloadError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _full(order, str(error.strerror))
-    return DownloadError(
-        f"{order.target.name} cannot be written into {order.target.parent} ({error.strerror or error});"
-        " give another folder, or the right to write there."
-    )
 
 
 @contextmanager
@@ -230,11 +115,11 @@ def _alone(order: Order) -> Iterator[None]:
     except Timeout:
         raise DownloadError(f"{order.target.name} is being downloaded already; wait until that has ended.") from None
     except OSError as error:
-        raise _unwritable(order, error) from error
+        raise order.unwritable(error) from error
     try:
         yield
     except OSError as error:
-        raise _unwritable(order, error) from error
+        raise order.unwritable(error) from error
     finally:
         with suppress(OSError):  # on Windows it cannot be removed while it is held, and stays
             path.unlink()  # while it is held: whoever waits for this one sees that it is gone, and makes another
