@@ -15,7 +15,7 @@ from lib_ipadapter.session.published import PUBLISHED, find_published
 from lib_ipadapter.session.remote import Published, Shelf, megabytes
 
 if TYPE_CHECKING:
-    from lib_ipadapter.session.part import Progress
+    from lib_ipadapter.session.arriving import Progress
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 """The extension's own folder, which the WebUI searches too."""
@@ -73,8 +73,8 @@ def row_of(item: Published, models: Path) -> dict[str, str]:
 def download(item: Published, folder: Path) -> None:
     """One entry of the table, with a bar on standard error."""
     # Only now: the client reads once, when it is imported, whether it is switched off.
+    from lib_ipadapter.session.arriving import Watch  # noqa: PLC0415
     from lib_ipadapter.session.download import get as get_files  # noqa: PLC0415
-    from lib_ipadapter.session.part import Watch  # noqa: PLC0415
 
     typer.echo(f"{item.name}, {megabytes(item.size)}, licence: {item.repository.licence.value}")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

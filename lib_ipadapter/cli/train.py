@@ -43,7 +43,7 @@ def train(
     check: Annotated[bool, typer.Option("--check", help="Only read all data and say what is wrong with it.")] = False,
     **values: Any,
 ) -> None:
-    """Train an adapter on a frozen checkpoint. Several GPUs: accelerate launch -m lib_ipadapter train ..."""
+    """Train an adapter on a frozen checkpoint. Several processes: torchrun -m lib_ipadapter train ..."""
     config = TrainConfig(**values)
     if check:
         check_data(config)

@@ -1,4 +1,7 @@
-"""Where the WebUI, its ControlNet extension and a ComfyUI keep what is searched. Places are of WebUI 1.10.1."""
+"""The WebUI's folders: those that are searched, ControlNet's and a ComfyUI's among them, and those that are ours.
+
+Places in comments are of WebUI 1.10.1.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from huggingface_hub import get_hf_file_metadata
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled, build_hf_headers
 
 from lib_ipadapter.errors import DownloadError, reason
-from lib_ipadapter.session.order import Digest, Order
-from lib_ipadapter.session.part import Part, Watch
+from lib_ipadapter.session.arriving import ArrivingFile, Watch
+from lib_ipadapter.session.file_order import Digest, Order
 from lib_ipadapter.session.remote import Published
 
 
@@ -79,7 +79,7 @@ def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
     """The content into `part`, from where an earlier attempt ended."""
     if size is not None and part.exists() and part.stat().st_size > size:
         part.unlink()
-    with Part(order, part, size, watch) as file, _sentences(order):
+    with ArrivingFile(order, part, size, watch) as file, _sentences(order):
         here = file.tell()
         _check_room(order, (size or 0) - here)
         # Not public: a hub that has moved it must cost the download alone, not the extension.
@@ -92,7 +92,7 @@ def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
 def _check_room(order: Order, missing: int) -> None:
     free = shutil.disk_usage(order.target.parent).free
     if missing > free:
-        raise order.full(f"{missing / 1e6:.0f} MB are missing and {free / 1e6:.0f} MB are free")
+        raise order.disk_full(f"{missing / 1e6:.0f} MB are missing and {free / 1e6:.0f} MB are free")
 
 
 def _compare(order: Order, part: Path, wanted: Digest | None) -> None:
@@ -115,11 +115,11 @@ def _alone(order: Order) -> Iterator[None]:
     except Timeout:
         raise DownloadError(f"{order.target.name} is being downloaded already; wait until that has ended.") from None
     except OSError as error:
-        raise order.unwritable(error) from error
+        raise order.cannot_write(error) from error
     try:
         yield
     except OSError as error:
-        raise order.unwritable(error) from error
+        raise order.cannot_write(error) from error
     finally:
         with suppress(OSError):  # on Windows it cannot be removed while it is held, and stays
             path.unlink()  # while it is held: whoever waits for this one sees that it is gone, and makes another

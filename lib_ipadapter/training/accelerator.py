@@ -13,18 +13,20 @@ from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import choose_dtype
 
+LAUNCHED = "LOCAL_RANK"
+"""What launchers tell each of the processes that they start."""
+
 
 def open_accelerator(config: TrainConfig) -> Accelerator:
     """Nothing is autocast: what is trained computes in float32, frozen parts in their own. fp16 scales the loss.
 
-    Raises `TrainingError` for options that do not go together.
+    Raises `TrainingError` for options that do not go together, and for processes that do not know of each other.
     """
-    state = _processes(cpu=config.cpu or parse_flag_from_env("ACCELERATE_USE_CPU"))
-    device = state.device
-    assert device is not None
+    cpu = _on_cpu(config)
+    device = _together(PartialState(cpu=cpu))
     half = choose_dtype(config.precision, device) is torch.float16
     accelerator = Accelerator(
-        cpu=device.type == "cpu",
+        cpu=cpu,
         mixed_precision="fp16" if half else "no",
         # As a plugin, because a launcher's environment would take precedence over the plain number.
         gradient_accumulation_plugin=GradientAccumulationPlugin(config.accumulation, sync_with_dataloader=False),
@@ -48,18 +50,24 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def _processes(*, cpu: bool) -> PartialState:
-    """The device, and the processes that were started together.
+def _on_cpu(config: TrainConfig) -> bool:
+    """Asked for, or all that a launcher's processes have: accelerate makes them one run on CPU cores only when told so.
 
-    Raises `TrainingError` where they would each train alone, and write over each other.
+    `PartialState` does not look at what ``accelerate launch --cpu`` leaves in the environment, `Accelerator` does.
     """
-    state = PartialState(cpu=cpu)
-    if state.device is not None and state.device.type == "cpu" and not cpu:
-        PartialState._reset_state()  # accelerate lets processes on CPU cores know of each other only when told so
-        state = PartialState(cpu=True)
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > state.num_processes:
+    asked = config.cpu or parse_flag_from_env("ACCELERATE_USE_CPU")
+    cpu = asked or (LAUNCHED in os.environ and not torch.accelerator.is_available())
+    if cpu and parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise TrainingError("DeepSpeed needs a GPU, and this run has CPU cores only; launch it without DeepSpeed.")
+    return cpu
+
+
+def _together(state: PartialState) -> torch.device:
+    """The device. Raises `TrainingError` where processes would each train alone, and write over each other."""
+    assert state.device is not None
+    started = int(os.environ.get("WORLD_SIZE") or 1)
+    if LAUNCHED in os.environ and started > state.num_processes:
         raise TrainingError(
             f"{started} processes were started, and on {state.device} each would train alone; start one, or give --cpu."
         )
-    return state
+    return state.device

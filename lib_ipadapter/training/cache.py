@@ -13,8 +13,8 @@ import torch
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import TrainConfig
-from lib_ipadapter.training.fingerprint import model_hash, words
 from lib_ipadapter.training.frozen import Frozen, Item
+from lib_ipadapter.training.hashes import model_hash, vocabulary_hash
 from lib_ipadapter.training.store import Store
 
 NOTHING = "nothing"
@@ -39,7 +39,9 @@ class Cache:
         return cls(
             Store(folder / f"latents-{model_hash(frozen.vae)}-{config.resolution}", limit),
             Store(folder / f"features-{model_hash(frozen.encoder.model)}-{kind}", limit),
-            Store(folder / f"texts-{model_hash(*frozen.text_encoders)}-{words(frozen)}-{frozen.dtype}", limit),
+            Store(
+                folder / f"texts-{model_hash(*frozen.text_encoders)}-{vocabulary_hash(frozen)}-{frozen.dtype}", limit
+            ),
         )
 
     def of(self, example: Example, *, text: bool = True, image: bool = True) -> Item:

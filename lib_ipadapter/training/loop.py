@@ -20,13 +20,13 @@ from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.logs import Curves
+from lib_ipadapter.training.measurements import Measurements
 from lib_ipadapter.training.objective import Batch, Batches, losses, row_weights
 from lib_ipadapter.training.replay import recorded
 from lib_ipadapter.training.resuming import load_state
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves
 from lib_ipadapter.training.share import Share
-from lib_ipadapter.training.watch import Watch
 
 
 class Loop:
@@ -59,7 +59,7 @@ class Loop:
         accelerator.register_for_checkpointing(position)
         self.share = Share(config.batch_size, config.accumulation, accelerator.num_processes, accelerator.process_index)
         self.saves = Saves(config.output, accelerator, config.keep)
-        self.watch = Watch(
+        self.measurements = Measurements(
             config=config,
             accelerator=accelerator,
             source=source,
@@ -106,13 +106,13 @@ class Loop:
                 bar.update()
                 if not config.due(step, config.log_every, config.save_every, config.eval_every, config.sample_every):
                     continue
-                values = self.watch.numbers(self.position, since)
+                values = self.measurements.numbers(self.position, since)
                 values |= {"learning_rate": config.rate(step - 1)}
                 values |= {"speed/steps_per_second": (step - since) / (perf_counter() - begun)}
                 bar.set_postfix_str(f"loss {values['loss/all']:.4f}")
                 if curves:
                     curves.scalars(step, values)
-                    self.watch.look(step, curves, self.plain, self.injection)
+                    self.measurements.look(step, curves, self.plain, self.injection)
                 if config.due(step, config.save_every):
                     self._save(step)
                 since, begun = step, perf_counter()
@@ -151,7 +151,7 @@ class Loop:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
             found.append(rows.detach())
-        self.watch.window.add(found, norm)
+        self.measurements.add(found, norm)
 
     def _losses(self, conditioner: Callable[[Tensor], Any], batch: Batch) -> Tensor:
         return losses(self.source.frozen, self.injection, conditioner(batch.given["features"].float()), batch)

@@ -30,11 +30,11 @@ def load_state(state: Path, accelerator: Accelerator, position: Position, varian
         raise TrainingError(_misfit(state, variant, error)) from error
     # States are of whole steps; accelerate's count of batches is of the --accumulation that the run had then.
     accelerator.step = 0
-    _tell(state, position, asked)
+    _warn_of_changes(state, position, asked)
     position.become(asked)
 
 
-def _tell(state: Path, position: Position, asked: Position) -> None:
+def _warn_of_changes(state: Path, position: Position, asked: Position) -> None:
     """What is no longer the same."""
     changed = position.changed(asked)
     if {"seed", "data_hash"} & set(changed):

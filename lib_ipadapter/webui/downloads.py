@@ -11,9 +11,9 @@ from threading import Event, Thread
 import gradio as gr
 
 from lib_ipadapter.errors import IPAdapterError, reason
+from lib_ipadapter.session.arriving import Progress, Watch
 from lib_ipadapter.session.download import get
 from lib_ipadapter.session.needs import with_encoder
-from lib_ipadapter.session.part import Progress, Watch
 from lib_ipadapter.session.published import PUBLISHED, find_published
 from lib_ipadapter.session.remote import Published, Shelf, megabytes
 from lib_ipadapter.webui import compat

@@ -17,8 +17,8 @@ import huggingface_hub
 import pytest
 
 from lib_ipadapter.errors import DownloadError
+from lib_ipadapter.session.arriving import Progress, Watch
 from lib_ipadapter.session.download import get
-from lib_ipadapter.session.part import Progress, Watch
 from lib_ipadapter.session.remote import Licence, Published, Remote, Repository, Shelf
 from tests.hub import COMMIT, Hub, fresh_client, online, serving
 

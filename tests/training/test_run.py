@@ -105,7 +105,7 @@ def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> 
 def launch(processes: int, given: TrainConfig) -> None:
     """The command line, as ``torchrun --nproc_per_node`` starts it, told to leave a GPU alone."""
     command = [sys.executable, "-m", "lib_ipadapter", "train", *arguments(given)]
-    common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": str(torch.cuda.is_available())}
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": str(torch.accelerator.is_available())}
     common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     running = [
         subprocess.Popen(
@@ -247,7 +247,13 @@ def test_processes_that_would_each_train_alone_are_refused(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accelerator, "PartialState", lambda **_: of_one(torch.device("mps")))
+    monkeypatch.setattr(
+        accelerator, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=None))
+    )
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setenv("WORLD_SIZE", "2")
+    assert accelerator.open_accelerator(config(world, tmp_path, cpu=False)), "no launcher started this one"
+    monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(TrainingError, match=r"2 processes were started, and on mps each would train alone; start one"):
         accelerator.open_accelerator(config(world, tmp_path, cpu=False))
 
@@ -274,6 +280,14 @@ def test_deepspeed_divides_and_shortens_as_the_command_line_says(
             "train_micro_batch_size_per_gpu": 5,
             "gradient_accumulation_steps": 3,
         }
+
+
+def test_deepspeed_is_refused_where_it_would_be_left_out_unsaid(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(TrainingError, match=r"DeepSpeed needs a GPU.* launch it without DeepSpeed"):
+        accelerator.open_accelerator(config(world, tmp_path, cpu=True))
 
 
 @pytest.mark.usefixtures("deepspeed")

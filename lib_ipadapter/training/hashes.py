@@ -30,7 +30,7 @@ def _settings(module: Any) -> dict[str, Any]:
     return {name: value for name, value in config.items() if not name.startswith("_") and "version" not in name}
 
 
-def words(frozen: Frozen) -> str:
+def vocabulary_hash(frozen: Frozen) -> str:
     """Of the tokenizers' vocabularies, short: another one gives the same text encoder other numbers."""
     tokenizers = [getattr(frozen.pipeline, name, None) for name in ("tokenizer", "tokenizer_2")]
     known = [sorted(tokenizer.get_vocab().items()) for tokenizer in tokenizers if tokenizer is not None]

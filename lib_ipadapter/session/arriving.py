@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 from lib_ipadapter.errors import DownloadError
-from lib_ipadapter.session.order import Order
+from lib_ipadapter.session.file_order import Order
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Watch:
             )
 
 
-class Part(io.FileIO):
+class ArrivingFile(io.FileIO):
     """A file that is not whole yet, as the client writes it. Unbuffered: what is written is there, or an error."""
 
     def __init__(self, order: Order, path: Path, total: int | None, watch: Watch) -> None:
@@ -53,6 +53,6 @@ class Part(io.FileIO):
             while left:
                 left = left[super().write(left) :]
         except OSError as error:
-            raise self._order.unwritable(error) from error
+            raise self._order.cannot_write(error) from error
         self._watch.progress(Progress(self._order.target.name, self.tell(), self._total))
         return len(data)

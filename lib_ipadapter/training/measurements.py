@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.evaluate import measure
@@ -17,7 +19,7 @@ from lib_ipadapter.training.saving import Position
 from lib_ipadapter.training.share import Share
 
 
-class Watch:
+class Measurements:
     """Losses and norms since the last look; the held-out gap and the sample grid, which the first process makes."""
 
     def __init__(
@@ -37,6 +39,10 @@ class Watch:
         self.held_out = held_out
         self.samples = samples
         self.window = Window()
+
+    def add(self, losses: Sequence[Tensor], norm: Tensor) -> None:
+        """One optimiser step: the rows' losses, batch by batch, and the norm of the gradient."""
+        self.window.add(losses, norm)
 
     def numbers(self, position: Position, since: int) -> dict[str, float]:
         """Of the steps from `since` to `position`, and closes the window.

@@ -62,17 +62,17 @@ class Order:
         """A sentence that ends with the way by hand."""
         return DownloadError(f"{self.target.name}: {what}; {self.by_hand}")
 
-    def full(self, why: str) -> DownloadError:
-        """The disk is."""
+    def disk_full(self, why: str) -> DownloadError:
+        """The error of a disk that is full."""
         return DownloadError(
             f"{self.target.name}: the disk of {self.target.parent} is full ({why}); free some space and get it again,"
             " which goes on with what has arrived."
         )
 
-    def unwritable(self, error: OSError) -> DownloadError:
-        """The folder is, for this reason."""
+    def cannot_write(self, error: OSError) -> DownloadError:
+        """The error of a folder that cannot be written into."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return self.full(str(error.strerror))
+            return self.disk_full(str(error.strerror))
         return DownloadError(
             f"{self.target.name} cannot be written into {self.target.parent} ({error.strerror or error});"
             " give another folder, or the right to write there."
