@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_ipadapter.model.checkpoint import sha256
+from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.model.writing import whole
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from lib_ipadapter.model.checkpoint import sha256, write
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.weights_file import sha256, write
 from lib_ipadapter.training.frozen import to_pixels
 from pocket import original
 from pocket.draw import draw

@@ -13,9 +13,10 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model.checkpoint import read_leftovers, sha256
+from lib_ipadapter.model.checkpoint import read_leftovers
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.variant import Kind, Variant
+from lib_ipadapter.model.weights_file import sha256
 
 ABOUT = {
     "variant": "",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.precision import finite
-from lib_ipadapter.model import checkpoint
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.dialects import Dialect, joined
 from lib_ipadapter.model.identity import identified
@@ -42,7 +42,7 @@ def read_foreign(path: Path, adapter: int | None = None) -> tuple[dict[str, Tens
     `path`: a file, or the folder of a training checkpoint. `adapter`: which one, where a UNet holds several.
     Raises `CheckpointError` that names what is missing.
     """
-    tensors = unwrapped({key: t for file in _files(path) for key, t in checkpoint.read_any(file).items()})
+    tensors = unwrapped({key: t for file in _files(path) for key, t in weights_file.read_any(file).items()})
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     found, sources = whole_adapter(shapes, path.name, adapter)
     return joined(sources, tensors), found.name
@@ -93,7 +93,7 @@ def _write_pickle(path: Path, tensors: Mapping[str, Tensor], _: Mapping[str, str
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 WRITERS: dict[str, Callable[[Path, Mapping[str, Tensor], Mapping[str, str]], None]] = {
-    ".safetensors": checkpoint.write,
+    ".safetensors": weights_file.write,
     ".bin": _write_pickle,
 }
 """Suffix -> how such a file is written."""
@@ -101,7 +101,7 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Tensor], Mapping[str, str]], Non
 
 def _carried(source: Path) -> dict[str, str]:
     """What the source says of itself, such as steps and data, but for hashes of its own bytes."""
-    said = checkpoint.read_metadata(source) if source.is_file() else {}
+    said = weights_file.read_metadata(source) if source.is_file() else {}
     return {name: value for name, value in said.items() if name != "format" and not name.startswith(OF_THE_FILE)}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model import checkpoint, encoder_dialects
+from lib_ipadapter.model import encoder_dialects, weights_file
 
 HEADS = {1024: 16, 1280: 16, 1664: 16}
 """Hidden width -> attention heads of ViT-L, ViT-H and ViT-bigG (64, 80 and 104 wide), which no tensor shape tells."""
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     files = _weights(path) if path.is_dir() else [path]
     if not files:
         raise CheckpointError(f"{path.name} is not an image encoder: beside its config.json there are no weights.")
-    return encoder_dialects.read({key: t for file in files for key, t in checkpoint.read_any(file).items()})
+    return encoder_dialects.read({key: t for file in files for key, t in weights_file.read_any(file).items()})
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
@@ -62,7 +62,7 @@ def _weights(folder: Path) -> list[Path]:
             return [folder / name]
         if (index := folder / f"{name}.index.json").is_file():
             return _shards(index)
-    found = [file for file in folder.iterdir() if file.suffix.lower() in checkpoint.SUFFIXES and file.is_file()]
+    found = [file for file in folder.iterdir() if file.suffix.lower() in weights_file.SUFFIXES and file.is_file()]
     return found if len(found) == 1 else []
 
 
@@ -90,7 +90,7 @@ def _folder_config(path: Path) -> Mapping[str, Any]:
 def _file_config(path: Path) -> Mapping[str, Any]:
     """CLIP's configuration, read off the shapes in a file's header."""
     with torch.device("meta"):
-        header = {key: torch.empty(shape) for key, shape in checkpoint.read_any_shapes(path).items()}
+        header = {key: torch.empty(shape) for key, shape in weights_file.read_any_shapes(path).items()}
     shapes = {key: tuple(tensor.shape) for key, tensor in encoder_dialects.read(header).items()}
     if "visual_projection.weight" not in shapes:
         lacks = "visual_projection.weight" if shapes else "vision tower"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.maths.precision import finite
-from lib_ipadapter.model import checkpoint
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.face import WIDTH
 
 KEY = "face"
@@ -25,13 +25,13 @@ NPY = b"\x93NUMPY"
 
 def write_face(path: Path, raw: Tensor) -> None:
     """A safetensors file of embeddings ``[faces, 512]``, as the network gives them."""
-    checkpoint.write(path, {KEY: raw.float()})
+    weights_file.write(path, {KEY: raw.float()})
 
 
 def read_face(path: Path) -> Tensor:
     """Embeddings ``[faces, 512]``, float32, of a safetensors file or a .npy. Raises `CheckpointError`."""
     try:
-        found = _read_npy(path) if _is_npy(path) else checkpoint.read_any(path).get(KEY)
+        found = _read_npy(path) if _is_npy(path) else weights_file.read_any(path).get(KEY)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path.name} cannot be read ({error}); write it again.") from error
     if found is None:

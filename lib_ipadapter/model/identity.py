@@ -14,9 +14,10 @@ from enum import Enum
 from pathlib import Path
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
-from lib_ipadapter.model.checkpoint import read_metadata, read_shapes, sha256
+from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.detection import detect
 from lib_ipadapter.model.variant import Kind, Shapes, Variant
+from lib_ipadapter.model.weights_file import read_metadata, sha256
 
 INSTANT_ID = "instantid"
 """Has the shapes of portrait-unnorm, and is another thing."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import hf_hub_url
 
 from lib_ipadapter.errors import DownloadError
-from lib_ipadapter.model.checkpoint import sha256
+from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.session.remote import Remote, Repository
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib_ipadapter.errors import UnitError, some
-from lib_ipadapter.model.checkpoint import SUFFIXES
+from lib_ipadapter.model.weights_file import SUFFIXES
 
 WhyNot = Callable[[Path], str]
 """Why a file there cannot be used, in a few words; empty when it can."""

@@ -12,7 +12,7 @@ from PIL import Image
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
-from lib_ipadapter.model import checkpoint, vision
+from lib_ipadapter.model import vision, weights_file
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.identity import Depth, identify
 from lib_ipadapter.model.prompt_file import SavedPrompt, thumbnail_of
@@ -95,7 +95,7 @@ class Library:
 
     def sha256(self, path: Path) -> str:
         """Of an adapter file's content, in hex."""
-        return self._headers.get("sha256", path, lambda: checkpoint.sha256(path))
+        return self._headers.get("sha256", path, lambda: weights_file.sha256(path))
 
     def why_not(self, path: Path, layers: Sequence[CrossAttention] = ()) -> str:
         """Why the file at `path` is no adapter for these layers, in a few words; empty when it is one."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from lib_ipadapter.errors import TrainingError, reason
-from lib_ipadapter.model.checkpoint import sha256
 from lib_ipadapter.model.picture import as_rgb
+from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.entries import Entry, Problem, Rejected, read_entries
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from lib_ipadapter.errors import CheckpointError, TrainingError, reason
 from lib_ipadapter.maths.precision import finite
-from lib_ipadapter.model import checkpoint
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Variant
 
@@ -63,7 +63,7 @@ def save_adapter(adapter: IPAdapter, path: Path, dtype: torch.dtype, metadata: M
     tensors = {key: tensor.detach().to("cpu", dtype) for key, tensor in adapter.state_dict().items()}
     if damaged := [key for key, tensor in tensors.items() if not finite(tensor)]:
         raise TrainingError(f"{path.name} is not saved: {damaged[0]} holds values that are no numbers in {dtype}.")
-    checkpoint.write(path, tensors, metadata, lambda part: check_saved(part, tensors, adapter.variant))
+    weights_file.write(path, tensors, metadata, lambda part: check_saved(part, tensors, adapter.variant))
 
 
 def check_saved(path: Path, tensors: Mapping[str, torch.Tensor], variant: Variant) -> None:

@@ -8,7 +8,7 @@ import safetensors
 import safetensors.torch
 from safetensors import SafetensorError
 
-from lib_ipadapter.model import checkpoint
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.training.frozen import Item
 
 
@@ -38,7 +38,7 @@ class Store:
         """Keeps `item`; without a folder in memory, where `Filler` has seen that there is room."""
         item = {name: tensor.contiguous() for name, tensor in item.items()}
         if self.folder is not None:
-            checkpoint.write(self._path(key), item)
+            weights_file.write(self._path(key), item)
         self._remember(key, item)
 
     def _remember(self, key: str, item: Item) -> None:

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read_metadata
+from lib_ipadapter.model.weights_file import read_metadata
 from lib_ipadapter.training.config import Precision
 from tests.ports import free_port
 from tests.training.launching import arguments

@@ -21,8 +21,9 @@ from safetensors.torch import save_file
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read, read_any, read_shapes
+from lib_ipadapter.model.checkpoint import read, read_shapes
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.weights_file import read_any
 from tests.models import tiny_adapter
 
 LOOKS = [read, read_shapes]

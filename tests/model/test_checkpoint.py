@@ -21,7 +21,8 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model.checkpoint import read, read_shapes, sha256
+from lib_ipadapter.model.checkpoint import read, read_shapes
+from lib_ipadapter.model.weights_file import sha256
 
 Write = Callable[[Mapping[str, Tensor], Path], None]
 

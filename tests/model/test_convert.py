@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read, read_any, read_metadata, read_shapes
+from lib_ipadapter.model.checkpoint import read, read_shapes
 from lib_ipadapter.model.convert import WEIGHTS, convert_file, read_foreign
 from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.layouts import WRAPPERS, unwrapped_key
 from lib_ipadapter.model.variant import Base, Kind
+from lib_ipadapter.model.weights_file import read_any, read_metadata
 from lib_ipadapter.patch.layers import cross_attentions
 from tests.models import tiny_adapter, tiny_unet
 
@@ -273,9 +274,9 @@ def test_an_empty_folder_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_interrupted_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib_ipadapter.model import checkpoint
+    from lib_ipadapter.model import weights_file
 
-    checkpoint.write(tmp_path / "a.safetensors", {"x": torch.ones(2)}, {"steps": "1"})
+    weights_file.write(tmp_path / "a.safetensors", {"x": torch.ones(2)}, {"steps": "1"})
 
     def broken(tensors: object, path: Path, metadata: object) -> None:
         path.write_bytes(b"half")
@@ -283,7 +284,7 @@ def test_a_file_that_is_interrupted_leaves_the_old_one(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("safetensors.torch.save_file", broken)
     with pytest.raises(CheckpointError, match=r"a\.safetensors cannot be written \(disk full\); choose"):
-        checkpoint.write(tmp_path / "a.safetensors", {"x": torch.zeros(2)})
+        weights_file.write(tmp_path / "a.safetensors", {"x": torch.zeros(2)})
     assert torch.equal(read_any(tmp_path / "a.safetensors")["x"], torch.ones(2))
     assert read_metadata(tmp_path / "a.safetensors") == {"format": "pt", "steps": "1"}
     assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]

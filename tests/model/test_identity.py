@@ -9,10 +9,10 @@ import pytest
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
 from lib_ipadapter.model import identity
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import sha256
 from lib_ipadapter.model.convert import convert_file
 from lib_ipadapter.model.identity import INSTANT_ID, Depth, Known, identify
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.weights_file import sha256
 from tests.models import save_adapter, tiny_adapter
 from tests.recorded import recorded, sparse
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model import checkpoint
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.writing import whole
 
 
@@ -63,5 +63,5 @@ def test_who_may_read_a_new_file_may_read_this_one(tmp_path: Path) -> None:
 
 def test_whoever_may_read_a_new_file_may_read_a_written_one(tmp_path: Path) -> None:
     (tmp_path / "new").touch()
-    checkpoint.write(tmp_path / "written.safetensors", {"a": torch.zeros(2)})
+    weights_file.write(tmp_path / "written.safetensors", {"a": torch.zeros(2)})
     assert (tmp_path / "written.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode

@@ -14,8 +14,8 @@ import torch
 from accelerate import Accelerator
 
 from lib_ipadapter.errors import TrainingError
-from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.weights_file import read_metadata
 from lib_ipadapter.training import loop
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.estimate import Estimate, estimate

@@ -20,8 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lib_ipadapter import training
 from lib_ipadapter.errors import HostError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
+from lib_ipadapter.model.weights_file import read_metadata
 from lib_ipadapter.training import accelerator
 from lib_ipadapter.training.config import Precision, TrainConfig, Weighting
 from lib_ipadapter.training.frozen import Frozen, Item

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lib_ipadapter.errors import CheckpointError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
-from lib_ipadapter.model.checkpoint import read_metadata
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.weights_file import read_metadata
 from lib_ipadapter.training.logs import Curves, by_bucket, check_finite
 from lib_ipadapter.training.saving import save_adapter
 from lib_ipadapter.training.stream import Draw, Drop

@@ -24,9 +24,9 @@ from lib_ipadapter.hosts.diffusers_single_file.config import read_config
 from lib_ipadapter.hosts.diffusers_single_file.family import detect
 from lib_ipadapter.hosts.diffusers_single_file.parts import Original
 from lib_ipadapter.hosts.diffusers_single_file.tokenizer import find_tokenizer
-from lib_ipadapter.model.checkpoint import read_any, read_any_shapes
 from lib_ipadapter.model.layouts import unwrapped
 from lib_ipadapter.model.variant import Base
+from lib_ipadapter.model.weights_file import read_any, read_any_shapes
 
 READERS = {Base.SD15: sd15.read, Base.SDXL: sdxl.read}
 
