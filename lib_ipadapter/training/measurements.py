@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,26 +20,17 @@ from lib_ipadapter.training.saving import Position
 from lib_ipadapter.training.share import Share
 
 
+@dataclass
 class Measurements:
     """Losses and norms since the last look; the held-out gap and the sample grid, which the first process makes."""
 
-    def __init__(
-        self,
-        *,
-        config: TrainConfig,
-        accelerator: Accelerator,
-        source: Batches,
-        share: Share,
-        held_out: Batches,
-        samples: Samples,
-    ) -> None:
-        self.config = config
-        self.accelerator = accelerator
-        self.source = source
-        self.share = share
-        self.held_out = held_out
-        self.samples = samples
-        self.window = Window()
+    config: TrainConfig
+    accelerator: Accelerator
+    source: Batches
+    share: Share
+    held_out: Batches
+    samples: Samples
+    window: Window = field(default_factory=Window)
 
     def add(self, losses: Sequence[Tensor], norm: Tensor) -> None:
         """One optimiser step: the rows' losses, batch by batch, and the norm of the gradient."""
