@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from lib_ipadapter.model.dialects import DIALECTS
+from lib_ipadapter.model.dialect_rules import DIALECTS
 from lib_ipadapter.model.variant import Kind
 
 
 class Layout(str, Enum):
-    """Names of layouts; what they mean is in `lib_ipadapter.model.dialects`."""
+    """Names of layouts; what they mean is in `lib_ipadapter.model.dialect_rules`."""
 
     PUBLISHED = "published"
     RAW = "raw"

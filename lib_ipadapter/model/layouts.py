@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from lib_ipadapter.errors import CheckpointError, some
-from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
+from lib_ipadapter.model.dialect_rules import DIALECTS, places
+from lib_ipadapter.model.dialects import Dialect
 from lib_ipadapter.model.variant import LAYERS, Base, Shapes
 
 WRAPPERS = ("module.", "_orig_mod.", "state_dict.")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError, some
 from lib_ipadapter.session.files import ModelFile, list_files, named
-from lib_ipadapter.webui.api import open_picture
+from lib_ipadapter.webui.decoding import open_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Of files that are looked at."""

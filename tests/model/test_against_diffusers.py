@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.detection import detect
-from lib_ipadapter.model.dialects import places
+from lib_ipadapter.model.dialect_rules import places
 from lib_ipadapter.model.identity import identified
 from lib_ipadapter.model.variant import Base, Kind, Variant
 from tests.models import tiny_features

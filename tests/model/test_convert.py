@@ -16,7 +16,8 @@ from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read, read_shapes
 from lib_ipadapter.model.convert import WEIGHTS, convert_file, read_foreign
-from lib_ipadapter.model.dialects import DIALECTS, Dialect, places
+from lib_ipadapter.model.dialect_rules import DIALECTS, places
+from lib_ipadapter.model.dialects import Dialect
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.layouts import WRAPPERS, unwrapped_key
 from lib_ipadapter.model.variant import Base, Kind

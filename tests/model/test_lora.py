@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model.dialects import places
+from lib_ipadapter.model.dialect_rules import places
 from lib_ipadapter.model.lora import MODULES, lora_of, lora_tensors
 from lib_ipadapter.model.variant import Base, Kind
 from tests.models import tiny_adapter, tiny_unet

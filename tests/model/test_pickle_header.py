@@ -149,7 +149,7 @@ HOSTILE = {
     "a class that is changed": b"\x80\x02ccollections\nOrderedDict\n}X\x01\0\0\0aK\x01sb.",
     "a text of gigabytes": b"\x80\x02X\xff\xff\xff\x7fa.",
     "another file's words": b"\x80\x02(X\x01\0\0\0aKtQ.",
-    "the reader's own": b"\x80\x02clib_ipadapter.model.pickle_header\n_Header\nK\x01\x85R.",
+    "the reader's own": b"\x80\x02clib_ipadapter.model.pickle_stand_ins\nHeader\nK\x01\x85R.",
     "a shape to be repeated": tensor(shape=b"((Nt" + HUGE + b"t"),
     "a shape of a million lengths": tensor(shape=b"(" + HUGE * (1 << 20) + b"t"),
     "a key without end": b"\x80\x02}" + SHARED + b"Ns.",

@@ -12,7 +12,7 @@ from PIL import Image
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import PICTURES
-from lib_ipadapter.webui import api
+from lib_ipadapter.webui import api, decoding
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
 REST = [None if field.type in PICTURES else field.default for field in FIELDS[6:]]
@@ -72,7 +72,7 @@ def test_a_format_that_starts_other_programs_is_refused() -> None:
 
 def test_a_picture_of_too_many_pixels_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = unit()
-    monkeypatch.setattr(api, "MAX_PIXELS", 1199)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 1199)
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(UnitError, match="40 x 30"):
         api.parse_units([sent])
@@ -82,7 +82,7 @@ def test_the_pictures_of_a_request_have_a_limit_together_counted_from_their_head
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = encoded()
-    monkeypatch.setattr(api, "MOST_PIXELS", 4 * 1200)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 4 * 1200)
     assert len(api.parse_units([unit(images=[one, one]), unit()])) == 2
     for sent in ([unit(images=[one] * 4)], [unit(image_mask=one), unit(mask=one), unit(negative_image=one)]):
         with pytest.raises(UnitError, match=r"with \w+, 40 x 30, the pictures of this request .* together; send fewer"):
@@ -204,6 +204,6 @@ def test_of_other_pictures_a_path_is_refused_too(name: str) -> None:
 
 
 def test_too_many_pictures_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "decode_picture", lambda _: pytest.fail("was decoded"))
+    monkeypatch.setattr(decoding, "decode_picture", lambda _: pytest.fail("was decoded"))
     with pytest.raises(UnitError, match="limit is 64"):
         api.parse_units([{"images": ["x"] * 65, "model": "m"}])
