@@ -14,7 +14,7 @@ import typer
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.webui import models, panel, paste, saved_prompts
 from lib_ipadapter.webui.api import parse_units
-from lib_ipadapter.webui.controls import Lists
+from lib_ipadapter.webui.lists import Lists
 from pocket import parameters
 from pocket.parameters import LIMITS, Settings
 from pocket.studio import GUIDANCE, SAMPLER, STEPS, Studio

@@ -6,8 +6,8 @@ from lib_ipadapter.hosts import a1111
 from lib_ipadapter.hosts.a1111_folders import adapter_folders, cache_folder, encoder_folders, preset_folder
 from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.webui import arguments, axes, models, panel, paste, references, routes, saved_prompts, settings
-from lib_ipadapter.webui.controls import Lists
 from lib_ipadapter.webui.door import Door
+from lib_ipadapter.webui.lists import Lists
 
 
 class IPAdapterScript(scripts.Script):

@@ -16,8 +16,8 @@ from lib_ipadapter.cli.unit import read_unit
 from lib_ipadapter.errors import AmbiguousError, HostError, UnitError
 from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
+from lib_ipadapter.model.encoder_sizes import read_sizes
 from lib_ipadapter.model.identity import identify
-from lib_ipadapter.model.vision import read_sizes
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from lib_ipadapter.errors import CheckpointError, reason
 from lib_ipadapter.maths.precision import finite, visiting
 from lib_ipadapter.model.encoder_files import read_config, read_tensors
+from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.picture import encoder_view, pixel_values
-from lib_ipadapter.model.variant import Feature, Variant
+from lib_ipadapter.model.variant import Feature
 
 Staged = dict[str, Tensor]
 """Name of each parameter and buffer -> its copy on the device."""
@@ -44,46 +45,6 @@ class ImageFeatures:
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
         return self.image_embeds.nbytes + self.hidden_states.nbytes
-
-
-@dataclass(frozen=True)
-class EncoderSizes:
-    """What an encoder's configuration tells an adapter."""
-
-    hidden_size: int
-    projection_dim: int
-    grid: int
-    """Places of the hidden states: one for the whole picture, and one for each patch."""
-    image_size: int = field(default=224, compare=False)
-    """Pixels of a side of the square that it sees. It says nothing about which adapter fits."""
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> EncoderSizes:
-        """Those of a CLIP vision tower with this configuration."""
-        patches = (config["image_size"] // config["patch_size"]) ** 2
-        return cls(config["hidden_size"], config["projection_dim"], 1 + patches, config["image_size"])
-
-    def width(self, feature: Feature) -> int:
-        """Of what the encoder gives as `feature`."""
-        return {Feature.IMAGE_EMBEDS: self.projection_dim, Feature.HIDDEN_STATES: self.hidden_size}[feature]
-
-    def __str__(self) -> str:
-        return " and ".join(f"{feature.value} {self.width(feature)}" for feature in Feature) + " wide"
-
-    def fits(self, variant: Variant) -> bool:
-        """Whether the encoder gives features as wide as the adapter was trained on."""
-        return not self.why_not(variant)
-
-    def why_not(self, variant: Variant) -> str:
-        """Why the encoder cannot serve an adapter, in a few words; empty when it can."""
-        if variant.feature is None:
-            return "the adapter takes none"
-        given = self.width(variant.feature)
-        return f"its {variant.feature.value} are {given} wide" if given != variant.features else ""
-
-    def tokens(self, variant: Variant) -> int:
-        """Image tokens per picture that an adapter makes of this encoder's features."""
-        return self.grid if variant.tokens is None else variant.tokens
 
 
 class ImageEncoder:
@@ -146,16 +107,6 @@ class ImageEncoder:
 def features_in(out: Any) -> ImageFeatures:
     """What the tower's answer with all hidden states holds for adapters, as it is."""
     return ImageFeatures(out.image_embeds, out.hidden_states[-2])
-
-
-def read_sizes(path: Path) -> EncoderSizes:
-    """The sizes of the encoder at `path`, without loading it. Raises `CheckpointError` when it is none."""
-    try:
-        return EncoderSizes.of(read_config(path))
-    except CheckpointError:
-        raise
-    except (OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
 
 
 def _build(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> CLIPVisionModelWithProjection:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lib_ipadapter.errors import CheckpointError, UnitError, headline
 from lib_ipadapter.model.encoder_files import encoder_parts
+from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.variant import Variant
-from lib_ipadapter.model.vision import EncoderSizes
-from lib_ipadapter.session.files import every_encoder, looked_at, named
+from lib_ipadapter.session.files import every_encoder
+from lib_ipadapter.session.naming import looked_at, named
 
 Sizes = Callable[[Path], EncoderSizes]
 """Looks at the encoder at a path; raises `CheckpointError` where none is."""

@@ -18,7 +18,8 @@ from torch import Tensor
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
-from lib_ipadapter.session.files import ModelFile, find_saved, list_files, saved_folders
+from lib_ipadapter.session.files import ModelFile, list_files, saved_folders
+from lib_ipadapter.session.naming import find_saved
 
 FOLDER = "faces"
 """Below an adapter folder: where saved faces are searched."""

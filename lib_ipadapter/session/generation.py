@@ -17,10 +17,10 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.arrangement import arranged
-from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.ignored import ignored
 from lib_ipadapter.session.library import LIBRARY, Library
+from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.region import region
 from lib_ipadapter.session.unit import Unit
 

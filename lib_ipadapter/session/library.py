@@ -12,12 +12,13 @@ from PIL import Image
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
-from lib_ipadapter.model import vision, weights_file
+from lib_ipadapter.model import encoder_sizes, weights_file
 from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.identity import Depth, identify
 from lib_ipadapter.model.prompt_file import SavedPrompt, thumbnail_of
 from lib_ipadapter.model.variant import Kind, Variant
-from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures
+from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
 from lib_ipadapter.patch.layers import CrossAttention, why_not
 from lib_ipadapter.session import encoders
 from lib_ipadapter.session.encoders import in_short
@@ -91,7 +92,7 @@ class Library:
 
     def sizes(self, path: Path) -> EncoderSizes:
         """Those of the encoder at `path`, without loading it."""
-        return self._headers.get("encoder", path, lambda: vision.read_sizes(path))
+        return self._headers.get("encoder", path, lambda: encoder_sizes.read_sizes(path))
 
     def sha256(self, path: Path) -> str:
         """Of an adapter file's content, in hex."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.model import vision
+from lib_ipadapter.model import encoder_sizes
 from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.session.files import list_encoders
 from lib_ipadapter.session.published import PUBLISHED
@@ -25,6 +25,6 @@ def _has_encoder(encoder: Published, folders: Sequence[Path]) -> bool:
 
 def _hidden_size(path: Path) -> int:
     try:
-        return vision.read_sizes(path).hidden_size
+        return encoder_sizes.read_sizes(path).hidden_size
     except CheckpointError:
         return 0

@@ -16,7 +16,8 @@ from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.faces import LONGEST_FILE_NAME
-from lib_ipadapter.session.files import ModelFile, find_saved, list_files, named, saved_folders
+from lib_ipadapter.session.files import ModelFile, list_files, saved_folders
+from lib_ipadapter.session.naming import find_saved, named
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
 

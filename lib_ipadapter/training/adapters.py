@@ -10,9 +10,9 @@ from torch import nn
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.variant import EXPECTED_LAYERS, HEAD_DIM, LAYERS, PICTURE_KINDS, Feature, Kind, Variant
-from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
 from lib_ipadapter.training.config import TrainConfig
 

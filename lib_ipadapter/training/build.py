@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from lib_ipadapter import __version__
 from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.variant import Variant
-from lib_ipadapter.model.vision import EncoderSizes
 from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.cache import Cache
 from lib_ipadapter.training.check import Example, Report, data_hash, examine

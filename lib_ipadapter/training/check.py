@@ -15,7 +15,8 @@ from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.picture import as_rgb
 from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.training.config import TrainConfig
-from lib_ipadapter.training.entries import Entry, Problem, Rejected, read_entries
+from lib_ipadapter.training.entries import Entry, read_entries
+from lib_ipadapter.training.records import Problem, Rejected
 
 NAMED = 20
 """Entries that a refusal names."""

@@ -12,7 +12,7 @@ from modules import scripts
 from lib_ipadapter.errors import IPAdapterError, UnitError
 from lib_ipadapter.hosts.a1111 import loaded_unet
 from lib_ipadapter.hosts.a1111_folders import adapter_folders
-from lib_ipadapter.session.files import find
+from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Field, Type
 from lib_ipadapter.webui import models, reference_files, settings

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import FIELDS, TOPICS
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.field import Field, Type, fields_of
-from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.webui import compat, preview, saved_prompts
-from lib_ipadapter.webui.models import NONE
-
-Choices = Callable[[], Sequence[str]]
-"""Gives the entries of a list, of models or of saved faces, as they are now."""
-
-ChoicesFor = Callable[[str], Sequence[str]]
-"""Gives the entries of a list for the model that is chosen beside it."""
-
-Resolve = Callable[[str], "str | None"]
-"""Gives the entry of that list which a pasted name stands for."""
-
-TEXTS = {
-    Type.CURVE: "0:1, 0.5:0.3, 1:0",
-    Type.LAYERS: "0:1, 4:0.25, 5:-1",
-    Type.GRID: "1 0; 0.5 1",
-}
-"""Types that are written, and what is shown where nothing is."""
+from lib_ipadapter.webui.components import TEXTS, component
+from lib_ipadapter.webui.lists import Lists
 
 WIDE = (
     *(Type.SWITCH, Type.PICTURE, Type.PICTURES, Type.MASK, Type.MODEL, Type.ENCODER, Type.FACE, Type.EMBEDS),
@@ -44,24 +27,6 @@ WITH_REFRESH = (Type.FACE, Type.EMBEDS)
 
 SAVE = "save"
 """Beside the components of fields: what saves an image prompt."""
-
-
-@dataclass(frozen=True)
-class Lists:
-    """What there is to choose from."""
-
-    models: Choices
-    resolve: Resolve
-    encoders: ChoicesFor = lambda _: ()
-    """Those that fit the model; all of them, where none is chosen."""
-    faces: Choices = tuple
-    prompts: Choices = tuple
-    save_prompt: saved_prompts.Save = saved_prompts.cannot
-    folders: Choices = tuple
-    presets: Presets | None = None
-    """Where presets are kept; without it there are none."""
-    wait: Callable[[], None] = lambda: None
-    """Returns when a checkpoint that is being loaded is there: by it models are marked."""
 
 
 class PresetRow(NamedTuple):
@@ -124,12 +89,6 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
     return UnitControls({field.name: found[field.name] for field in FIELDS}, note, tuple(refreshes))
 
 
-def component(field: Field, elem_id: str, lists: Lists) -> Any:
-    """The component for a field."""
-    about = {"label": field.label, "elem_id": f"{elem_id}_{field.name}"}
-    return COMPONENTS[field.type](field, lists, about)
-
-
 def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, refreshes: list[Any]) -> dict[str, Any]:
     """One topic in an accordion of its own."""
     found: dict[str, Any] = {}
@@ -162,50 +121,3 @@ def _row(fields: Sequence[Field]) -> AbstractContextManager[Any]:
     if len(fields) == 1 and not beside and fields[0].type is not Type.PICTURES:
         return nullcontext()
     return gr.Row(elem_classes=["ip-adapter-model"] if beside else [])
-
-
-def encoder_choices(lists: Lists, model: str) -> list[str]:
-    """What stands in the list of encoders beside a model."""
-    return [AUTOMATIC, *lists.encoders(model)]
-
-
-def _slider(field: Field, about: dict[str, Any]) -> gr.Slider:
-    return gr.Slider(field.minimum, field.maximum, step=field.step, value=float(field.default), **about)
-
-
-def _text(field: Field, about: dict[str, Any]) -> gr.Textbox:
-    return gr.Textbox(value=field.default, max_lines=1, placeholder=TEXTS[field.type], **about)
-
-
-def _picture(field: Field, about: dict[str, Any]) -> gr.Image:
-    """The reference is what one looks at; the others are seldom there, and an empty place is only in the way."""
-    return compat.picture_input(height=260 if field.name == "image" else 160, **about)
-
-
-Make = Callable[[Field, Lists, "dict[str, Any]"], Any]
-
-COMPONENTS: dict[Type, Make] = {
-    # A unit that is enabled from the start would stop every job.
-    Type.SWITCH: lambda field, _, about: gr.Checkbox(value=field.default and field.name != "enabled", **about),
-    Type.NUMBER: lambda field, _, about: _slider(field, about),
-    Type.INTEGER: lambda field, _, about: _slider(field, about),
-    Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),
-    Type.PICTURE: lambda field, _, about: _picture(field, about),
-    Type.MASK: lambda _, __, about: compat.mask_input(height=260, **about),
-    Type.COLOUR: lambda field, _, about: gr.ColorPicker(value=field.default, **about),
-    Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
-    # A pasted name may be of an encoder that is not here: that is said when it is asked for.
-    Type.ENCODER: lambda _, lists, about: gr.Dropdown(
-        encoder_choices(lists, NONE), value=AUTOMATIC, allow_custom_value=True, **about
-    ),
-    **dict.fromkeys(TEXTS, lambda field, _, about: _text(field, about)),
-    Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
-    Type.PICTURES: lambda _, __, about: compat.pictures_input(height=120, **about),
-    Type.WEIGHTS: lambda _, __, about: gr.Textbox(value="", max_lines=1, placeholder="1 0.5", **about),
-    Type.EMBEDS: lambda _, lists, about: gr.Dropdown(list(lists.prompts()), value=NONE, **about),
-    # As with encoders: a folder may come to be while the page is open.
-    Type.FOLDER: lambda _, lists, about: gr.Dropdown(
-        [NONE, *lists.folders()], value=NONE, allow_custom_value=True, **about
-    ),
-}
-"""What stands in the page for each type of field."""

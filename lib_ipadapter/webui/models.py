@@ -16,8 +16,9 @@ from lib_ipadapter.patch.layers import CrossAttention, cross_attentions, why_not
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.encoders import in_short
 from lib_ipadapter.session.faces import face_folders, list_faces
-from lib_ipadapter.session.files import ModelFile, find, list_encoders, list_files
+from lib_ipadapter.session.files import ModelFile, list_encoders, list_files
 from lib_ipadapter.session.library import LIBRARY
+from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.presets import Presets
 
 NONE = "None"

@@ -12,7 +12,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.webui import compat, downloads, models, presets, refresh, tooltips
 from lib_ipadapter.webui.arguments import TITLE
-from lib_ipadapter.webui.controls import Lists, UnitControls, build_unit
+from lib_ipadapter.webui.controls import UnitControls, build_unit
+from lib_ipadapter.webui.lists import Lists
 
 OF_FILES = (Type.MODEL, Type.ENCODER, Type.FACE, Type.WEIGHTS, Type.EMBEDS, Type.FOLDER)
 

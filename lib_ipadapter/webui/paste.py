@@ -13,7 +13,8 @@ from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import GIVEN, PICTURES, Field, Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
 from lib_ipadapter.session.unit.passes import REPLACED, Source
-from lib_ipadapter.webui.controls import Lists, UnitControls
+from lib_ipadapter.webui.controls import UnitControls
+from lib_ipadapter.webui.lists import Lists
 from lib_ipadapter.webui.models import NONE
 from lib_ipadapter.webui.preview import MADE_WITH
 

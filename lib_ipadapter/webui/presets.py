@@ -10,7 +10,8 @@ import gradio as gr
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui.controls import Lists, PresetRow, UnitControls
+from lib_ipadapter.webui.controls import PresetRow, UnitControls
+from lib_ipadapter.webui.lists import Lists
 from lib_ipadapter.webui.paste import reading
 
 

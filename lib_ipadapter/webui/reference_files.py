@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError, some
-from lib_ipadapter.session.files import ModelFile, list_files, named
+from lib_ipadapter.session.files import ModelFile, list_files
+from lib_ipadapter.session.naming import named
 from lib_ipadapter.webui.decoding import open_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")

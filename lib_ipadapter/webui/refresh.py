@@ -12,7 +12,9 @@ import gradio as gr
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
 from lib_ipadapter.session.unit.parsers import AUTOMATIC
-from lib_ipadapter.webui.controls import Choices, Lists, UnitControls, encoder_choices
+from lib_ipadapter.webui.components import encoder_choices
+from lib_ipadapter.webui.controls import UnitControls
+from lib_ipadapter.webui.lists import Choices, Lists
 from lib_ipadapter.webui.models import NONE
 
 LISTS = {

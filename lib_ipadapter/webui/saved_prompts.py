@@ -10,9 +10,9 @@ import gradio as gr
 
 from lib_ipadapter.errors import IPAdapterError, UnitError
 from lib_ipadapter.model.prompt_file import SavedPrompt
-from lib_ipadapter.session.files import find
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.library import LIBRARY
+from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.prompts import list_prompts, new_path, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.passes import Source

@@ -15,8 +15,9 @@ from torch import Tensor
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model import encoder_dialects
 from lib_ipadapter.model.encoder_files import encoder_parts
+from lib_ipadapter.model.encoder_sizes import EncoderSizes, read_sizes
 from lib_ipadapter.model.picture import encoder_view, pixel_values
-from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, ImageFeatures, read_sizes
+from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
 from tests.model.clip_towers import open_clip_forward, open_clip_tower, small_vit_l
 from tests.model.open_clip import as_open_clip
 

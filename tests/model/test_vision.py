@@ -14,9 +14,10 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithP
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.encoder_files import encoder_parts
+from lib_ipadapter.model.encoder_sizes import EncoderSizes, read_sizes
 from lib_ipadapter.model.picture import encoder_view, pixel_values
 from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
-from lib_ipadapter.model.vision import EncoderSizes, ImageEncoder, read_sizes
+from lib_ipadapter.model.vision import ImageEncoder
 from tests.models import EMBED, HIDDEN, tiny_adapter, tiny_encoder, variant
 
 CPU, FULL = torch.device("cpu"), torch.float32

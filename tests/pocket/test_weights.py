@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from lib_ipadapter.cli.app import app
 from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.detection import detect
+from lib_ipadapter.model.encoder_sizes import read_sizes
 from lib_ipadapter.model.variant import Base, Kind
-from lib_ipadapter.model.vision import ImageEncoder, read_sizes
+from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.model.weights_file import read_any_shapes, read_metadata
 from pocket import ship
 from pocket.adapters import OTHER_SHAPE, SILENT, entries

@@ -13,8 +13,9 @@ import torch
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.session.files import find, list_encoders, list_files
+from lib_ipadapter.session.files import list_encoders, list_files
 from lib_ipadapter.session.library import Library
+from lib_ipadapter.session.naming import find
 from tests.models import save_adapter, tiny_adapter
 from tests.recorded import recorded, sparse
 

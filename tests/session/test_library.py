@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lib_ipadapter.errors import CheckpointError, UnitError
-from lib_ipadapter.model import vision
+from lib_ipadapter.model import encoder_sizes
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
@@ -87,7 +87,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(ImageEncoder, "read", "encoder")
     count(IPAdapter, "read", "adapter")
     count(module, "identify", "header")
-    count(vision, "read_sizes", "sizes")
+    count(encoder_sizes, "read_sizes", "sizes")
     return counted
 
 

@@ -15,7 +15,8 @@ from lib_ipadapter.cli.app import app
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.check import Report, examine
 from lib_ipadapter.training.config import TrainConfig
-from lib_ipadapter.training.entries import Problem, read_entries
+from lib_ipadapter.training.entries import read_entries
+from lib_ipadapter.training.records import Problem
 
 RECORDS = [
     {"image_file": "a.png", "text": "a thing"},

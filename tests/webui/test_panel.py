@@ -19,7 +19,8 @@ from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.face import Face
 from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
 from lib_ipadapter.webui import panel, paste, saved_prompts
-from lib_ipadapter.webui.controls import Lists, UnitControls
+from lib_ipadapter.webui.controls import UnitControls
+from lib_ipadapter.webui.lists import Lists
 from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 
 EMPTY = {

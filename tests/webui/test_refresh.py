@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lib_ipadapter.webui import refresh
-from lib_ipadapter.webui.controls import Lists
+from lib_ipadapter.webui.lists import Lists
 
 ENCODERS = {"None": ["h", "bigg"], "base": ["h"], "sdxl [does not fit: too wide]": ["bigg"]}
 LISTS = Lists(
