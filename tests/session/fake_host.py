@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.precision import without_autocast
-from lib_ipadapter.model.variant import PICTURE_KINDS
+from lib_ipadapter.model.variant import PICTURE_KINDS, Kind
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
 from lib_ipadapter.session.host import BeginStep, Canvas
@@ -106,3 +106,7 @@ def picture(seed: int = 0) -> Image.Image:
 def unit(model: str = "base", seed: int = 0, **values: object) -> Unit:
     """At a scale at which no picture goes unnoticed."""
     return Unit.parse({"image": picture(seed), "model": model, "scale": 1.0} | values)
+
+
+def adapter_path(host: FakeHost, kind: Kind) -> Path:
+    return host.folder / "adapters" / f"{kind.value}.safetensors"

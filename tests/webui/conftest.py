@@ -1,13 +1,18 @@
-"""A browser, and the page on which the panel's scripts are tried."""
+"""A browser, the page on which the panel's scripts are tried, and what stands in for the WebUI."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.library import LIBRARY
 from tests.browser import opened_browser
+from tests.models import save_adapter, tiny_adapter, tiny_encoder
+from tests.webui.fake_host import FakeWebUI
 from tests.webui.scripts_page import page_text
 
 
@@ -28,3 +33,27 @@ def page(browser: Any) -> Iterator[Any]:
     yield page
     page.close()
     assert failures == []
+
+
+@pytest.fixture
+def controls() -> list[Any]:
+    from tests.webui.panels import built
+
+    return built()
+
+
+@pytest.fixture
+def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWebUI:
+    save_adapter(tiny_adapter(Kind.BASE), tmp_path / "models/ip-adapter/ip-adapter_sd15.safetensors")
+    tiny_encoder().save_pretrained(tmp_path / "models/clip_vision/tiny")
+    webui = FakeWebUI(tmp_path)
+    webui.install(monkeypatch)
+    LIBRARY.unload()
+    return webui
+
+
+@pytest.fixture
+def door(webui: FakeWebUI) -> Any:
+    from lib_ipadapter.webui.door import Door
+
+    return Door()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,15 @@ import torch
 from PIL import Image
 
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
+
+
+def encoded(turn: int = 0) -> str:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").rotate(turn).convert("RGB").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+UNIT = {"image": encoded(), "model": "ip-adapter_sd15"}
 
 
 def calls(module: str, function: str) -> Callable[..., Any]:
@@ -21,6 +32,15 @@ def calls(module: str, function: str) -> Callable[..., Any]:
 JOB = calls("modules.processing", "process_images_inner")
 BATCH = calls("modules.img2img", "process_batch")
 OTHER = calls("extension", "process_images_inner")
+
+
+def run(webui: FakeWebUI, door: Any, *units: dict[str, Any]) -> tuple[torch.Tensor, FakeProcessing]:
+    processing = FakeProcessing()
+    door.process(processing, units)
+    door.before_sampling(processing, units)
+    latent = webui.sample()
+    door.close()
+    return latent, processing
 
 
 def new(**about: Any) -> FakeProcessing:

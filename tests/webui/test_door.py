@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import gc
-import io
-import weakref
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from safetensors.torch import save_file
 
-from lib_ipadapter.model import checkpoint
-from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import LIBRARY
-from tests.models import TEXT_WIDTH, save_adapter, tiny_adapter, tiny_encoder, tiny_unet
+from tests.models import TEXT_WIDTH, tiny_unet
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
-
-
-def encoded(turn: int = 0) -> str:
-    buffer = io.BytesIO()
-    Image.linear_gradient("L").rotate(turn).convert("RGB").save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-UNIT = {"image": encoded(), "model": "ip-adapter_sd15"}
-
-
-@pytest.fixture
-def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWebUI:
-    save_adapter(tiny_adapter(Kind.BASE), tmp_path / "models/ip-adapter/ip-adapter_sd15.safetensors")
-    tiny_encoder().save_pretrained(tmp_path / "models/clip_vision/tiny")
-    webui = FakeWebUI(tmp_path)
-    webui.install(monkeypatch)
-    LIBRARY.unload()
-    return webui
-
-
-@pytest.fixture
-def door(webui: FakeWebUI) -> Any:
-    from lib_ipadapter.webui.door import Door
-
-    return Door()
-
-
-def run(webui: FakeWebUI, door: Any, *units: dict[str, Any]) -> tuple[torch.Tensor, FakeProcessing]:
-    processing = FakeProcessing()
-    door.process(processing, units)
-    door.before_sampling(processing, units)
-    latent = webui.sample()
-    door.close()
-    return latent, processing
+from tests.webui.jobs import UNIT, encoded, run
 
 
 def test_an_active_unit_changes_the_picture_and_leaves_nothing(webui: FakeWebUI, door: Any) -> None:
@@ -120,51 +78,6 @@ def test_rows_keep_their_roles_in_separate_calls_and_in_tiles(webui: FakeWebUI, 
     at_once = webui.sample()
     apart = webui.sample(together=False, tiles=tiles)
     torch.testing.assert_close(apart, at_once, rtol=1e-4, atol=1e-5)
-
-
-WRONG = [
-    (UNIT | {"model": "nope"}, "no IP-Adapter model called 'nope'"),
-    (UNIT | {"image": "????"}, "base64"),
-    (UNIT | {"image": None}, "without a reference picture"),
-    (UNIT | {"model": None}, "without a model"),
-    (UNIT | {"weight": 1}, "no field 'weight'"),
-]
-
-
-@pytest.mark.parametrize(("unit", "said"), WRONG)
-def test_a_failure_ends_the_job_with_its_sentence(webui: FakeWebUI, door: Any, unit: Any, said: str) -> None:
-    from fastapi import HTTPException
-
-    with pytest.raises(HTTPException, match=said) as caught:
-        run(webui, door, unit)
-    assert caught.value.status_code == 422
-    assert str(caught.value) == caught.value.detail
-    assert (webui.hooks, webui.callbacks) == (0, [])
-
-
-@pytest.mark.parametrize(("unit", "said"), WRONG)
-def test_with_the_setting_it_goes_on_and_the_parameters_say_so(
-    webui: FakeWebUI, door: Any, unit: Any, said: str
-) -> None:
-    plain = webui.sample()
-    webui.opts.data["ip_adapter_go_on"] = True
-    latent, processing = run(webui, door, unit)
-    assert torch.equal(latent, plain)
-    assert set(processing.extra_generation_params) == {"IP-Adapter error"}
-    assert said in processing.extra_generation_params["IP-Adapter error"]
-    assert len(processing.comments) == 1
-
-
-def test_an_adapter_for_another_checkpoint_is_a_sentence(webui: FakeWebUI, door: Any) -> None:
-    webui.unet = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    with pytest.raises(Exception, match="no cross-attention layers"):
-        run(webui, door, UNIT)
-
-
-def test_without_an_encoder_the_sentence_says_which_is_needed(webui: FakeWebUI, door: Any) -> None:
-    (webui.data / "models/clip_vision/tiny/config.json").unlink()
-    with pytest.raises(Exception, match=r"No image encoder .* image_embeds 40 wide"):
-        run(webui, door, UNIT)
 
 
 def test_what_an_exception_left_open_is_closed_when_the_job_is_gone(webui: FakeWebUI, door: Any) -> None:
@@ -250,49 +163,6 @@ def test_arguments_are_parsed_once_for_all_batches_and_passes_of_a_job(
     assert len(door._parsed) == 0
 
 
-def split_batch(unet: torch.nn.Module) -> None:
-    """As NegPiP does: attention is called on half of the rows."""
-    attention = next(m for name, m in unet.named_modules() if name.endswith("attn2"))
-    whole = attention.forward
-    attention.forward = lambda x, **kwargs: torch.cat(  # pyright: ignore
-        [whole(a[None], encoder_hidden_states=b[None]) for a, b in zip(x, kwargs["encoder_hidden_states"], strict=True)]
-    )
-
-
-def never_reach_a_layer(unet: torch.nn.Module) -> None:
-    """As a compiled UNet does."""
-    unet.forward = lambda sample, *_: type("Output", (), {"sample": sample})()  # pyright: ignore
-
-
-MIDWAY = [(split_batch, "divides the batch"), (never_reach_a_layer, "without its own cross-attention layers")]
-
-
-@pytest.mark.parametrize(("hinder", "said"), MIDWAY)
-def test_a_failure_in_the_middle_of_sampling_is_a_sentence_too(
-    webui: FakeWebUI, door: Any, hinder: Any, said: str
-) -> None:
-    from fastapi import HTTPException
-
-    hinder(webui.unet)
-    with pytest.raises(HTTPException, match=said) as caught:
-        run(webui, door, UNIT)
-    assert caught.value.status_code == 422
-
-
-@pytest.mark.parametrize(("hinder", "said"), MIDWAY)
-def test_with_the_setting_it_goes_on_from_the_middle_of_sampling_as_well(
-    webui: FakeWebUI, door: Any, hinder: Any, said: str
-) -> None:
-    hinder(webui.unet)
-    webui.opts.data["ip_adapter_go_on"] = True
-    plain = webui.sample()
-    latent, processing = run(webui, door, UNIT)
-    assert set(processing.extra_generation_params) == {"IP-Adapter error"}
-    assert said in processing.extra_generation_params["IP-Adapter error"]
-    assert torch.equal(latent, plain)
-    assert (webui.hooks, webui.callbacks) == (0, [])
-
-
 def test_in_a_grid_no_cell_has_the_parameters_of_the_cell_before(webui: FakeWebUI, door: Any) -> None:
     first = FakeProcessing()
     door.process(first, [UNIT])
@@ -300,14 +170,6 @@ def test_in_a_grid_no_cell_has_the_parameters_of_the_cell_before(webui: FakeWebU
     second = copy.copy(first)
     door.process(second, [UNIT | {"scale": 0.0}])
     assert not any(key.startswith("IP-Adapter") for key in second.extra_generation_params)
-
-
-def test_no_folder_of_this_machine_is_published_with_a_picture(webui: FakeWebUI, door: Any) -> None:
-    webui.opts.data["ip_adapter_go_on"] = True
-    for unit in (UNIT | {"model": "nope"}, UNIT):
-        (webui.data / "models/clip_vision/tiny/config.json").unlink(missing_ok=True)
-        _, processing = run(webui, door, unit)
-        assert str(webui.data) not in str(processing.extra_generation_params)
 
 
 def test_the_encoder_computes_in_its_own_precision_where_the_webui_casts_by_hand(
@@ -323,26 +185,3 @@ def test_the_encoder_computes_in_its_own_precision_where_the_webui_casts_by_hand
     with A1111Host(FakeProcessing(), pytest.fail).full_precision():
         assert torch.nn.Linear.forward is original
     assert torch.nn.Linear.forward is cast
-
-
-def test_while_a_failure_waits_to_be_said_nothing_that_was_read_for_it_is_held(
-    webui: FakeWebUI, door: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "models/ip-adapter/ip-adapter_sd15.safetensors"
-    tensors = dict(tiny_adapter(Kind.BASE).state_dict())
-    del tensors["ip_adapter.31.to_v_ip.weight"]
-    save_file(tensors, path)
-    held: list[weakref.ref[torch.Tensor]] = []
-
-    def watched(where: Path) -> dict[str, torch.Tensor]:
-        found = checkpoint.read(where)
-        held.extend(map(weakref.ref, found.values()))
-        return found
-
-    monkeypatch.setattr("lib_ipadapter.model.adapter.read", watched)
-    door.before_sampling(FakeProcessing(), [UNIT])
-    gc.collect()
-    assert len(held) > 30
-    assert [ref for ref in held if ref() is not None] == []
-    with pytest.raises(Exception, match="is incomplete"):
-        webui.sample()

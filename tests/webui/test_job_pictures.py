@@ -12,11 +12,7 @@ from PIL import Image
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit import Unit
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
-from tests.webui.jobs import BATCH, BLUE, MADE, RED, alone, begin, inside, sampled
-from tests.webui.test_door import UNIT, door, webui
-
-__all__ = ["door", "webui"]
-
+from tests.webui.jobs import BATCH, BLUE, MADE, RED, UNIT, alone, begin, inside, sampled
 
 INPUT = {"model": UNIT["model"], "reference": "input"}
 

@@ -10,10 +10,7 @@ import pytest
 import torch
 
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
-from tests.webui.jobs import BLUE, JOB, OTHER, RED, alone, begin, inside, new, sampled
-from tests.webui.test_door import UNIT, door, encoded, webui
-
-__all__ = ["door", "webui"]
+from tests.webui.jobs import BLUE, JOB, OTHER, RED, UNIT, alone, begin, encoded, inside, new, sampled
 
 
 @pytest.mark.parametrize(("passes", "first", "hires"), [("both", 1, 1), ("first", 1, 0), ("hires", 0, 1)])

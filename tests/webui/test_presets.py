@@ -12,7 +12,7 @@ from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import panel, presets, refresh
 from lib_ipadapter.webui.presets import Deeds
-from tests.webui.test_panel import LISTS, nowhere
+from tests.webui.panels import LISTS, nowhere
 
 
 @pytest.fixture

@@ -11,10 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.webui.fake_host import FakeProcessing, FakeWebUI
-from tests.webui.jobs import JOB, RED, begin, new, sampled
-from tests.webui.test_door import UNIT, door, webui
-
-__all__ = ["door", "webui"]
+from tests.webui.jobs import JOB, RED, UNIT, begin, new, sampled
 
 
 def test_a_hires_unit_without_hires_fix_does_not_rest_unnoticed(webui: FakeWebUI, door: Any) -> None:

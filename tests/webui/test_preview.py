@@ -1,0 +1,97 @@
+"""The preview of what the encoder sees, and the note below it."""
+
+from __future__ import annotations
+
+import io
+
+import gradio as gr
+import pytest
+from PIL import Image, ImageColor
+
+from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.webui import panel
+from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
+from tests.webui.panels import LISTS, nowhere
+
+
+def test_the_preview_shows_every_tile_and_what_sharpening_mask_and_background_make_of_it() -> None:
+    image = Image.new("RGB", (640, 224), "red")
+    mask = Image.new("L", (640, 224), 0)
+    mask.paste(255, (0, 0, 640, 112))
+    update, note = show_view("", image, None, "tiles", 0.0, "#0000ff", mask)
+    assert update["value"].size == (3 * 224 + 2 * GAP, 224)
+    assert (update["value"].getpixel((9, 9)), update["value"].getpixel((9, 200))) == ((255, 0, 0), (0, 0, 255))
+    assert "3 tiles" in note
+
+
+def png(colour: str, *size: int) -> bytes:
+    """As the page hands over a further picture."""
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("first", [None, Image.new("RGB", (9, 9), "red")], ids=["no first", "a first"])
+def test_the_preview_shows_every_picture(first: Image.Image | None) -> None:
+    colours = [*(["red"] if first else []), "lime", "blue", "yellow"]
+    update, note = show_view("", first, [png(colour, 30, 30) for colour in colours if colour != "red"])
+    columns, rows = (2, 2)
+    assert update["value"].size == (columns * (224 + GAP) - GAP, rows * (224 + GAP) - GAP)
+    places = [(9 + (n % columns) * (224 + GAP), 9 + (n // columns) * (224 + GAP)) for n in range(len(colours))]
+    assert [update["value"].getpixel(place) for place in places] == [ImageColor.getrgb(colour) for colour in colours]
+    assert f"and {len(colours) - 1} further pictures" in note
+
+
+def test_the_preview_shows_the_tiles_of_each_picture_in_a_row_and_the_mask_is_for_the_first() -> None:
+    mask = Image.new("L", (448, 224), 255)
+    mask.paste(0, (0, 0, 448, 112))
+    values = ("tiles", 0.0, "#0000ff", mask)
+    update, _ = show_view("", Image.new("RGB", (448, 224), "red"), [png("lime", 672, 224)], *values)
+    assert update["value"].size == (3 * (224 + GAP) - GAP, 2 * (224 + GAP) - GAP)
+    at = {place: update["value"].getpixel(place) for place in [(9, 9), (9, 200), (9, 249), (480, 249), (480, 9)]}
+    assert list(at.values()) == [(0, 0, 255), (255, 0, 0), (0, 255, 0), (0, 255, 0), (128, 128, 128)]
+
+
+def test_a_further_picture_that_cannot_be_read_is_said_beside_the_picture() -> None:
+    update, note = show_view("", Image.new("RGB", (9, 9)), [b"nothing"])
+    assert update["visible"] is False
+    assert "images is not a picture that can be read" in note
+
+
+def test_a_mask_that_hides_everything_is_said_beside_the_picture() -> None:
+    update, note = show_view("", Image.new("RGB", (9, 9)), [], "center", 0.0, "#ffffff", Image.new("L", (9, 9)))
+    assert update["visible"] is False
+    assert "hides all of it" in note
+
+
+def test_the_preview_follows_every_field_that_it_depends_on() -> None:
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", 1, LISTS, nowhere)
+    config = blocks.get_config_file()
+    ids = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
+    view = "ip_adapter_txt2img_unit_1_view"
+    changes = [d for d in config["dependencies"] if view in [ids.get(o) for o in d["outputs"]]]
+    # Gradio 3 has the components, today's (component, event).
+    targets = {ids[t if isinstance(t, int) else t[0]] for d in changes for t in d["targets"]}
+    said = {"view_again" if name == "images" else name for name in SHOWN}  # of files the page's script says it
+    assert targets == {f"ip_adapter_txt2img_unit_1_{name}" for name in said}
+    inputs = [f"ip_adapter_txt2img_unit_1_{name}" for name in ("note", *SHOWN)]
+    assert all([ids[i] for i in d["inputs"]] == inputs for d in changes)
+
+
+def test_without_a_picture_the_preview_is_hidden() -> None:
+    update, note = show_view("", None)
+    assert update["visible"] is False
+    assert note == ""
+
+
+def test_what_a_paste_wants_stays_in_the_note_until_it_is_there() -> None:
+    wanted = Image.new("RGB", (8, 8), "red")
+    pasted = f"Made with reference picture {Unit(image=wanted).image_hash[:12]}: add what is missing"
+    assert show_view(pasted, None)[1] == pasted
+    other = show_view(pasted, Image.new("RGB", (8, 8)))[1]
+    assert other.startswith("Picture ")
+    assert other.endswith(f". {pasted}")
+    assert show_view(other, None)[1] == pasted
+    assert show_view(other, wanted)[1] == f"Picture {Unit(image=wanted).image_hash[:12]}"
+    assert show_view("Picture 0123", None)[1] == ""
