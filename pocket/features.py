@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageOps
 from tqdm import tqdm
@@ -23,7 +25,7 @@ from pocket.examples.others import SAVED_AS, SAVED_FROM
 from pocket.examples.pictures import PICTURES
 from pocket.jobs import perform
 from pocket.sheet import FAINT, GAP, INK, LINE, PAPER, font, rounded
-from pocket.studio import Studio
+from pocket.studio import GUIDANCE, STEPS, Studio
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT, SHEETS = DOCS / "features.md", DOCS / "features"
@@ -35,18 +37,22 @@ default. A picture is base64, bare or as a data URI; a path or an address is ref
 Each picture below was drawn by the pocket model, and each payload is run by a test: send it to `/sdapi/v1/txt2img`, or,
 where it has `init_images`, to `/sdapi/v1/img2img`, with pictures in base64 where their names stand
 ([these](features/pictures)) and a model of your own.
-Left of the line is what goes in, right of it what comes out, always with the same noise. A small world is not the large
-one: what the published adapters make of a setting differs in strength. `python -m pocket.features` makes this page.
+Left of the line is what goes in, right of it what comes out, always with the same noise: {steps} steps of DPM++ 2M, CFG
+scale {guidance:g}, 128 x 128 where the payload says nothing else. A small world is not the large one: what the
+published adapters make of a setting differs in strength. `python -m pocket.features` makes this page.
+
+{topics}
 """
 EVERYDAY = "Picture, adapter, scale"
 """Heading of the topic that has no title in the page."""
-TILE, MARGIN, CAPTION, ROW = 160, 24, 34, 5
+TILE, MARGIN, CAPTION, SQUARE, ROW = 160, 24, 34, 8, 5
 """Pixels; pictures in a row."""
 
 
 def draw_sheet(studio: Studio, example: Example) -> Image.Image:
     """What goes in, a line, what comes out."""
-    into = [(PICTURES[name.removesuffix(".png")](), name.removesuffix(".png")) for name in example.pictures]
+    names = [*(name.removesuffix(".png") for name in example.pictures), *example.behind]
+    into = [(PICTURES[name](), name) for name in names]
     out = [(draw_cell(studio, example, cell), cell.caption) for cell in example.cells]
     return lay_out(into, out)
 
@@ -88,14 +94,28 @@ def _tile(
     sheet: Image.Image, pen: ImageDraw.ImageDraw, one: tuple[Image.Image, str], at: tuple[int, int], ink: str = FAINT
 ) -> None:
     image, caption = one
-    sheet.paste(rounded(ImageOps.pad(image.convert("RGB"), (TILE, TILE), color=PAPER), TILE), at)
+    sheet.paste(rounded(ImageOps.pad(_seen(image), (TILE, TILE), color=PAPER), TILE), at)
     letters = next(size for size in (15, 13, 11, 9) if pen.textlength(caption, font(size)) < TILE + GAP or size == 9)
     pen.text((at[0] + TILE / 2, at[1] + TILE + CAPTION / 2), caption, ink, font(letters), anchor="mm")
 
 
+def _seen(image: Image.Image) -> Image.Image:
+    """What is transparent over squares, as in a picture editor."""
+    rows, columns = np.indices((image.height, image.width)) // SQUARE
+    squares = Image.fromarray(np.where((rows + columns) % 2, 205, 240).astype(np.uint8))
+    return Image.alpha_composite(squares.convert("RGBA"), image.convert("RGBA")).convert("RGB")
+
+
 def page() -> str:
     """The whole text."""
-    return "\n".join([HEAD, *(part(title) for title in TOPICS)])
+    topics = " · ".join(f"[{title or EVERYDAY}](#{anchor(title or EVERYDAY)})" for title in TOPICS)
+    head = HEAD.format(steps=STEPS, guidance=GUIDANCE, topics=topics)
+    return "\n".join([head, *(part(title) for title in TOPICS)])
+
+
+def anchor(heading: str) -> str:
+    """Of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def part(title: str) -> str:
@@ -120,7 +140,8 @@ def within(field: Field) -> str:
 
 def section(example: Example) -> str:
     """One feature's part of it."""
-    said = f"{example.about}" + (f" Prompt: *{example.prompt or 'none'}*." if example.drawn else "")
+    prompt = f"Prompt: *{example.prompt}*." if example.prompt else "No prompt."
+    said = f"{example.about} {prompt}" if example.drawn else example.about
     payload = json.dumps(example.payload, indent=2, ensure_ascii=False)
     picture = [f"![{example.title}](features/{example.name}.png)"] if example.drawn else []
     return "\n\n".join([f"### {example.title}", said, *picture, f"```json\n{payload}\n```"]) + "\n"

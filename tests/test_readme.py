@@ -7,7 +7,10 @@ import ast
 import base64
 import json
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,25 @@ def test_the_payload_is_accepted_as_it_stands() -> None:
         assert unit["image"].endswith("base64,...")
         unit["image"] = unit["image"].replace("...", encoded())
     assert [unit.active for unit in parse_units(units)] == [True]
+
+
+def test_the_python_sends_a_unit_and_keeps_the_picture_that_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+
+    def post(url: str, json: Any) -> SimpleNamespace:
+        sent.append((url, json))
+        return SimpleNamespace(raise_for_status=lambda: None, json=lambda: {"images": [encoded()]})
+
+    (tmp_path / "cat.png").write_bytes(base64.b64decode(encoded()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "requests", SimpleNamespace(post=post))
+    exec(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1], {})  # pyright: ignore
+    ((url, payload),) = sent
+    assert url.endswith("/sdapi/v1/txt2img")
+    assert [unit.active for unit in parse_units(payload["alwayson_scripts"]["IP-Adapter"]["args"])] == [True]
+    assert (tmp_path / "snow.png").read_bytes() == (tmp_path / "cat.png").read_bytes()
 
 
 def test_the_number_of_units_is_what_the_webui_has_arguments_for() -> None:

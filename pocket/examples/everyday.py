@@ -8,10 +8,11 @@ EVERYDAY = (
     Example(
         "scale",
         "A picture beside a text",
-        "The text says the shape, the picture the look: the larger the scale, the more of the picture.",
+        "The text says the shape, the picture the look: the larger the scale, the more of the picture; 0.6 is the"
+        " default.",
         (
             Cell("no picture"),
-            *(Cell(f"scale {scale:g}", (unit("purple-stripes", scale=scale),)) for scale in (0.25, 0.5, 0.75, 1.0)),
+            *(Cell(f"scale {scale:g}", (unit("purple-stripes", scale=scale),)) for scale in (0.1, 0.2, 0.3, 0.6)),
         ),
         shown=3,
         prompt="a star",
@@ -19,8 +20,8 @@ EVERYDAY = (
     Example(
         "start-end",
         "When it acts",
-        "Early steps decide what is where, late ones how it looks. From 0.4 on, the picture hardly changes the"
-        " composition that the text has begun.",
+        "In the early steps a picture also moves things to where its own are. From 0.4 on, they stay where the text has"
+        " put them.",
         (
             Cell("all steps", (unit("red-checks", scale=1.0),)),
             Cell("until 0.4", (unit("red-checks", scale=1.0, end=0.4),)),

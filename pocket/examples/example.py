@@ -51,6 +51,9 @@ class Example:
     job: Mapping[str, Any] = field(default_factory=dict)
     """What the payload says besides, of the job or of a script of the WebUI."""
 
+    behind: tuple[str, ...] = ()
+    """Names of pictures that went into what the payload calls by a name."""
+
     @property
     def route(self) -> str:
         """Below ``/sdapi/v1/``."""

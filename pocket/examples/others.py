@@ -7,16 +7,13 @@ from pocket.examples.example import Cell, Example, picture, unit
 PASSES = (
     Example(
         "passes",
-        "Hires fix, detailers",
-        "`passes` chooses hires fix's first or second pass. `detailer` chooses the passes that ADetailer and its like"
-        " make inside a job: `only` gives the faces a reference of their own. (ADetailer lets in what is named in"
-        " *Settings → ADetailer → Script names to apply to ADetailer*: add `ip_adapter` there, or no unit acts in its"
-        " passes.)",
+        "Hires fix",
+        "`passes` chooses hires fix's first or second pass.",
         (
             Cell("no picture"),
             Cell("both passes", (unit("purple-stripes", passes="both"),)),
             Cell("the first", (unit("purple-stripes", passes="first"),)),
-            Cell("hires", (unit("purple-stripes", passes="hires"), unit("teal-spots", detailer="only"))),
+            Cell("hires", (unit("purple-stripes", passes="hires"),)),
         ),
         prompt="a star",
         job={
@@ -29,10 +26,19 @@ PASSES = (
         },
     ),
     Example(
+        "detailer",
+        "Detailers",
+        "`detailer` chooses the passes that ADetailer and its like make inside a job: with `only` the faces have a"
+        " reference of their own, beside that of the whole picture. (ADetailer lets in what is named in *Settings →"
+        " ADetailer → Script names to apply to ADetailer*: add `ip_adapter` there, or no unit acts in its passes.)",
+        (Cell("", (unit("purple-stripes", detailer="never"), unit("teal-spots", detailer="only"))),),
+        prompt="a star",
+    ),
+    Example(
         "reference",
         "The job's own picture",
         "`input` takes img2img's input picture: in the Batch tab each file is its own reference, in Loopback each"
-        " loop's input. In that tab `folder` takes the picture of the same name from the folder in *Settings →"
+        " loop's input. In the Batch tab `folder` takes the picture of the same name from the folder in *Settings →"
         " IP-Adapter*.",
         (Cell("no picture"), Cell("its own", (unit(reference="input"),))),
         prompt="a square",
@@ -51,12 +57,12 @@ NEGATIVE = (
     Example(
         "negative",
         "A negative picture, and noise",
-        "A picture to lead away from. Noise without one spoils the reference itself, and leads away from the rubble:"
-        " on the pocket model from its colours, as the picture shows.",
+        "A picture to lead away from. With `noise` and no negative picture, a noisy copy of the reference takes its"
+        " place: on the pocket model that leads away from the reference's colours, as the picture shows.",
         (
             Cell("none", (unit("purple-stripes", scale=0.5),)),
             Cell("negative", (unit("purple-stripes", scale=0.5, negative_image=picture("teal-spots")),)),
-            Cell("noise", (unit("purple-stripes", scale=0.5, noise=0.5),)),
+            Cell("noise, fade", (unit("purple-stripes", scale=0.5, noise=0.5),)),
             *(
                 Cell(f"noise, {kind}", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind=kind),))
                 for kind in ("dissolve", "gaussian", "shuffle")
@@ -82,13 +88,15 @@ SAVED = (
         "embeds",
         "A prompt without its picture",
         "*Save as image prompt* in the page, `POST /ip-adapter/encode`, or `python -m lib_ipadapter encode` writes what"
-        " the adapter made of the pictures, a few kB; it is chosen by name, and needs neither picture nor encoder.",
+        " the adapter made of the pictures, a few kB; it is chosen by name, and needs neither picture nor encoder. Here"
+        f" “{SAVED_AS}” was made of `{SAVED_FROM}`.",
         (
             Cell("none"),
             *(Cell(f"“{SAVED_AS}”, {scale:g}", (unit(embeds=SAVED_AS, scale=scale),)) for scale in (0.3, 0.6, 0.9)),
         ),
         shown=2,
         prompt="a star",
+        behind=(SAVED_FROM,),
     ),
 )
 

@@ -13,7 +13,7 @@ REFERENCES = (
         "several",
         "Several pictures as one prompt",
         "Side by side (`concat`) each keeps its own tokens and the sampler chooses between them; an `average` is one"
-        " picture between them, in a `norm average` what only one of them has counts as much as what both have;"
+        " picture between them; in a `norm average` a feature counts the same whether one picture has it or all;"
         " `max` and `min` take the larger or the smaller of each number; `subtract` takes away from the first what the"
         " second has. `weights` says how much each counts.",
         (
@@ -34,11 +34,13 @@ REFERENCES = (
         "Each picture for its own picture of the batch",
         "With `batch` the first picture of a batch gets the first reference, the second the second, and so on from the"
         " start again; counting goes on over the batches of a job. `batch_start` begins with another one; the"
-        " parameters of each picture say with which, so that it can be made again by itself. Two pictures of one job:",
+        " parameters of each picture say with which, so that it can be made again by itself. These are the two"
+        " pictures of one job.",
         tuple(
             Cell(f"picture {number + 1}", (unit(images=IN_TURN, combine="batch", batch_start=number),))
             for number in range(2)
         ),
+        shown=0,
         prompt="a cross",
         job={"batch_size": 2},
     ),

@@ -8,7 +8,7 @@ SEEN = (
     Example(
         "crop",
         "What becomes of the edges",
-        "The encoder sees a square. `center` leaves the ends of a wide picture out, `squash` and `pad` keep all of it"
+        "The encoder sees a square. Of a wide picture `center` leaves the ends out, `squash` and `pad` keep all of it"
         " smaller, `tiles` looks at one square after another and puts their tokens side by side.",
         tuple(Cell(crop, (unit("wide", crop=crop, scale=0.8),)) for crop in ("center", "squash", "pad", "tiles")),
         prompt="a square",
@@ -25,9 +25,9 @@ SEEN = (
         "Look only here",
         "A mask on the reference: what is black is hidden behind the background's colour before the encoder looks.",
         (
-            Cell("all of it", (unit("wide", crop="squash"),)),
-            Cell("the left half", (unit("wide", crop="squash", image_mask=picture("left-half")),)),
-            Cell("the right half", (unit("wide", crop="squash", image_mask=picture("right-half")),)),
+            Cell("all of it", (unit("pair", crop="squash"),)),
+            Cell("the left half", (unit("pair", crop="squash", image_mask=picture("left-half")),)),
+            Cell("the right half", (unit("pair", crop="squash", image_mask=picture("right-half")),)),
         ),
         prompt="a square",
     ),
@@ -37,15 +37,15 @@ SEEN = (
         "White, unless another colour is chosen; here it is seen in the picture that is made.",
         tuple(
             Cell(colour, (unit("cut-out", background=colour, scale=0.9),))
-            for colour in ("#f8f8f8", "#c6f0d2", "#c4e2fc")
+            for colour in ("#ffffff", "#c6f0d2", "#c4e2fc")
         ),
         prompt="a circle",
     ),
     Example(
         "sharpening",
         "What was lost in scaling",
-        "The encoder's view of a large picture is small; sharpening brings out what has become faint in it. The small"
-        " encoder tells as much without, so that hardly anything changes here.",
+        "The encoder's view of a large picture is small; sharpening brings out what has become faint in it. The pocket"
+        " model's encoder sees enough without it, so that hardly anything changes here.",
         tuple(Cell(f"{amount:g}", (unit("faint", sharpening=amount, scale=0.9),)) for amount in (0.0, 0.5, 1.0)),
         prompt="a circle",
     ),

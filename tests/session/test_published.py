@@ -49,13 +49,15 @@ def test_faceid_is_for_research_and_the_rest_is_not() -> None:
 
 
 def test_the_readme_says_of_each_file_what_the_table_says() -> None:
-    row = re.compile(r"^\| `(ip-adapter\S+)` \| ([^|]+) \| ViT-(\w+) \| \d+ \| `([0-9a-f]{12})` \|$", re.MULTILINE)
+    cells = (r"`(ip-adapter\S+)`", r"([^|]+)", r"ViT-(\w+)", r"\d+", r"(\d+) MB", r"`([0-9a-f]{12})`")
+    row = re.compile(r"^\| " + r" \| ".join(cells) + r" \|$", re.MULTILINE)
     rows = row.findall(README.read_text(encoding="utf-8"))
-    assert len(rows) == 6
-    for name, about, encoder, begins in rows:
+    assert len(rows) == 8
+    for name, about, encoder, megabytes, begins in rows:
         item = find_published(name)
         assert (item.about, item.encoder) == (about, f"vit-{encoder.lower()}")
         assert (item.weights.sha256 or "").startswith(begins)
+        assert round((item.weights.size or 0) / 1e6) == int(megabytes)
 
 
 @pytest.mark.parametrize("name", ["ip-adapter_sd15.safetensors", "ip-adapter_sd15", " IP-Adapter_SD15 "])
