@@ -59,7 +59,7 @@ def check_data(config: TrainConfig) -> None:
 
     from lib_ipadapter.training.check import counted, examine  # noqa: PLC0415
 
-    report = examine(config, thorough=True, progress=lambda items: tqdm(items, unit="entry"))
+    report = examine(config, thorough=True, progress=lambda items, total: tqdm(items, total=total, unit="entry"))
     shown = dict.fromkeys(report.counts, 0)
     for item in report.rejected:
         shown[item.problem.value] += 1

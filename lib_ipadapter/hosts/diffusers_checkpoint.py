@@ -53,15 +53,25 @@ class Beside:
     """CLIP tokenizer folder (vocab.json, merges.txt)."""
 
 
-def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: Beside | None = None) -> Pipeline:
-    """The pipeline in a folder or a single file. Raises `CheckpointError`."""
-    beside = beside or Beside()
+def read_pipeline(
+    path: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    beside: Beside | None = None,
+    *,
+    vae_dtype: torch.dtype | None = None,
+) -> Pipeline:
+    """The pipeline in a folder or a single file; its autoencoder in `vae_dtype`, where that is another.
+
+    Raises `CheckpointError`.
+    """
+    beside, vae_dtype = beside or Beside(), vae_dtype or dtype
     if not path.exists():
         raise CheckpointError(f"There is no checkpoint {path}; give a diffusers folder or a single-file checkpoint.")
     try:
         if path.is_dir():
-            return _read_folder(path, dtype).to(device)
-        return read_single_file(path, dtype, beside.config, beside.tokenizer).to(device)
+            return _read_folder(path, dtype, vae_dtype).to(device)
+        return read_single_file(path, dtype, beside.config, beside.tokenizer, vae_dtype=vae_dtype).to(device)
     except CheckpointError:
         raise
     except Exception as error:
@@ -79,14 +89,14 @@ def use_sampler(pipeline: Pipeline, name: str) -> None:
     pipeline.scheduler = SAMPLERS[name](pipeline.scheduler.config)
 
 
-def _read_folder(path: Path, dtype: torch.dtype) -> Pipeline:
+def _read_folder(path: Path, dtype: torch.dtype, vae_dtype: torch.dtype) -> Pipeline:
     index = path / "model_index.json"
     if not index.is_file():
         raise CheckpointError(f"{path} has no model_index.json; give a folder in diffusers' layout, or a single file.")
     kind = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
     if kind not in FOLDERS:
         raise CheckpointError(f"{path.name} holds a {kind}; expected one of {', '.join(FOLDERS)}.")
-    options: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
+    options: dict[str, Any] = {"dtype": {"default": dtype, "vae": vae_dtype}, "local_files_only": True}
     if kind == "StableDiffusionPipeline":
         options |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     if not any(_weights(path / "unet", "")) and any(_weights(path / "unet", "fp16.")):

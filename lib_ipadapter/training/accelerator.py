@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils.dataclasses import AutocastKwargs, GradientAccumulationPlugin
+from accelerate.utils.dataclasses import AutocastKwargs, DistributedType, GradientAccumulationPlugin
 from accelerate.utils.environment import parse_flag_from_env
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import choose_dtype
 
+ZERO_3 = 3
+PATIENCE = timedelta(days=2)
+"""How long processes wait for each other: shares of a million pictures are not encoded in the same minute."""
 LAUNCHED = "LOCAL_RANK"
 """What launchers tell each of the processes that they start."""
 
@@ -23,7 +27,7 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
     Raises `TrainingError` for options that do not go together, and for processes that do not know of each other.
     """
     cpu = _on_cpu(config)
-    device = _together(PartialState(cpu=cpu))
+    device = _together(PartialState(cpu=cpu, timeout=PATIENCE))
     half = choose_dtype(config.precision, device) is torch.float16
     accelerator = Accelerator(
         cpu=cpu,
@@ -37,6 +41,11 @@ def open_accelerator(config: TrainConfig) -> Accelerator:
         raise TrainingError(
             f"--cuda-graph needs a single process on a CUDA device, without DeepSpeed; this is"
             f" {accelerator.num_processes} on {device.type}{' with DeepSpeed' if plugin else ''}. Leave it out."
+        )
+    if accelerator.distributed_type is DistributedType.FSDP or (plugin and plugin.zero_stage == ZERO_3):
+        raise TrainingError(
+            "FSDP and DeepSpeed ZeRO-3 divide the weights, and an adapter is saved whole; launch with --multi_gpu, or"
+            " with ZeRO-2 by lib_ipadapter/training/zero2.yaml."
         )
     if plugin:
         if half:  # DeepSpeed would turn what is trained, and its optimiser's steps, to fp16

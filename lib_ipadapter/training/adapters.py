@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.errors import CheckpointError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
+from lib_ipadapter.model.detection import detect
 from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.identity import identify
 from lib_ipadapter.model.variant import EXPECTED_LAYERS, HEAD_DIM, LAYERS, PICTURE_KINDS, Feature, Kind, Variant
@@ -26,7 +27,19 @@ TOKENS = {Kind.BASE: 4, Kind.PLUS: 16, Kind.FULL: None}
 def prepare(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:
     """In float32, ready to be trained. Raises `IPAdapterError` where adapter, UNet and encoder do not fit."""
     adapter = warm(config.warm_start, unet, sizes, config) if config.warm_start else fresh(unet, sizes, config)
+    check_usable(adapter)
     return adapter.float().requires_grad_(True).train()
+
+
+def check_usable(adapter: IPAdapter) -> None:
+    """Raises `TrainingError` where nobody could use what the run would save, as of Stable Diffusion 2."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in adapter.state_dict().items()}
+    try:
+        found = detect(shapes, adapter.variant.kind)
+    except CheckpointError as error:
+        raise TrainingError(f"What would be trained cannot be used anywhere: {error}") from error
+    if found != adapter.variant:
+        raise TrainingError(f"What would be trained is read as {found}, and is {adapter.variant}; give other options.")
 
 
 def fresh(unet: nn.Module, sizes: EncoderSizes, config: TrainConfig) -> IPAdapter:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils.operations import gather_object
+from accelerate.utils.operations import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
 from lib_ipadapter import __version__
@@ -36,13 +36,15 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
     check_models(config)
     check_output(config)
     tell(f"Looking at {config.data}")
-    report = examine(config, thorough=False)
+    report = _looked_at(config, accelerator)
     frozen = Frozen.read(config, accelerator.device)
     if config.gradient_checkpointing:
         frozen.unet.enable_gradient_checkpointing()
         frozen.unet.train()  # older diffusers checkpoint only then; a Stable Diffusion UNet has no dropout
     adapter = prepare(frozen.unet, frozen.encoder.sizes, config)
     cache, report = encode(config, accelerator, frozen, adapter.variant, report)
+    if config.sample_steps > len(frozen.alphas):
+        raise TrainingError(f"--sample-steps must be at most {len(frozen.alphas)} for this checkpoint.")
     tell(str(report))
     trained, held = divide(report.examples, config)
     if len(trained) == len(report.examples):
@@ -62,6 +64,20 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
     _resume(loop, tell)
     write_record(config, report, accelerator)
     return loop
+
+
+def _looked_at(config: TrainConfig, accelerator: Accelerator) -> Report:
+    """The data, which the first process reads for all. Raises `TrainingError`, in each."""
+    found: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            found = [examine(config, thorough=False, progress=_entries)]
+        except TrainingError as error:
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], TrainingError):
+        raise found[0]
+    return found[0]
 
 
 def check_models(config: TrainConfig) -> None:
@@ -129,6 +145,10 @@ def _resume(loop: Loop, tell: Say) -> None:
     if state := newest_state(loop.config.output) if loop.config.resume else None:
         loop.resume(state)
         tell(f"Going on from {state} at step {loop.position.step}")
+
+
+def _entries(items: Iterable[Any], total: int) -> Iterable[Any]:
+    return tqdm(items, desc="data", total=total, unit="entry", dynamic_ncols=True, leave=False)
 
 
 def _bar(items: Sequence[Any], label: str, *, disable: bool) -> Iterable[Any]:

@@ -79,16 +79,16 @@ def data_hash(examples: Iterable[Example]) -> str:
 
 
 def examine(
-    config: TrainConfig, *, thorough: bool, progress: Callable[[Iterable], Iterable] = lambda items: items
+    config: TrainConfig, *, thorough: bool, progress: Callable[[Iterable, int], Iterable] = lambda items, _: items
 ) -> Report:
     """Reads all entries. `thorough` decodes every picture; otherwise only headers are looked at.
 
-    `progress` wraps the loop over the entries. Raises `TrainingError` when nothing is usable.
+    `progress` wraps the loop over the entries, so many of them. Raises `TrainingError` when nothing is usable.
     """
-    entries, rejected = read_entries(config.data, config.image_root)
+    entries, rejected = read_entries(config.data, config.image_root, config.output)
     with ThreadPoolExecutor() as pool:
         looked = pool.map(lambda entry: look(entry, config, thorough=thorough), entries)
-        results = list(progress(looked))
+        results = list(progress(looked, len(entries)))
     examples: dict[str, Example] = {}
     for result in results:
         if isinstance(result, Rejected):

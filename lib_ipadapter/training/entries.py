@@ -28,12 +28,17 @@ class Entry:
         return self.cond_image or self.image
 
 
-def read_entries(data: Path, image_root: Path | None = None) -> tuple[list[Entry], list[Rejected]]:
-    """What `data` names, and what it names wrongly. No picture is opened. Raises `TrainingError`."""
+def read_entries(
+    data: Path, image_root: Path | None = None, output: Path | None = None
+) -> tuple[list[Entry], list[Rejected]]:
+    """What `data` names, and what it names wrongly; nothing below `output`. No picture is opened.
+
+    Raises `TrainingError`.
+    """
     root = (image_root or (data if data.is_dir() else data.parent)).resolve()
     good: list[Entry] = []
     bad: list[Rejected] = []
-    for found in read_records(data):
+    for found in read_records(data, output):
         entry = _entry(found, root) if isinstance(found, tuple) else found
         (good if isinstance(entry, Entry) else bad).append(entry)  # pyright: ignore[reportArgumentType]
     if not good and not bad:

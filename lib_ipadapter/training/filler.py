@@ -19,6 +19,9 @@ from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item, read_picture
 from lib_ipadapter.training.store import Store, size_of
 
+AT_ONCE = 2
+"""Pictures: in float32 more of them would take more memory than any step does."""
+
 Split = Callable[[Sequence[Any]], Sequence[Any]]
 """This process's share of some work."""
 
@@ -73,7 +76,7 @@ class Filler:
         wanted = [key for key in self.split(list(paths)) if key not in store]
         unread: set[str] = set()
         with ThreadPoolExecutor() as pool:
-            for keys in self.progress(batches(wanted, self.config.batch_size), label):
+            for keys in self.progress(batches(wanted, AT_ONCE), label):
                 read = list(zip(keys, pool.map(_try, [paths[key] for key in keys]), strict=True))
                 unread |= {key for key, image in read if image is None}
                 good = {key: image for key, image in read if image is not None}

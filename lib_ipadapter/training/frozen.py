@@ -42,7 +42,7 @@ class Frozen:
         self.unet: Any = pipeline.unet.requires_grad_(False).eval().to(device)
         # With its index, as parameters name it: to torch, cuda and cuda:0 are two.
         self.device: torch.device = next(self.unet.parameters()).device
-        # SDXL's autoencoder overflows in fp16; latents are made once, so that float32 costs nothing.
+        # SDXL's overflows in fp16; latents are made once, so that float32 costs nothing.
         self.vae: Any = pipeline.vae.requires_grad_(False).eval().float()
         texts = [getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2")]
         self.text_encoders: list[nn.Module] = [text.requires_grad_(False).eval() for text in texts if text is not None]
@@ -60,7 +60,7 @@ class Frozen:
         assert config.encoder
         dtype = choose_dtype(config.precision, device)
         beside = Beside(config=config.config, tokenizer=config.tokenizer)
-        pipeline = read_pipeline(config.checkpoint, torch.device("cpu"), dtype, beside)
+        pipeline = read_pipeline(config.checkpoint, torch.device("cpu"), dtype, beside, vae_dtype=torch.float32)
         if getattr(pipeline, "tokenizer", None) is None:
             raise TrainingError(f"{config.checkpoint} has no tokenizer; captions cannot be read without it.")
         return cls(pipeline, ImageEncoder.read(config.encoder), device, dtype)
@@ -119,7 +119,7 @@ class Frozen:
         """The UNet's answer in float32, ``[rows, 4, h, w]``. `given`: ``text`` and for SDXL ``pooled`` and ``size``."""
         more: dict[str, Any] = {}
         if self.pooled:
-            more["added_cond_kwargs"] = {"text_embeds": given["pooled"], "time_ids": given["size"].to(self.dtype)}
+            more["added_cond_kwargs"] = {"text_embeds": given["pooled"], "time_ids": given["size"]}
         return self.unet(latents.to(self.dtype), timesteps, given["text"], return_dict=False, **more)[0].float()
 
     @contextmanager

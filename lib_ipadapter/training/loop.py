@@ -23,7 +23,7 @@ from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.measurements import Measurements
 from lib_ipadapter.training.objective import Batch, Batches, losses, row_weights
 from lib_ipadapter.training.replay import recorded
-from lib_ipadapter.training.resuming import load_state
+from lib_ipadapter.training.resuming import keep_names, load_state
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves
 from lib_ipadapter.training.share import Share
@@ -57,6 +57,7 @@ class Loop:
         prepared: Any = accelerator.prepare(self.plain, optimizer)
         self.conditioner, self.optimizer = prepared
         accelerator.register_for_checkpointing(position)
+        keep_names(accelerator)
         self.share = Share(config.batch_size, config.accumulation, accelerator.num_processes, accelerator.process_index)
         self.saves = Saves(config.output, accelerator, config.keep)
         self.measurements = Measurements(
@@ -110,11 +111,11 @@ class Loop:
                 values |= {"learning_rate": config.rate(step - 1)}
                 values |= {"speed/steps_per_second": (step - since) / (perf_counter() - begun)}
                 bar.set_postfix_str(f"loss {values['loss/all']:.4f}")
+                if config.due(step, config.save_every):  # first: what is only looked at may fail
+                    self.save(step)
                 if curves:
                     curves.scalars(step, values)
                     self.measurements.look(step, curves, self.plain, self.injection)
-                if config.due(step, config.save_every):
-                    self._save(step)
                 since, begun = step, perf_counter()
 
     def _next(self) -> Batch:
@@ -168,7 +169,13 @@ class Loop:
         norm = self.accelerator.clip_grad_norm_(self.conditioner.parameters(), longest)
         return torch.as_tensor(0.0 if norm is None else norm)
 
-    def _save(self, step: int) -> None:
+    def save(self, step: int) -> None:
+        """State and adapter. Raises `TrainingError`."""
+        self.saves.save_state(step)
+        self.save_adapter(step)
+
+    def save_adapter(self, step: int) -> None:
+        """The adapter alone. Raises `IPAdapterError`."""
         dtype = torch.float32 if self.config.full_precision else torch.float16
         metadata = {**self.metadata, "steps": str(step), "rows": str(self.position.rows)}
-        self.saves.save(step, self.adapter, dtype, metadata)
+        self.saves.save_adapter(step, self.adapter, dtype, metadata)

@@ -13,11 +13,12 @@ from torch import Tensor
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.evaluate import measure
 from lib_ipadapter.training.inject import Conditioner, Injection
-from lib_ipadapter.training.logs import Curves, Window, check_finite
+from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.objective import Batches
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position
 from lib_ipadapter.training.share import Share
+from lib_ipadapter.training.window import Window, check_finite, check_scaled
 
 
 @dataclass
@@ -46,8 +47,12 @@ class Measurements:
         # [process, step, batch, row] to the order of the stream.
         found = everyone.unflatten(0, (self.share.processes, -1)).movedim(0, 2).flatten().cpu()
         draws = [self.source.stream.draw(number) for number in range(position.rows - len(found), position.rows)]
-        # Where the loss is scaled, a gradient that is too long is expected, and its step left out.
-        norms = None if self.accelerator.scaler else torch.stack([norm.float().cpu() for norm in self.window.norms])
+        norms = torch.stack([norm.float().cpu() for norm in self.window.norms])
+        scaled = self.accelerator.scaler is not None
+        if scaled:
+            check_scaled(norms)
+        # There a gradient that is too long is expected, and its step left out.
+        norms = None if scaled else norms
         check_finite(found, draws, self.source.names(draws), since=since, rows=self.share.rows, norms=norms)
         return self.window.close(found, draws, self.source.stream.timesteps)
 

@@ -48,11 +48,11 @@ def printable(name: str) -> str:
     return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
-def read_records(data: Path) -> Iterator[tuple[str, Any] | Rejected]:
-    """Name and content of each record."""
+def read_records(data: Path, output: Path | None = None) -> Iterator[tuple[str, Any] | Rejected]:
+    """Name and content of each record. `output`: a folder whose pictures are no data, because a run draws them."""
     try:
         if data.is_dir():
-            yield from _folder(data)
+            yield from _folder(data, output)
         elif data.suffix == ".jsonl":
             with data.open(encoding=ENCODING) as lines:
                 yield from (_line(number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -70,8 +70,11 @@ def read_records(data: Path) -> Iterator[tuple[str, Any] | Rejected]:
         ) from error
 
 
-def _folder(folder: Path) -> Iterator[tuple[str, Any] | Rejected]:
+def _folder(folder: Path, output: Path | None) -> Iterator[tuple[str, Any] | Rejected]:
+    own = output.absolute() if output and output.absolute() != folder.absolute() else None
     for path in sorted(folder.rglob("*")):
+        if own and path.absolute().is_relative_to(own):
+            continue
         if path.suffix.lower() in PICTURES and path.is_file():
             yield _captioned(path, folder)
 

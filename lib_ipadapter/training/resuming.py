@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
 
 from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.training.saving import Position
 
 LOG = logging.getLogger(__name__)
+WRAPPED = "module."
+"""What torch puts before the names of weights that several processes train."""
+DEEPSPEED, SCALER = "pytorch_model", "scaler.pt"
+"""What accelerate calls DeepSpeed's folder and the loss scale's file in a state."""
+
+
+def keep_names(accelerator: Accelerator) -> None:
+    """States name weights as the adapter does, so that any number of processes may go on from them."""
+
+    def rename(_: Sequence[nn.Module], weights: Sequence[dict[str, Tensor]], __: str) -> None:
+        for named in weights:
+            for key in [key for key in named if key.startswith(WRAPPED)]:
+                named[key.removeprefix(WRAPPED)] = named.pop(key)
+
+    def unwrap(models: list[nn.Module], _: str) -> None:
+        models[:] = map(accelerator.unwrap_model, models)
+
+    accelerator.register_save_state_pre_hook(rename)
+    accelerator.register_load_state_pre_hook(unwrap)
 
 
 def load_state(state: Path, accelerator: Accelerator, position: Position, variant: Variant) -> None:
@@ -22,6 +43,7 @@ def load_state(state: Path, accelerator: Accelerator, position: Position, varian
     Raises `TrainingError` for the state of another adapter than `variant`, and for a damaged one.
     """
     asked = replace(position)
+    _check_engine(state, accelerator)
     try:
         accelerator.load_state(str(state))
     except torch.cuda.OutOfMemoryError:
@@ -32,6 +54,19 @@ def load_state(state: Path, accelerator: Accelerator, position: Position, varian
     accelerator.step = 0
     _warn_of_changes(state, position, asked)
     position.become(asked)
+
+
+def _check_engine(state: Path, accelerator: Accelerator) -> None:
+    """Raises `TrainingError` for a sound state that this run has no use for."""
+    deepspeed = accelerator.state.deepspeed_plugin is not None
+    if deepspeed != (state / DEEPSPEED).is_dir():
+        raise TrainingError(
+            f"{state} is of a run {'without' if deepspeed else 'with'} DeepSpeed; launch this one like that."
+        )
+    if accelerator.scaler is not None and not (state / SCALER).is_file():
+        raise TrainingError(
+            f"{state} is of a run that was not in fp16, and lacks the scale of its loss; give --precision bf16 or no."
+        )
 
 
 def _warn_of_changes(state: Path, position: Position, asked: Position) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.accelerator import open_accelerator
 from lib_ipadapter.training.build import Say, build
@@ -26,6 +27,11 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     """
     try:
         return _train(config, open_accelerator(config), say)
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainingError(
+            f"The GPU's memory is full ({reason(error)}): close what else uses it, or give a smaller --batch-size,"
+            " --gradient-checkpointing, or --sample-every 0. What was saved stays; --resume goes on from it."
+        ) from error
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
 
@@ -38,6 +44,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, say: Say) -> Path:
             loop = build(config, accelerator, tell)
             _go(loop, accelerator, tell)
             done = loop.position.step
+            if not adapter_path(config.output, done).is_file():  # of a run whose last save failed half way
+                loop.save_adapter(done)
         else:
             tell(f"All {config.steps} steps are done already.")
         final = config.output / "adapter.safetensors"

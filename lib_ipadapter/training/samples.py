@@ -79,7 +79,8 @@ class Samples:
 
     def _something(self, example: Example) -> Item:
         prompt = self.config.sample_prompt
-        return {**self.cache.of(example), **self.cache.texts.get(text_key(prompt or example.entry.text))}
+        text = example.entry.text if prompt is None else prompt
+        return {**self.cache.of(example), **self.cache.texts.get(text_key(text))}
 
     def _nothing(self, example: Example) -> Item:
         return {**self.cache.of(example, text=False), **self.cache.features.get(NOTHING)}

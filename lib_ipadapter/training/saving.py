@@ -62,7 +62,10 @@ def save_adapter(adapter: IPAdapter, path: Path, dtype: torch.dtype, metadata: M
     """
     tensors = {key: tensor.detach().to("cpu", dtype) for key, tensor in adapter.state_dict().items()}
     if damaged := [key for key, tensor in tensors.items() if not finite(tensor)]:
-        raise TrainingError(f"{path.name} is not saved: {damaged[0]} holds values that are no numbers in {dtype}.")
+        raise TrainingError(
+            f"{path.name} is not saved: {damaged[0]} holds values that are no numbers in {dtype}; --resume with"
+            " --full-precision, or from an earlier state with a lower --learning-rate."
+        )
     weights_file.write(path, tensors, metadata, lambda part: check_saved(part, tensors, adapter.variant))
 
 
@@ -92,8 +95,8 @@ class Saves:
             if step_of(path) > step:
                 path.unlink()
 
-    def save(self, step: int, adapter: IPAdapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
-        """All processes write the state, the first one the adapter; then the oldest saves go."""
+    def save_state(self, step: int) -> None:
+        """All processes write it; it has its name only when all of it is there. Raises `TrainingError`."""
         state, trial = self.folder / f"state-{step:08d}", self.folder / "writing-state"
         if self.accelerator.is_main_process:
             shutil.rmtree(trial, ignore_errors=True)
@@ -101,9 +104,14 @@ class Saves:
         self._write_state(trial)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            save_adapter(adapter, adapter_path(self.folder, step), dtype, metadata)
             shutil.rmtree(state, ignore_errors=True)
             trial.replace(state)
+        self.accelerator.wait_for_everyone()
+
+    def save_adapter(self, step: int, adapter: IPAdapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
+        """The first process writes it; then the oldest saves go. Raises `IPAdapterError`."""
+        if self.accelerator.is_main_process:
+            save_adapter(adapter, adapter_path(self.folder, step), dtype, metadata)
             self._drop_old(step)
         self.accelerator.wait_for_everyone()
 

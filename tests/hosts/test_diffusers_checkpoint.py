@@ -14,7 +14,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 
 from lib_ipadapter.errors import CheckpointError
-from lib_ipadapter.hosts.diffusers_checkpoint import SAMPLERS, use_sampler
+from lib_ipadapter.hosts.diffusers_checkpoint import SAMPLERS, read_pipeline, use_sampler
 from lib_ipadapter.hosts.diffusers_single_file.config import SD15
 from tests.hosts.originals import (
     NUMPY,
@@ -26,7 +26,7 @@ from tests.hosts.originals import (
     write_original,
     write_tokenizer,
 )
-from tests.hosts.reading import read, refusal
+from tests.hosts.reading import CPU, read, refusal
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,18 @@ def test_the_text_encoder_of_a_single_file_is_the_one_that_was_written(pipeline:
     ids = torch.tensor([pipeline.tokenizer("a cat").input_ids])
     wanted = original_text_encoder()(ids).last_hidden_state
     torch.testing.assert_close(pipeline.text_encoder(ids).last_hidden_state, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_autoencoder_is_not_rounded_where_all_else_is_in_half(
+    folder: bool, pipeline: Any, single_file: Path, tmp_path: Path
+) -> None:
+    if folder:
+        pipeline.save_pretrained(tmp_path)
+    half: Any = read_pipeline(tmp_path if folder else single_file, CPU, torch.bfloat16, vae_dtype=torch.float32)
+    assert (half.unet.dtype, half.text_encoder.dtype) == (torch.bfloat16, torch.bfloat16)
+    wanted = pipeline.vae.state_dict()
+    assert all(torch.equal(tensor, wanted[key]) for key, tensor in half.vae.state_dict().items())
 
 
 def test_a_pickled_checkpoint_is_read_like_a_safetensors_one(pipeline: Any, tmp_path: Path) -> None:

@@ -45,6 +45,15 @@ def as_json(folder: Path) -> Path:
     return folder / "list.json"
 
 
+def test_what_a_run_draws_into_its_data_is_no_data(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    for path in (tmp_path / "a.png", output / "samples" / "00000001.png"):
+        picture(path)
+    good, bad = read_entries(tmp_path, output=output)
+    assert ([entry.name for entry in good], bad) == (["a.png"], [])
+    assert len(read_entries(tmp_path, output=tmp_path)[0]) == 2  # a run whose output is the data folder itself
+
+
 @pytest.mark.parametrize("form", [as_jsonl, as_json])
 def test_lists_name_pictures_captions_and_references(form, tmp_path: Path) -> None:
     entries, rejected = read_entries(form(tmp_path))

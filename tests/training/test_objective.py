@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,13 +12,15 @@ import torch
 from diffusers import DDPMScheduler
 from PIL import ExifTags, Image
 
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import PICTURE_KINDS, Feature, Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
-from lib_ipadapter.training.adapters import fresh
+from lib_ipadapter.training.adapters import check_usable, fresh
 from lib_ipadapter.training.cache import NOTHING, Cache, text_key
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import Weighting
@@ -26,7 +29,7 @@ from lib_ipadapter.training.evaluate import others_of, spread
 from lib_ipadapter.training.frozen import Frozen, read_picture, square, to_pixels
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.objective import Batches, noised, row_weights, target
-from lib_ipadapter.training.samples import scaled
+from lib_ipadapter.training.samples import Samples, scaled
 from lib_ipadapter.training.store import Store
 from lib_ipadapter.training.stream import Drop, Stream
 from tests.hooks import hook_count
@@ -116,6 +119,13 @@ def test_the_unet_is_left_as_it_was() -> None:
     assert hook_count(unet) == 0
 
 
+def test_what_nobody_could_use_is_refused_before_it_is_trained() -> None:
+    check_usable(tiny_adapter(Kind.PLUS))
+    second = IPAdapter(replace(variant(Kind.BASE), width=1024))
+    with pytest.raises(TrainingError, match=r"cannot be used anywhere: .* Stable Diffusion 2"):
+        check_usable(second)
+
+
 def test_fresh_maps_begin_as_those_of_the_text(tmp_path: Path) -> None:
     unet, encoder = tiny_unet(), ImageEncoder(tiny_encoder())
     adapter = fresh(unet, encoder.sizes, config(tmp_path, tmp_path, kind=Kind.PLUS))
@@ -181,6 +191,30 @@ def test_latents_are_drawn_from_the_autoencoders_distribution(frozen: Frozen) ->
         wanted = frozen.vae.encode(to_pixels(picture)).latent_dist
     torch.testing.assert_close(moments[:4], wanted.mean[0] * frozen.vae.config.scaling_factor)
     torch.testing.assert_close(moments[4:], wanted.std[0] * frozen.vae.config.scaling_factor)
+
+
+def test_the_sizes_that_sdxl_is_told_are_not_rounded(frozen: Frozen, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[torch.Tensor] = []
+
+    def unet(latents: torch.Tensor, *_: object, added_cond_kwargs: Any, **__: object) -> tuple[torch.Tensor]:
+        told.append(added_cond_kwargs["time_ids"])
+        return (latents,)
+
+    for name, value in (("pooled", True), ("dtype", torch.bfloat16), ("unet", unet)):
+        monkeypatch.setattr(frozen, name, value)
+    sizes = torch.tensor([[2250.0, 1365.0, 0.0, 341.0, 1024.0, 1024.0]])
+    frozen.predict(torch.zeros(1, 4, 8, 8), torch.zeros(1), {"pooled": sizes, "size": sizes, "text": sizes})
+    assert torch.equal(told[0].float(), sizes)
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(None, "a cat"), ("", ""), ("a dog", "a dog")])
+def test_samples_are_of_the_prompt_that_was_given_even_of_an_empty_one(
+    asked: str | None, drawn: str, tmp_path: Path
+) -> None:
+    cache: Any = SimpleNamespace(of=lambda *_, **__: {}, texts=SimpleNamespace(get=lambda key: {"text": key}))
+    example = Example(Entry("a", tmp_path, "a cat"), "", "")
+    samples = Samples([example], cache, cache, config(tmp_path, tmp_path, sample_prompt=asked))
+    assert samples._something(example) == {"text": text_key(drawn)}
 
 
 def test_the_square_is_the_middle_and_its_place_is_told() -> None:

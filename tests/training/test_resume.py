@@ -12,16 +12,21 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.weights_file import read_metadata
-from lib_ipadapter.training import loop
+from lib_ipadapter.training import loop, saving
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.output import check_output
+from lib_ipadapter.training.resuming import _check_engine
+from lib_ipadapter.training.run import train
+from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves, adapter_path, step_of
+from tests.training.launching import launch
 from tests.training.world import config, equal, metrics, run, state
 
 
@@ -76,9 +81,65 @@ def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tm
     with pytest.raises(TrainingError, match=r"state-00000001 does not fit a sd15 plus, .* as config.json beside it"):
         run(world, tmp_path, steps=2, resume=True, kind=Kind.PLUS)
     assert (tmp_path / "config.json").read_bytes() == before
-    (tmp_path / "adapter-00000001.safetensors").unlink()
-    with pytest.raises(TrainingError, match=r"adapter-00000001.safetensors is gone; give more --steps"):
-        run(world, tmp_path, steps=1, resume=True)
+
+
+def test_an_adapter_that_could_not_be_saved_comes_from_its_state(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TrainingError("is not saved; --resume with --full-precision")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "save_adapter", fail)
+        with pytest.raises(TrainingError, match="--full-precision"):
+            run(world, tmp_path, steps=1)
+    assert [path.name for path in tmp_path.glob("*-0*")] == ["state-00000001"]
+    found = run(world, tmp_path, steps=1, resume=True, full_precision=True)
+    assert equal({f"adapter.{key}": tensor for key, tensor in found.items()}, state(tmp_path, 1))
+
+
+def test_what_is_only_looked_at_costs_no_save(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise TrainingError("a reference is gone.")
+
+    monkeypatch.setattr(Samples, "grid", fail)
+    with pytest.raises(TrainingError, match="a reference is gone"):
+        run(world, tmp_path, steps=2, sample_every=2)
+    assert (tmp_path / "state-00000002").is_dir()
+    assert (tmp_path / "adapter-00000002.safetensors").is_file()
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_run_goes_on_with_another_number_of_processes_as_if_nothing_had_changed(
+    before: int, world: Path, tmp_path: Path
+) -> None:
+    more = {"learning_rate": 1e-3, "full_precision": True, "save_every": 1, "cache": tmp_path / "cache"}
+    whole = run(world, tmp_path / "whole", steps=2, batch_size=4, **more)
+    for steps, processes in ((1, before), (2, 3 - before)):
+        given = config(world, tmp_path / "parts", steps=steps, batch_size=4 // processes, resume=steps > 1, **more)
+        if processes > 1:
+            launch(processes, replace(given, cpu=False))
+        else:
+            train(given)
+    parts = load_file(tmp_path / "parts" / "adapter.safetensors")
+    for key, tensor in whole.items():
+        torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_that_this_run_has_no_use_for_is_not_called_damaged(tmp_path: Path) -> None:
+    def run_of(*, deepspeed: bool = False, scaler: bool = False) -> Any:
+        return SimpleNamespace(
+            state=SimpleNamespace(deepspeed_plugin=object() if deepspeed else None), scaler=object() if scaler else None
+        )
+
+    _check_engine(tmp_path, run_of())
+    with pytest.raises(TrainingError, match="without DeepSpeed; launch this one like that"):
+        _check_engine(tmp_path, run_of(deepspeed=True))
+    with pytest.raises(TrainingError, match="lacks the scale of its loss; give --precision bf16 or no"):
+        _check_engine(tmp_path, run_of(scaler=True))
+    (tmp_path / "pytorch_model").mkdir()
+    with pytest.raises(TrainingError, match="with DeepSpeed; launch this one like that"):
+        _check_engine(tmp_path, run_of())
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +20,11 @@ from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, Feature, Kind
 from lib_ipadapter.model.weights_file import read_metadata
 from lib_ipadapter.training import accelerator
-from lib_ipadapter.training.config import Precision, TrainConfig, Weighting
+from lib_ipadapter.training.config import Precision, Weighting
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.loop import Loop
 from tests.models import save_adapter, tiny_adapter
-from tests.ports import free_port
-from tests.training.launching import arguments
+from tests.training.launching import launch
 from tests.training.world import config, equal, metrics, run, save_pictures, save_sdxl_checkpoint, state
 
 
@@ -102,25 +98,6 @@ def test_two_processes_reach_the_weights_of_one(world: Path, tmp_path: Path) -> 
         assert {n: theirs[n] for n in known} == pytest.approx({n: mine[n] for n in known}, rel=1e-3, abs=1e-5)
 
 
-def launch(processes: int, given: TrainConfig) -> None:
-    """The command line, as ``torchrun --nproc_per_node`` starts it, told to leave a GPU alone."""
-    command = [sys.executable, "-m", "lib_ipadapter", "train", *arguments(given)]
-    common = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": str(torch.accelerator.is_available())}
-    common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    running = [
-        subprocess.Popen(
-            command,
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * processes, "\n".join(said)
-
-
 @pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_warm_start_begins_where_the_adapter_ended(kind: Kind, world: Path, tmp_path: Path) -> None:
     adapter = tiny_adapter(kind)
@@ -159,6 +136,22 @@ def test_warm_start_is_refused_where_it_does_not_fit(world: Path, tmp_path: Path
         run(world, tmp_path / "out", warm_start=path, kind=Kind.BASE)
     with pytest.raises(HostError, match=r"SD1\.5, the checkpoint is SDXL"):
         run(world, tmp_path / "out", warm_start=path, checkpoint=save_sdxl_checkpoint(tmp_path / "sdxl"))
+
+
+def test_a_full_gpu_is_a_sentence_wherever_it_fills(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.30 GiB")
+
+    monkeypatch.setattr(Frozen, "encode_latents", full)
+    with pytest.raises(TrainingError, match=r"GPU's memory is full \(CUDA out of memory.*smaller --batch-size"):
+        run(world, tmp_path, cache=tmp_path / "cache")
+
+
+def test_more_sample_steps_than_timesteps_are_refused_before_the_first_step(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--sample-steps must be at most 1000"):
+        run(world, tmp_path, sample_steps=1001)
 
 
 def test_a_batch_that_gives_no_number_is_named_and_not_saved(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lib_ipadapter.errors import CheckpointError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.weights_file import read_metadata
-from lib_ipadapter.training.logs import Curves, by_bucket, check_finite
+from lib_ipadapter.training.logs import Curves
 from lib_ipadapter.training.saving import save_adapter
 from lib_ipadapter.training.stream import Draw, Drop
+from lib_ipadapter.training.window import SKIPPED, by_bucket, check_finite, check_scaled
 from tests.models import tiny_adapter
 
 
@@ -36,7 +40,7 @@ def test_what_is_saved_is_what_was_trained_in_the_files_precision(saved: Path) -
 def test_weights_that_are_no_numbers_are_not_saved(value: float, saved: Path) -> None:
     adapter = tiny_adapter(Kind.BASE, seed=2)
     adapter.ip_adapter["5"].to_k_ip.weight.data[3, 3] = value  # pyright: ignore
-    with pytest.raises(TrainingError, match=r"ip_adapter\.5\.to_k_ip\.weight holds values that are no numbers"):
+    with pytest.raises(TrainingError, match=r"ip_adapter\.5\.to_k_ip\.weight .* no numbers in .*; .* --full-precision"):
         save_adapter(adapter, saved, torch.float16, {"steps": "2"})
     assert read_metadata(saved)["steps"] == "1"
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
@@ -78,6 +82,39 @@ def test_curves_of_a_run_that_ended_before_its_first_save_are_not_those_of_the_n
         curves.close()
     drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [scalar.step for scalar in drawn.Scalars("loss/all")] == [10]
+
+
+def test_a_point_of_the_step_that_is_gone_on_from_is_kept_in_both(tmp_path: Path) -> None:
+    for begins, steps in ((0, (10, 20, 30)), (20, (40,))):
+        curves = Curves(tmp_path, begins)
+        for step in steps:
+            curves.scalars(step, {"loss/all": float(step)})
+        curves.close()
+    drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    written = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [scalar.step for scalar in drawn.Scalars("loss/all")] == written == [10, 20, 40]
+
+
+def test_a_full_disk_is_a_sentence_for_the_curves_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    curves = Curves(tmp_path, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(TrainingError, match=r"metrics.jsonl cannot be written \(No space left on device\); make"):
+            curves.scalars(1, {"loss/all": 1.0})
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(TrainingError, match="samples cannot be written"):
+        curves.picture(1, Image.new("RGB", (8, 8)))
+    curves.close()
+
+
+def test_a_loss_scale_that_finds_no_value_ends_the_run() -> None:
+    check_scaled(torch.full((SKIPPED - 1,), math.inf))
+    check_scaled(torch.tensor([math.inf] * SKIPPED + [1.0]))
+    with pytest.raises(TrainingError, match=r"none had a gradient that fp16 can hold, .* give --precision bf16 or no"):
+        check_scaled(torch.full((SKIPPED,), math.inf))
 
 
 def test_loss_by_timestep_is_the_mean_of_each_part() -> None:

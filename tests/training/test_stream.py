@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_ipadapter.training.logs import Window
 from lib_ipadapter.training.share import Share
 from lib_ipadapter.training.stream import Drop, Stream
+from lib_ipadapter.training.window import Window
 
 DROPS = ((Drop.IMAGE, 0.05), (Drop.TEXT, 0.1), (Drop.BOTH, 0.2))
 

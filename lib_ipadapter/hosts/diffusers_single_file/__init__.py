@@ -32,10 +32,18 @@ READERS = {Base.SD15: sd15.read, Base.SDXL: sdxl.read}
 
 
 def read_single_file(
-    path: Path, dtype: torch.dtype, config: Path | None = None, tokenizer: Path | None = None
+    path: Path,
+    dtype: torch.dtype,
+    config: Path | None = None,
+    tokenizer: Path | None = None,
+    *,
+    vae_dtype: torch.dtype | None = None,
 ) -> Pipeline:
-    """The pipeline in one file. Raises `CheckpointError`, wherever it can before gigabytes are read."""
+    """The pipeline in one file, its autoencoder in `vae_dtype`, where given.
+
+    Raises `CheckpointError`, wherever it can before gigabytes are read.
+    """
     base = detect(path.name, unwrapped(read_any_shapes(path)))
     params = read_config(path, config, base)
     vocabulary = find_tokenizer(path, tokenizer, params)
-    return READERS[base](Original(path.name, params, unwrapped(read_any(path)), dtype), vocabulary)
+    return READERS[base](Original(path.name, params, unwrapped(read_any(path)), dtype, vae_dtype), vocabulary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +33,8 @@ class Original:
     tensors: Mapping[str, Tensor]
     dtype: torch.dtype
     """Of the models that are made of it."""
+    vae_dtype: torch.dtype | None = None
+    """Of the autoencoder, where it is another: SDXL's overflows in fp16."""
 
     def below(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose keys begin with `prefix`, without it."""
@@ -52,7 +54,12 @@ def read_vae(original: Original) -> AutoencoderKL:
     """The autoencoder, both ways."""
     config = _config(create_vae_diffusers_config_from_ldm, original)
     tensors = convert_ldm_vae_checkpoint(dict(original.tensors), config)
-    return fill(original, "autoencoder", lambda: AutoencoderKL(**config), tensors)
+    return fill(
+        replace(original, dtype=original.vae_dtype or original.dtype),
+        "autoencoder",
+        lambda: AutoencoderKL(**config),
+        tensors,
+    )
 
 
 def fill(original: Original, part: str, build: Callable[[], Model], tensors: Mapping[str, Tensor]) -> Model:
