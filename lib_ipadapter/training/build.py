@@ -119,6 +119,11 @@ def position_of(config: TrainConfig, trained: Sequence[Example]) -> Position:
         encoder=config.encoder.resolve().name,
         resolution=config.resolution,
         weighting=config.weighting.value,
+        learning_rate=config.learning_rate,
+        decay=config.decay.value,
+        drop_text=config.drop_text,
+        drop_image=config.drop_image,
+        drop_both=config.drop_both,
     )
 
 

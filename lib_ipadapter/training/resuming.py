@@ -78,7 +78,8 @@ def _warn_of_changes(state: Path, position: Position, asked: Position) -> None:
         )
     for name in [name for name in changed if name not in ("seed", "data_hash")]:
         was, now = (getattr(one, name) for one in (position, asked))
-        LOG.warning("--%s has changed since %s, from %s to %s: the run goes on with it.", name, state.name, was, now)
+        option = name.replace("_", "-")
+        LOG.warning("--%s has changed since %s, from %s to %s: the run goes on with it.", option, state.name, was, now)
 
 
 def _misfit(state: Path, variant: Variant, error: Exception) -> str:

@@ -34,6 +34,11 @@ class Position:
     encoder: str = ""
     resolution: int = 0
     weighting: str = ""
+    learning_rate: float = 0.0
+    decay: str = ""
+    drop_text: float = 0.0
+    drop_image: float = 0.0
+    drop_both: float = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)

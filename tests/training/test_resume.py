@@ -18,7 +18,7 @@ from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.weights_file import read_metadata
 from lib_ipadapter.training import loop, saving
-from lib_ipadapter.training.config import Weighting
+from lib_ipadapter.training.config import Decay, Weighting
 from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.output import check_output
@@ -185,9 +185,12 @@ def test_going_on_with_another_order_of_the_data_is_said(
     run(world, tmp_path, steps=3, resume=True, holdout=2)
     assert "--holdout or --seed have changed since state-00000002" in caplog.text
     caplog.clear()
-    run(world, tmp_path, steps=4, resume=True, holdout=2, weighting=Weighting.MIN_SNR)
+    told = {"weighting": Weighting.MIN_SNR, "learning_rate": 1e-5, "decay": Decay.COSINE, "drop_text": 0.1}
+    run(world, tmp_path, steps=4, resume=True, holdout=2, **told)
     assert "the order of the data is a new one" not in caplog.text
     assert "--weighting has changed since state-00000003, from none to min-snr" in caplog.text
+    for option in ("--learning-rate", "--decay", "--drop-text"):
+        assert f"{option} has changed since state-00000003" in caplog.text
 
 
 def test_an_old_state_that_does_not_say_what_its_run_was_told_is_gone_on_from() -> None:

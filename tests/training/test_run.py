@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.utils.checkpoint
+from accelerate.utils.dataclasses import DistributedType
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -236,13 +237,26 @@ def of_one(device: torch.device) -> SimpleNamespace:
     return SimpleNamespace(device=device, num_processes=1)
 
 
+def launched(plugin: Any = None, engine: DistributedType = DistributedType.NO) -> SimpleNamespace:
+    """An `Accelerator` as a launcher's environment makes it."""
+    return SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin), distributed_type=engine, num_processes=1)
+
+
+def test_weights_that_are_divided_among_gpus_are_refused(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "PartialState", lambda **_: of_one(torch.device("cuda")))
+    for made in (launched(SimpleNamespace(zero_stage=3)), launched(engine=DistributedType.FSDP)):
+        monkeypatch.setattr(accelerator, "Accelerator", lambda made=made, **_: made)
+        with pytest.raises(TrainingError, match=r"FSDP and DeepSpeed ZeRO-3 divide .* ZeRO-2 by .*zero2.yaml"):
+            accelerator.open_accelerator(config(world, tmp_path, precision=Precision.BF16))
+
+
 def test_processes_that_would_each_train_alone_are_refused(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accelerator, "PartialState", lambda **_: of_one(torch.device("mps")))
-    monkeypatch.setattr(
-        accelerator, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=None))
-    )
+    monkeypatch.setattr(accelerator, "Accelerator", lambda **_: launched())
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert accelerator.open_accelerator(config(world, tmp_path, cpu=False)), "no launcher started this one"
@@ -254,11 +268,10 @@ def test_processes_that_would_each_train_alone_are_refused(
 @pytest.fixture
 def deepspeed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What DeepSpeed on a GPU would be told, as accelerate leaves it."""
-    plugin = SimpleNamespace(deepspeed_config={"gradient_clipping": "auto", "train_micro_batch_size_per_gpu": "auto"})
+    automatic = {"gradient_clipping": "auto", "train_micro_batch_size_per_gpu": "auto"}
+    plugin = SimpleNamespace(deepspeed_config=automatic, zero_stage=2)
     monkeypatch.setattr(accelerator, "PartialState", lambda **_: of_one(torch.device("cuda")))
-    monkeypatch.setattr(
-        accelerator, "Accelerator", lambda **_: SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
-    )
+    monkeypatch.setattr(accelerator, "Accelerator", lambda **_: launched(plugin))
     return plugin.deepspeed_config
 
 
