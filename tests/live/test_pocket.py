@@ -89,6 +89,26 @@ def test_a_picture_alone_is_followed(pocket: Client) -> None:
     assert sum(one["texture"] for one in found) >= 3
 
 
+def test_in_the_page_the_text_says_the_shape_and_the_picture_the_look(pocket: Client, browser: Any) -> None:
+    """As the README begins; its screenshot is kept to be looked at, and is what stands there."""
+    from tests.live.page import DESKTOP, PATIENCE, SCREENSHOTS, Page
+
+    context = browser.new_context(viewport={**DESKTOP, "height": 680})
+    context.set_default_timeout(PATIENCE)
+    page = Page(context.new_page()).open(f"{pocket.url}/?__theme=dark")
+    page.paste(f"a star\nSteps: 16, Sampler: DPM++ 2M, CFG scale: {GUIDANCE}, Seed: 4, Size: {SIZE}x{SIZE}")
+    page.enable()
+    page.upload(draw(demo.REFERENCES[0]).resize((384, 384), Image.Resampling.LANCZOS))
+    page.choose_model(ship.adapter_path(SHOWN).stem)
+    page.generate()
+    found, wanted = judge(Image.fromarray(page.picture())), demo.REFERENCES[0].things[0]
+    assert (found.shape, found.colour, found.texture) == ("star", wanted.colour, wanted.texture)
+    page.panel.scroll_into_view_if_needed()
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.browser.screenshot(path=SCREENSHOTS / "pocket.png")
+    context.close()
+
+
 OF_OTHER_FILES = ("face", "which-face")
 """Examples whose adapters the pocket model has none of; `tests/pocket/test_features.py` makes them up."""
 
