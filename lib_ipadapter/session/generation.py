@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from lib_ipadapter.errors import HostError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.scaling import EmbedsScaling
 from lib_ipadapter.maths.structure import STRUCTURES
+from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
@@ -22,6 +24,7 @@ from lib_ipadapter.session.ignored import ignored
 from lib_ipadapter.session.library import LIBRARY, Library
 from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.region import region
+from lib_ipadapter.session.stamps import stamp
 from lib_ipadapter.session.unit import Unit
 
 
@@ -38,6 +41,7 @@ class Generation:
         self.moment = Moment()
         self.branches: list[ImageBranch] = []
         self.variants: list[Variant] = []
+        self._loras: dict[Hashable, LoRA] = {}
         self._unet: nn.Module | None = None
         self._attached = ExitStack()
         self._opened = ExitStack()
@@ -66,6 +70,7 @@ class Generation:
         self._opened.close()
         self.branches.clear()
         self.variants.clear()
+        self._loras.clear()
         self._unet = None
 
     def begin_step(self, progress: float, roles: Sequence[Role], items: Sequence[int] = ()) -> None:
@@ -92,7 +97,7 @@ class Generation:
             return self.library.key_values(seen, file.path, self.host).layers
 
         key_values = arranged(unit, compute, layers, structure)
-        lora = self.library.adapter(file.path, unit.choice).lora if variant.lora_rank and unit.lora_scale else {}
+        lora = self._lora(file.path, unit) if variant.lora_rank and unit.lora_scale else {}
         self.branches.append(
             ImageBranch(
                 key_values,
@@ -107,6 +112,10 @@ class Generation:
             )
         )
         self.variants.append(variant)
+
+    def _lora(self, path: Path, unit: Unit) -> LoRA:
+        """Of an adapter file: one object for all units, also where the library has read it twice."""
+        return self._loras.setdefault(stamp(path), self.library.adapter(path, unit.choice).lora)
 
     def _attach(self, unet: nn.Module) -> None:
         self._attached.enter_context(attach(unet, self.branches, self.moment, self._fail))

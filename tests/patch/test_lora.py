@@ -238,6 +238,18 @@ def test_the_loras_of_two_units_add_up() -> None:
     torch.testing.assert_close(both, wanted, rtol=1e-4, atol=2e-5)
 
 
+def test_a_lora_that_two_units_have_acts_once_at_the_largest_strength_of_those_that_act() -> None:
+    unet = narrow_tree()
+    lora = random_lora(unet)
+    early = branch(unet, 2, lora=lora, lora_scale=0.8, schedule=Schedule(0.0, 0.5))
+    weak = branch(unet, 5, lora=lora, lora_scale=0.3)
+    for progress, scale in ((0.0, 0.8), (0.5, 0.3)):
+        by_hook = attached(unet, early, weak, progress=progress)
+        plain = (branch(unet, 2, schedule=early.schedule), branch(unet, 5))
+        wanted = attached(merged(unet, lora, scale), *plain, progress=progress)
+        torch.testing.assert_close(by_hook, wanted, rtol=1e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_half(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     unet = narrow_tree()

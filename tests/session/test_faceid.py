@@ -223,6 +223,21 @@ def test_the_lora_has_a_strength_of_its_own(lora_scale: float, faceid_host: Fake
     assert not close(out, generate(faceid_host, library, unit(Kind.FACEID)))
 
 
+def test_two_units_of_one_file_have_its_lora_once_though_it_was_read_twice(
+    faceid_host: FakeHost, library: Library
+) -> None:
+    units = [unit(Kind.FACEID), unit(Kind.FACEID, face_index=1, kind="auto", lora_scale=0.5)]
+    library.adapters.limit = 0  # as where other files between the two push it out
+    read: list[object] = []
+    original = library.adapter
+    library.adapter = lambda *about: read.append(library.adapters.clear()) or original(*about)
+    with Generation(faceid_host, units, library) as generation:
+        one, other = generation.branches
+        assert one.lora is other.lora
+    assert len(read) > 2
+    assert generation.branches == []
+
+
 def test_the_lora_is_there_in_the_steps_of_its_unit_only(faceid_host: FakeHost, library: Library) -> None:
     plain = run(faceid_host.loaded)
     acted = []
