@@ -69,6 +69,11 @@ class GivenFace:
         """A name, or the beginning of a hash: what may be published."""
         return self.name or hashlib.sha256(self.values).hexdigest()[:12]
 
+    @property
+    def count(self) -> int | None:
+        """How many faces these are; None where only the file tells."""
+        return None if self.name else len(self.values) // (4 * WIDTH)
+
     def read(self, folders: Sequence[Path]) -> Tensor:
         """Raw embeddings ``[faces, 512]``; a name is searched in `folders`. Raises `IPAdapterError`."""
         return read_face(find_face(self.name, folders).path) if self.name else _tensor(self.values)

@@ -87,8 +87,14 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     @property
     def in_turn(self) -> bool:
-        """Whether each item of a batch gets a picture of its own."""
-        return self.combine == Combination.BATCH and len(self.pictures) > 1
+        """Whether each item of a batch gets a picture, a face, or a part of a saved prompt of its own."""
+        return self.combine == Combination.BATCH and self.turns != 1
+
+    @property
+    def turns(self) -> int | None:
+        """How many pictures or faces take turns; None where only a file tells, or the adapter says which of both."""
+        found = {len(self.pictures)} - {0} | ({self.face.count} if self.face else set())
+        return None if self.embeds or len(found) != 1 else found.pop()
 
     @cached_property
     def hashes(self) -> Mapping[str, tuple[str, ...]]:
