@@ -63,8 +63,7 @@ class Sight:
         zero embedding (ip_adapter_faceid.py:187 and 331).
         """
         if unit.negative_image is not None and not unit.noise and self.variant.face is not None:
-            alone = replace(unit, image=unit.negative_image, images=(), face=None)
-            return self._faces(alone, self.variant.face)[0]
+            return self._faces(unit.showing(unit.negative_image), self.variant.face)[0]
         seen = self._negative(unit)
         if seen is None and self.variant.feature is not None:
             seen = self._seen_nothing(self.variant.feature)
@@ -82,7 +81,9 @@ class Sight:
         source = unit.negative_image or next(iter(unit.pictures), None)
         assert source is not None, "what looks at pictures has seen one by now"
         if self.variant.face:
-            shown = self.faces.crops(replace(unit, image=source, images=(), face=None), self.host)
+            alone = unit.showing(source)
+            own = alone if unit.negative_image else replace(alone, face_index=unit.face_index)
+            shown = self.faces.crops(own, self.host)
         else:
             shown = views(unit, source, self.size)
         if unit.noise:

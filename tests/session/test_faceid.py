@@ -310,6 +310,47 @@ def test_what_a_file_does_not_tell_the_user_says(own_files: FakeHost, library: L
         assert close(told, generate(own_files, library, unit(kind, model=f"ip-adapter-{kind.value}_x")))
 
 
+OTHERS = {
+    "negative picture": {},
+    "negative picture with noise": {"noise": 0.5},
+    "picture for the composition": {"weight_type": "style and composition"},
+}
+
+
+@pytest.mark.parametrize("called", OTHERS)
+def test_the_index_chooses_in_the_reference_picture_alone(
+    called: str, faceid_host: FakeHost, library: Library, analyser: FakeAnalyser
+) -> None:
+    """Another picture may well have one face only, and where it has none it is called by its name."""
+    other = portrait(LARGE, size=(380, 300))
+    field = "composition_image" if "weight_type" in OTHERS[called] else "negative_image"
+    own = unit(Kind.FACEID_PLUS, face_index=1, **{field: other}, **OTHERS[called])
+    found = {PICTURE.size: [SMALL, LARGE], other.size: [LARGE]}
+    analyser.faces = lambda image: found[image.size]
+    generate(faceid_host, library, own)
+    found[other.size] = []
+    library.faces.unload()
+    library.faces.open_analyser = lambda _: analyser
+    library.computed.clear()
+    with pytest.raises(UnitError, match=rf"No face was found in the {called.removesuffix(' with noise')};"):
+        generate(faceid_host, library, own)
+
+
+def test_noise_in_the_reference_is_put_on_the_face_that_was_chosen(
+    faceid_host: FakeHost, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = library.faces.features
+
+    def features_of(image: Image.Image, own: Unit, host: FakeHost) -> FaceFeatures:
+        seen.append(own.face_index)
+        return original(image, own, host)
+
+    monkeypatch.setattr(library.faces, "features", features_of)
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, face_index=1, noise=0.5))
+    assert set(seen) == {1}
+
+
 FAILURES: dict[str, tuple[dict[str, object], list[object], str]] = {
     "no face": ({}, [], "No face was found in the reference picture"),
     "too few": ({"face_index": 1}, [LARGE], "face_index is 1, .* one face only"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -79,6 +79,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
     def pictures(self) -> tuple[Image.Image, ...]:
         """All reference pictures."""
         return (*((self.image,) if self.image is not None else ()), *self.images)
+
+    def showing(self, image: Image.Image) -> Unit:
+        """The same with another picture in place of all that it shows; what is said of its own says nothing of that."""
+        own = {"images": (), "weights": "", "image_mask": None, "face": None, "face_index": 0, "embeds": None}
+        return replace(self, image=image, **own)
 
     @property
     def blank(self) -> bool:
