@@ -27,8 +27,9 @@ class ImageBranch:
     scale: float = 1.0
     schedule: Schedule = field(default_factory=Schedule)
     lora: LoRA = field(default_factory=dict, repr=False)
-    """Changes of the UNet that a FaceID file was trained with, in force while the unit acts; most have none. Branches of
-    one file hold the same object, by which it is known that the UNet is changed once for all of them."""
+    """Changes of the UNet that a FaceID file was trained with, in force while the unit acts; most have none.
+
+    Branches of one file hold the same object, by which it is known that the UNet is changed once for all of them."""
     lora_scale: float = 1.0
     layers: LayerScales | None = None
     """Multiplies `scale`, layer by layer; without it all layers are alike."""

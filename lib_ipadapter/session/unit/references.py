@@ -44,8 +44,8 @@ class References:
     batch_start: int = setting(
         "Batch begins with",
         Type.INTEGER,
-        "With `batch`: which of the pictures, counted from 0, the first picture of the job gets; after the last comes the"
-        " first again. Each picture's own parameters say which it had.",
+        "With `batch`: which of the pictures, counted from 0, the first picture of the job gets; after the last comes"
+        " the first again. Each picture's own parameters say which it had.",
         default=0,
         maximum=LAST_ITEM,
         step=1,
