@@ -27,7 +27,7 @@ from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.prompts import fitting, prompt_folders
 from lib_ipadapter.session.recognition import Recognition
-from lib_ipadapter.session.sight import Sight
+from lib_ipadapter.session.sight import Parts, Sight
 from lib_ipadapter.session.stamps import Headers, stamp
 from lib_ipadapter.session.tokens import image_tokens
 from lib_ipadapter.session.unit import Unit
@@ -152,12 +152,21 @@ class Library:
         if unit.embeds is not None:
             saved = unit.embeds.read(prompt_folders(host.adapter_folders()))
             return fitting(saved, path.stem, self.sha256(path), variant)
-        size = self.sizes(encoder).image_size if encoder else 0
-        sight = Sight(variant, encoder, size, host=host, encoding=self._encoding, faces=self.faces)
-        embeds = image_tokens(unit, sight, lambda: self.adapter(path, unit.choice))
+        known, nothing = self._seen(unit, variant, encoder, host)
+        embeds = image_tokens(unit, known, nothing, self.adapter(path, unit.choice))
         if not embeds.finite:
             raise self._drop_damaged(unit, path)
         return embeds
+
+    def _seen(self, unit: Unit, variant: Variant, encoder: Path | None, host: Host) -> tuple[list[Parts], Parts]:
+        """All that an adapter is to be fed with, of pictures and of nothing, before it is read.
+
+        Beside an encoder on the device there may be no room for it.
+        """
+        size = self.sizes(encoder).image_size if encoder else 0
+        with self._encoding.visit(encoder, host) as see:
+            sight = Sight(variant, see, size, host, self.faces)
+            return sight.known(unit), sight.nothing(unit)
 
     def _drop_damaged(self, unit: Unit, path: Path) -> CheckpointError:
         """What to raise of an adapter whose values are not numbers, which is not kept either."""

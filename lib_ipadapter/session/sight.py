@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -16,7 +15,7 @@ from lib_ipadapter.model.noise import NoiseKind, spoilt
 from lib_ipadapter.model.picture import encoder_view
 from lib_ipadapter.model.variant import FaceFeature, Feature, Variant
 from lib_ipadapter.model.views import views as look_at
-from lib_ipadapter.session.encoding import Encoding
+from lib_ipadapter.session.encoding import See
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.recognition import Recognition
 from lib_ipadapter.session.unit import NO_PICTURE, Unit
@@ -37,12 +36,11 @@ class Sight:
     """What one adapter sees."""
 
     variant: Variant
-    encoder: Path | None
-    """Where the image encoder is, for an adapter that needs one."""
+    see: See
+    """By the image encoder; of an adapter that needs none it is never asked."""
     size: int
-    """Of its pictures, in pixels."""
+    """Of the encoder's pictures, in pixels."""
     host: Host
-    encoding: Encoding
     faces: Recognition
 
     def known(self, unit: Unit) -> list[Parts]:
@@ -102,10 +100,8 @@ class Sight:
 
     def _seen(self, shown: Sequence[Image.Image | None]) -> Tensor:
         """By the encoder, ``[views, ...]``; None for a zero pixel tensor."""
-        assert self.encoder is not None
         assert self.variant.feature is not None
-        found = self.encoding.features_of(shown, self.encoder, self.host)
-        return torch.cat([one.get(self.variant.feature) for one in found]).to(self.host.device)
+        return torch.cat([one.get(self.variant.feature) for one in self.see(shown)]).to(self.host.device)
 
     def _seen_nothing(self, feature: Feature) -> Tensor:
         if feature is Feature.IMAGE_EMBEDS:
