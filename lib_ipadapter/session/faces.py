@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,12 @@ class GivenFace:
     @property
     def label(self) -> str:
         """A name, or the beginning of a hash: what may be published."""
-        return self.name or hashlib.sha256(self.values).hexdigest()[:12]
+        return self.name or self.digest[:12]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the values, in hex: for what is kept longer than a face should be."""
+        return hashlib.sha256(self.values).hexdigest()
 
     @property
     def count(self) -> int | None:

@@ -20,7 +20,7 @@ from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
-from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
+from lib_ipadapter.session.unit.field import GIVEN, PICTURES, Type, fields_of
 from lib_ipadapter.session.unit.layering import Layering
 from lib_ipadapter.session.unit.notation import read_curve
 from lib_ipadapter.session.unit.passes import PassFields
@@ -118,10 +118,12 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     @property
     def shown(self) -> tuple[Any, ...]:
-        """All by which a unit has a say in keys and values, beside files: equal where these are."""
+        """All by which a unit has a say in keys and values, beside files: equal where these are; of contents, hashes."""
         shown = [field for field in FIELDS if not field.late]
         pictures = [self.hashes[field.name] for field in shown if field.type in PICTURES]
-        return (*pictures, *(getattr(self, field.name) for field in shown if field.type not in PICTURES))
+        given = [(one.name, one.digest) if one else None for one in (self.face, self.embeds)]
+        rest = [getattr(self, field.name) for field in shown if field.type not in (*PICTURES, *GIVEN)]
+        return (*pictures, *given, *rest)
 
     @property
     def order(self) -> tuple[Any, ...]:
