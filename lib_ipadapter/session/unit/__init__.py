@@ -118,7 +118,7 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     @property
     def shown(self) -> tuple[Any, ...]:
-        """All by which a unit has a say in keys and values, beside files: equal where these are; of contents, hashes."""
+        """All by which a unit has a say in keys and values, beside files: equal where these are; hashes of contents."""
         shown = [field for field in FIELDS if not field.late]
         pictures = [self.hashes[field.name] for field in shown if field.type in PICTURES]
         given = [(one.name, one.digest) if one else None for one in (self.face, self.embeds)]
