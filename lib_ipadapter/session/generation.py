@@ -19,6 +19,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import check_fits, cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.arrangement import arranged
+from lib_ipadapter.session.faces import face_folders
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.ignored import ignored
 from lib_ipadapter.session.library import LIBRARY, Library
@@ -88,7 +89,7 @@ class Generation:
         file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
         variant = self.library.variant(file.path, unit.choice)
         check_fits(variant, layers, file.name)
-        for sentence in ignored(unit, variant):
+        for sentence in ignored(unit, variant, face_folders(self.host.adapter_folders())):
             self.host.remark(sentence)
         structure = STRUCTURES[len(layers)]
         scales = unit.layer_scales(unit.scale, structure)

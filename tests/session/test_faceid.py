@@ -207,6 +207,15 @@ def test_side_by_side_faces_of_plus_files_share_the_picture(faceid_host: FakeHos
     assert close(out, by_hand(faceid_host, Kind.FACEID_PLUS_V2, *both))
 
 
+def test_pictures_beyond_the_faces_of_a_file_are_told(faceid_host: FakeHost, library: Library) -> None:
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, face="two", images=[PICTURE]))
+    assert faceid_host.remarks == []
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, face="one", images=[PICTURE]))
+    (said,) = faceid_host.remarks
+    assert "images of the unit" in said
+    assert "beyond the first 1: face holds 1" in said
+
+
 def test_the_shortcut_scale_matters_to_version_two_alone(faceid_host: FakeHost, library: Library) -> None:
     one = features(PICTURE, LARGE)
     out = generate(faceid_host, library, unit(Kind.FACEID_PLUS_V2, shortcut_scale=0.3))
