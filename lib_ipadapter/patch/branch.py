@@ -84,5 +84,8 @@ class ImageBranch:
         """K and V of a layer for a batch whose rows get those `picked`, on the device and in the dtype of `like`."""
         key = (layer, tuple(picked), like.device, like.dtype)
         if key not in self._rows:
-            self._rows[key] = self.key_values[layer].like(like).rows(list(picked))
+            # Of many pictures those that are not asked for stay where they are.
+            asked = sorted(set(picked))
+            moved = self.key_values[layer].rows(asked).like(like)
+            self._rows[key] = moved.rows([asked.index(row) for row in picked])
         return self._rows[key]
