@@ -101,12 +101,11 @@ class Generation:
         lora = self._lora(file.path, unit) if variant.lora_rank and unit.lora_scale else {}
         self.branches.append(
             ImageBranch(
-                key_values,
-                1.0,
-                unit.schedule,
-                lora,
-                unit.lora_scale,
+                key_values=key_values,
                 layers=scales,
+                schedule=unit.schedule,
+                lora=lora,
+                lora_scale=unit.lora_scale,
                 scaling=EmbedsScaling(unit.embeds_scaling),
                 region=region(unit, self.host.canvas),
                 first=unit.batch_start,

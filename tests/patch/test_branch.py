@@ -17,12 +17,13 @@ from tests.models import tiny_unet
 
 
 def test_what_reaches_each_layer_is_the_product_of_scale_layer_curve_and_grid() -> None:
-    layers = LayerScales((0.5, *(0.0,) * 14, 2.0), SD15, Grid(((1.0, 0.5), (0.0, -1.0))))
+    layers = LayerScales((5.0, *(0.0,) * 14, 20.0), SD15, Grid(((1.0, 0.5), (0.0, -1.0))))
     schedule = Schedule(0.25, 1.0, Curve(((0.0, 1.0), (1.0, 0.0))))  # 1, 0.75, 0.5, 0.25; the first is before the start
-    branch, moment = ImageBranch((), 10.0, schedule, layers=layers), Moment()
+    branch, moment = ImageBranch((), layers=layers, schedule=schedule), Moment()
 
     def reaching(step: int) -> list[float]:
         moment.begin_step(step / 4, [Role.CONDITIONAL])
+        moment.begin_call(1, (8, 8))
         by_layer = {layer.run_index: branch.strength(layer, moment) for layer in cross_attentions(tiny_unet())}
         return [by_layer[index] for index in sorted(by_layer)]
 

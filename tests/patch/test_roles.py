@@ -71,7 +71,7 @@ def watched(schedule: Schedule | None = None) -> Iterator[Watch]:
     kv = KeyValue(ROLE_NUMBERS, ROLE_NUMBERS)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(branch, "scaled_attention", watch.attention)
-        with attach(watch.unet, [ImageBranch([kv], 1.0, schedule or Schedule())], watch.moment):
+        with attach(watch.unet, [ImageBranch([kv], schedule=schedule or Schedule())], watch.moment):
             yield watch
 
 
@@ -258,7 +258,8 @@ def test_each_picture_of_the_batch_gets_its_own_and_counting_goes_on_across_batc
 ) -> None:
     watch, numbers = Items(), torch.arange(4.0)[:, None, None].expand(-1, 2, WIDTH)
     monkeypatch.setattr(branch, "scaled_attention", watch.attention)
-    with torch.no_grad(), attach(watch.unet, [ImageBranch([KeyValue(numbers, numbers)])], watch.moment):
+    kvs = [KeyValue(numbers, numbers)]
+    with torch.no_grad(), attach(watch.unet, [ImageBranch(kvs)], watch.moment):
         denoiser = watch.denoiser(batch_cond_uncond=together)
         denoiser.first = first
         denoiser(Prompt((2, 1), *lengths))  # an AND in the first picture's prompt
