@@ -16,7 +16,7 @@ from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
-from lib_ipadapter.patch.layers import check_fits, cross_attentions
+from lib_ipadapter.patch.layers import CrossAttention, check_fits, cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.arrangement import arranged
 from lib_ipadapter.session.faces import face_folders
@@ -82,36 +82,41 @@ class Generation:
         self.moment.begin_step(progress, roles, items)
 
     def _prepare(self, unit: Unit) -> None:
-        """One unit's picture to keys and values."""
+        """One unit's branch. What it says to no effect is told."""
         unit.check()
         assert self._unet is not None
         layers = cross_attentions(self._unet)
+        path, variant = self._file(unit, layers)
+        for sentence in ignored(unit, variant, face_folders(self.host.adapter_folders())):
+            self.host.remark(sentence)
+        self.branches.append(self._branch(unit, path, variant, layers))
+        self.variants.append(variant)
+
+    def _file(self, unit: Unit, layers: Sequence[CrossAttention]) -> tuple[Path, Variant]:
+        """Where a unit's adapter is, and what it is. Raises `IPAdapterError` where it is not there, or does not fit."""
         file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
         variant = self.library.variant(file.path, unit.choice)
         check_fits(variant, layers, file.name)
-        for sentence in ignored(unit, variant, face_folders(self.host.adapter_folders())):
-            self.host.remark(sentence)
+        return file.path, variant
+
+    def _branch(self, unit: Unit, path: Path, variant: Variant, layers: Sequence[CrossAttention]) -> ImageBranch:
+        """A unit's pictures as keys and values, and how these act."""
         structure = STRUCTURES[len(layers)]
         scales = unit.layer_scales(unit.scale, structure)
 
         def compute(seen: Unit) -> tuple[KeyValue, ...]:
-            return self.library.key_values(seen, file.path, self.host).layers
+            return self.library.key_values(seen, path, self.host).layers
 
-        key_values = arranged(unit, compute, layers, structure)
-        lora = self._lora(file.path, unit) if variant.lora_rank and unit.lora_scale else {}
-        self.branches.append(
-            ImageBranch(
-                key_values=key_values,
-                layers=scales,
-                schedule=unit.schedule,
-                lora=lora,
-                lora_scale=unit.lora_scale,
-                scaling=EmbedsScaling(unit.embeds_scaling),
-                region=region(unit, self.host.canvas),
-                first=unit.batch_start,
-            )
+        return ImageBranch(
+            arranged(unit, compute, layers, structure),
+            layers=scales,
+            schedule=unit.schedule,
+            lora=self._lora(path, unit) if variant.lora_rank and unit.lora_scale else {},
+            lora_scale=unit.lora_scale,
+            scaling=EmbedsScaling(unit.embeds_scaling),
+            region=region(unit, self.host.canvas),
+            first=unit.batch_start,
         )
-        self.variants.append(variant)
 
     def _lora(self, path: Path, unit: Unit) -> LoRA:
         """Of an adapter file: one object for all units, also where the library has read it twice."""
