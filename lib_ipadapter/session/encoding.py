@@ -16,7 +16,7 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures, Staged
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
-from lib_ipadapter.session.stamps import Headers, fingerprint, stamp
+from lib_ipadapter.session.stamps import FileFacts, fingerprint, stamp
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -40,10 +40,10 @@ See = Callable[[Sequence[View]], list[ImageFeatures]]
 class Encoding:
     """Encodes each view of each picture once for all adapters, passes, jobs and starts."""
 
-    def __init__(self, encoders: LRU[ImageEncoder], features: LRU[ImageFeatures], headers: Headers) -> None:
+    def __init__(self, encoders: LRU[ImageEncoder], features: LRU[ImageFeatures], facts: FileFacts) -> None:
         self.encoders = encoders
         self.features = features
-        self.headers = headers
+        self.facts = facts
 
     @contextmanager
     def visit(self, path: Path | None, host: Host) -> Iterator[See]:
@@ -76,7 +76,7 @@ class Encoding:
         disk = host.feature_cache()
         if disk is None:
             return self._computed(view, path, visit)[0]
-        encoder = self.headers.get("content", path, lambda: fingerprint(path))
+        encoder = self.facts.get("content", path, lambda: fingerprint(path))
         found = disk.get(_key(shown, encoder, (host.device, host.dtype)))
         if found is None:
             found, place = self._computed(view, path, visit)

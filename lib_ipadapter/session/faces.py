@@ -35,7 +35,7 @@ MAX_ENCODED = 4 * math.ceil(MAX_FACES * WIDTH * 4 / 3) + 1024
 EXPECTED = f"{WIDTH} numbers, a list of such, their float32 bytes in base64, or a saved face's name"
 
 
-class Combine(str, Enum):
+class FaceCombination(str, Enum):
     """How the faces of one unit become one image prompt."""
 
     AVERAGE = "average"
