@@ -46,7 +46,7 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of the box, in square pixels."""
+        """How large the box is, in square pixels."""
         left, top, right, bottom = self.box
         return (right - left) * (bottom - top)
 
@@ -77,7 +77,7 @@ class FoundFaces:
 
     @classmethod
     def of(cls, image: Image.Image, analyser: FaceAnalyser) -> FoundFaces:
-        """Those that `analyser` finds in `image`."""
+        """The faces that `analyser` finds in `image`."""
         found = analyser.faces(as_rgb(image))
         return cls(tuple(sorted(found, key=lambda face: face.area, reverse=True)))
 

@@ -86,7 +86,7 @@ def identify(path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTEN
 
 
 def identified(shapes: Shapes, path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
-    """The same for a file whose shapes are known already."""
+    """What the adapter file at `path` is, as `identify`, where its shapes are known already."""
     try:
         return _detected(shapes, path, choice)
     except AmbiguousError as error:
@@ -133,7 +133,7 @@ def _by_size(path: Path, possible: Kinds) -> str:
 
 
 def _published(path: Path, possible: Kinds) -> list[Known]:
-    """Those of these kinds; none that a folder could be."""
+    """Published files of the kinds that the file at `path` may be; none where it is a folder."""
     return [known for known in KNOWN.values() if known.kind in possible] if path.is_file() else []
 
 

@@ -55,7 +55,7 @@ class ImageBranch:
         return factor * self.layers.at(layer.run_index, moment.progress) if self.layers else factor
 
     def _factor(self, moment: Moment) -> float:
-        """Of its scales in all layers; 0 outside its steps, and outside of any."""
+        """What its scale in every layer is multiplied with now; 0 outside its steps, and outside of any."""
         return self.schedule.factor(moment.progress) if moment.call else 0.0
 
     def output(self, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:

@@ -119,7 +119,7 @@ class Generation:
         )
 
     def _lora(self, path: Path, unit: Unit) -> LoRA:
-        """Of an adapter file: one object for all units, also where the library has read it twice."""
+        """The LoRA of an adapter file: one object for all units, also where the library has read it twice."""
         return self._loras.setdefault(stamp(path), self.library.adapter(path, unit.choice).lora)
 
     def _attach(self, unet: nn.Module) -> None:

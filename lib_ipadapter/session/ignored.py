@@ -45,7 +45,7 @@ def ignored(unit: Unit, variant: Variant, face_folders: Sequence[Path] = ()) -> 
 
 
 def replaced(unit: Unit) -> list[str]:
-    """The same for a unit of which the host finds the picture elsewhere: afterwards nobody knows its own."""
+    """`ignored` for a unit of which the host finds the picture elsewhere: afterwards nobody knows its own."""
     why = f"reference is {unit.reference!r}"
     advice = f"set reference to {Source.PICTURE.value!r}, or take away what is given here"
     return _sentences(unit, [Found(REPLACED[unit.reference], why, advice)])

@@ -34,7 +34,7 @@ def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, s
 
 
 def write_each(units: Sequence[Unit], bare_name: Callable[[str], str], items: int) -> dict[str, str | list[str]]:
-    """The same for a job of so many pictures: a list where they differ, because each has a reference of its own."""
+    """`write` for a job of so many pictures: a list where they differ, because each has a reference of its own."""
     found: dict[str, str | list[str]] = dict(write(units, bare_name))
     for number, unit in enumerate(units, 1):
         if unit.active and unit.in_turn and items > 1:

@@ -43,12 +43,12 @@ class Recognition:
         return [self.features(picture, unit, host).crop for picture in _pictures(unit)]
 
     def features(self, image: Image.Image, unit: Unit, host: Host) -> FaceFeatures:
-        """Of the face in a picture that the unit means. Raises `UnitError`."""
+        """What adapters need of the face in a picture that the unit means. Raises `UnitError`."""
         found = self.found.get(content_hash(image), lambda: FoundFaces.of(image, self._opened(host)))
         return features(image, found.chosen(unit.face_index, _called(image, unit)))
 
     def identity(self, unit: Unit, host: Host) -> Hashable:
-        """Of the file of a saved face: all that a unit does not say itself."""
+        """Identity of the file of a saved face: all that a unit does not say itself."""
         if unit.face is None or not unit.face.name:
             return None
         return stamp(find_face(unit.face.name, face_folders(host.adapter_folders())).path)

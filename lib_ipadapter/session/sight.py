@@ -44,7 +44,7 @@ class Sight:
     faces: Recognition
 
     def known(self, unit: Unit) -> list[Parts]:
-        """Of each picture, or of each face. Raises `IPAdapterError`."""
+        """What the projection is fed with for each reference picture, or each face. Raises `IPAdapterError`."""
         if self.variant.face is not None:
             return self._faces(unit, self.variant.face)
         if not unit.pictures:
@@ -69,7 +69,7 @@ class Sight:
         return (*faces, *([seen] if seen is not None else []))
 
     def _negative(self, unit: Unit) -> Tensor | None:
-        """Of the negative picture, or of noise; None where the user wants neither."""
+        """What the encoder makes of the negative picture, or of noise; None where the user wants neither."""
         if not (unit.noise or unit.negative_image):
             return None
         if self.variant.feature is None:  # also of a ready-made face, beside which there may be no picture at all

@@ -19,7 +19,7 @@ from lib_ipadapter.session.unit import Unit
 
 
 def image_tokens(unit: Unit, known: Sequence[Parts], nothing: Parts, adapter: IPAdapter) -> ImagePromptEmbeds:
-    """Of what is `known` of each of a unit's pictures or faces, and of nothing, as `Sight` gives both.
+    """Image tokens of what is `known` of each of a unit's pictures or faces, and of nothing, as `Sight` gives both.
 
     Raises `UnitError`.
     """

@@ -39,7 +39,10 @@ ORDERED = (
 
 @dataclass(frozen=True)
 class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References, Everyday):
-    """A unit as the user set it; see `FIELDS` for what each attribute means. Dataclasses count from the right."""
+    """A unit as the user set it; see `FIELDS` for what each attribute means.
+
+    A dataclass has the fields of its last base first: read from the right, the bases are in the order of `TOPICS`.
+    """
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Unit:
@@ -81,7 +84,7 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
         return (*((self.image,) if self.image is not None else ()), *self.images)
 
     def showing(self, image: Image.Image) -> Unit:
-        """The same with another picture in place of all that it shows; what is said of its own says nothing of that."""
+        """The unit with another picture in place of all that it shows, and nothing of what was said of its own."""
         own = {"images": (), "weights": "", "image_mask": None, "face": None, "face_index": 0, "embeds": None}
         return replace(self, image=image, **own)
 

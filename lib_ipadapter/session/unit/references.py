@@ -54,7 +54,7 @@ class References:
     )
 
     def weight(self, number: int) -> float:
-        """Of picture `number`, 0 being the first."""
+        """The weight of picture `number`, 0 being the first."""
         given = self.weights.split()
         return float(given[number]) if number < len(given) else 1.0
 
