@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
+from lib_ipadapter.maths.scales import LayerScales
+from lib_ipadapter.maths.structure import SD15
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.lora import lora_of, lora_shapes
 from lib_ipadapter.model.variant import PICTURE_KINDS, Base, FaceFeature, Feature, Kind, Variant
@@ -40,6 +43,11 @@ def tiny_unet(seed: int = 0) -> UNet2DConditionModel:
         attention_head_dim=4,
         norm_num_groups=8,
     ).eval()
+
+
+def even(key_values: Sequence[object], scale: float = 1.0) -> LayerScales:
+    """The same in every layer."""
+    return LayerScales((scale,) * len(key_values), SD15)
 
 
 def variant(kind: Kind, unet: nn.Module | None = None) -> Variant:

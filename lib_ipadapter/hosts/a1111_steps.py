@@ -9,6 +9,7 @@ from modules import script_callbacks
 from torch import nn
 
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.patch.rows import StepRows
 from lib_ipadapter.session.host import BeginStep
 
 
@@ -16,8 +17,8 @@ class DenoiserSteps:
     """The rows of each denoiser step, announced as the denoiser hands them to its model.
 
     Its callback (sd_samplers_cfg_denoiser.py:211) tells all rows of a step, before the denoiser decides to leave some
-    out or to divide them. The model that wraps the UNet is then called with the next so many of them; whether tiles
-    repeat these rows in many UNet calls no longer matters.
+    out or to divide them. The model that wraps the UNet is then called with the next so many of them, and by some
+    extensions with all of them again; whether tiles repeat these rows in many UNet calls no longer matters.
     """
 
     def __init__(self, begin_step: BeginStep, first: int = 0, within: int | None = None) -> None:
@@ -27,8 +28,7 @@ class DenoiserSteps:
         self.within = within
         """The one picture of an outer job that this job works on."""
         self.progress = 0.0
-        self.roles: list[Role] = []
-        self.items: list[int] = []
+        self.rows = StepRows()
         self._model: nn.Module | None = None
         self._watched = ExitStack()
 
@@ -36,16 +36,14 @@ class DenoiserSteps:
         """A step begins."""
         # `sampling_step` of the callback lags behind; the denoiser's own count is what the sampler really does.
         self.progress = params.denoiser.step / params.denoiser.total_steps
-        self.roles = step_roles(params)
         one = self.within
-        self.items = [self.first + item if one is None else one for item in step_items(params)]
+        items = [self.first + item if one is None else one for item in step_items(params)]
+        self.rows = StepRows(step_roles(params), items)
         self._watch(params.denoiser.inner_model)
 
     def before_model(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """The denoiser calls its model with the next rows."""
-        rows = len(args[0])
-        self.begin_step(self.progress, self.roles[:rows], self.items[:rows])
-        self.roles, self.items = self.roles[rows:], self.items[rows:]
+        self.begin_step(self.progress, *self.rows.take(len(args[0])))
 
     def after_model(self, *_: Any) -> None:
         """The model has returned or failed: until it is called again, whoever calls the UNet gets no image tokens.

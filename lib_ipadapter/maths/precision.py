@@ -19,9 +19,14 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
 def visiting(weight: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A stored weight for one computation, on its device and in its dtype; itself when nothing changes.
 
-    Floats of eight bits are widened before they travel: not every device has them (Apple's has not).
+    It travels as narrow as it may: torch alone would widen it first. Floats of eight bits, and but for NVIDIA's devices
+    those of bfloat16, are widened before: not every device has them (Apple's has not, or not always).
     """
-    return (weight.to(dtype) if weight.element_size() == 1 else weight).to(device, dtype)
+    if weight.element_size() == 1:
+        weight = weight.to(dtype)
+    elif weight.element_size() < dtype.itemsize and (weight.dtype is torch.float16 or device.type == "cuda"):
+        weight = weight.to(device)
+    return weight.to(device, dtype)
 
 
 def finite(*tensors: Tensor) -> bool:

@@ -1,6 +1,7 @@
 """What the scale is multiplied with: the image branch's output, or its keys and values.
 
-The formulas of cubiq/ComfyUI_IPAdapter_plus@9d076a3 CrossAttentionPatch.py:186-207.
+The formulas of cubiq/ComfyUI_IPAdapter_plus@9d076a3 CrossAttentionPatch.py:186-207; the penalty on values alone
+(`EmbedsScaling.V_PENALTY`) is not there: it completes the table.
 """
 
 from __future__ import annotations

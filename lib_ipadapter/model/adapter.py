@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, some
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.face_projections import FaceIDPlusProjection, FaceIDProjection, FaceResampler
 from lib_ipadapter.maths.precision import visiting
@@ -85,6 +85,11 @@ class IPAdapter(nn.Module):
                 )
             if not tensors[key].is_floating_point():
                 raise CheckpointError(f"{name} is damaged: {key} holds {tensors[key].dtype}, not floating point.")
+        if unknown := sorted(key for key in tensors if key.startswith("image_proj.") and key not in wanted):
+            raise CheckpointError(
+                f"{name} was trained with a projection that is not known here: it has {some(unknown, 3)} as well;"
+                " without that its pictures would be others, so choose another file."
+            )
         self.load_state_dict({key: tensors[key] for key in wanted}, assign=True)
         self.lora = lora_of(tensors)
 

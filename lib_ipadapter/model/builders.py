@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lib_ipadapter.model.variant import HEAD_DIM, LAYERS, FaceFeature, Feature, Kind, Shapes, Variant
 
@@ -11,73 +11,63 @@ PERCEIVER = "perceiver_resampler."
 """What a Resampler's keys begin with where it is a part of another projection."""
 
 
-def base_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+@dataclass(frozen=True)
+class Maps:
+    """What a file's K/V maps and its LoRA tell, whatever the projection is."""
+
+    width: int
+    """Of the text, and so of the image tokens."""
+    layers: tuple[int, ...]
+    """Output width of each K/V map, in checkpoint order."""
+    rank: int
+    """Of the LoRA; zero where there is none."""
+
+    def variant(self, kind: Kind, *, tokens: int | None, feature: Feature | None, features: int) -> Variant:
+        """An adapter with these maps, and a projection that has no sizes yet."""
+        return Variant(
+            kind=kind,
+            base=LAYERS[len(self.layers)],
+            tokens=tokens,
+            width=self.width,
+            feature=feature,
+            features=features,
+            layers=self.layers,
+            lora_rank=self.rank,
+        )
+
+
+def base_variant(projection: Shapes, maps: Maps) -> Variant:
     """A linear projection of the global embedding."""
     outputs, features = projection["proj.weight"]
-    return Variant(
-        kind=Kind.BASE,
-        base=LAYERS[len(layers)],
-        tokens=outputs // width,
-        width=width,
-        feature=Feature.IMAGE_EMBEDS,
-        features=features,
-        layers=layers,
-        lora_rank=rank,
-    )
+    return maps.variant(Kind.BASE, tokens=outputs // maps.width, feature=Feature.IMAGE_EMBEDS, features=features)
 
 
-def plus_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+def plus_variant(projection: Shapes, maps: Maps) -> Variant:
     """A Resampler over the last-but-one layer's grid."""
-    about = Variant(
-        kind=Kind.PLUS,
-        base=LAYERS[len(layers)],
-        tokens=projection["latents"][1],
-        width=width,
-        feature=Feature.HIDDEN_STATES,
-        features=projection["proj_in.weight"][1],
-        layers=layers,
-        lora_rank=rank,
-    )
+    tokens, features = projection["latents"][1], projection["proj_in.weight"][1]
+    about = maps.variant(Kind.PLUS, tokens=tokens, feature=Feature.HIDDEN_STATES, features=features)
     return with_resampler(about, projection)
 
 
-def full_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+def full_variant(projection: Shapes, maps: Maps) -> Variant:
     """An MLP over each place of the last-but-one layer's grid; the encoder decides how many there are."""
-    return Variant(
-        kind=Kind.FULL,
-        base=LAYERS[len(layers)],
-        tokens=None,
-        width=width,
-        feature=Feature.HIDDEN_STATES,
-        features=projection["proj.0.weight"][1],
-        layers=layers,
-        lora_rank=rank,
-    )
+    features = projection["proj.0.weight"][1]
+    return maps.variant(Kind.FULL, tokens=None, feature=Feature.HIDDEN_STATES, features=features)
 
 
-def faceid_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+def faceid_variant(projection: Shapes, maps: Maps) -> Variant:
     """An MLP over a face embedding."""
     inner, face = projection["proj.0.weight"]
-    return Variant(
-        kind=Kind.FACEID,
-        base=LAYERS[len(layers)],
-        tokens=projection["proj.2.weight"][0] // width,
-        width=width,
-        feature=None,
-        features=0,
-        layers=layers,
-        face=FaceFeature.NORMED,
-        face_width=face,
-        face_dim=inner,
-        lora_rank=rank,
-    )
+    tokens = projection["proj.2.weight"][0] // maps.width
+    about = maps.variant(Kind.FACEID, tokens=tokens, feature=None, features=0)
+    return replace(about, face=FaceFeature.NORMED, face_width=face, face_dim=inner)
 
 
-def faceid_plus_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
-    """The same, whose tokens then look at the last-but-one layer's grid of the face's picture."""
+def faceid_plus_variant(projection: Shapes, maps: Maps) -> Variant:
+    """FaceID's MLP, whose tokens then look at the last-but-one layer's grid of the face's picture."""
     inside = {k.removeprefix(PERCEIVER): v for k, v in projection.items() if k.startswith(PERCEIVER)}
     about = replace(
-        faceid_variant(projection, width, layers, rank),
+        faceid_variant(projection, maps),
         kind=Kind.FACEID_PLUS,
         feature=Feature.HIDDEN_STATES,
         features=inside["proj_in.weight"][1],
@@ -85,14 +75,14 @@ def faceid_plus_variant(projection: Shapes, width: int, layers: tuple[int, ...],
     return with_resampler(about, inside)
 
 
-def faceid_plus_v2_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
-    """The same with a shortcut, which no shape tells."""
-    return replace(faceid_plus_variant(projection, width, layers, rank), kind=Kind.FACEID_PLUS_V2)
+def faceid_plus_v2_variant(projection: Shapes, maps: Maps) -> Variant:
+    """FaceID-plus with a shortcut around its resampler, which no shape tells."""
+    return replace(faceid_plus_variant(projection, maps), kind=Kind.FACEID_PLUS_V2)
 
 
-def unnorm_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank: int) -> Variant:
+def unnorm_variant(projection: Shapes, maps: Maps) -> Variant:
     """A Resampler over the raw face embedding as a sequence of one."""
-    about = plus_variant(projection, width, layers, rank)
+    about = plus_variant(projection, maps)
     return replace(
         about,
         kind=Kind.PORTRAIT_UNNORM,
@@ -104,7 +94,7 @@ def unnorm_variant(projection: Shapes, width: int, layers: tuple[int, ...], rank
 
 
 def with_resampler(about: Variant, resampler: Shapes) -> Variant:
-    """The same with the sizes of its Resampler."""
+    """An adapter with the sizes of its Resampler, which that one's shapes tell."""
     dim = resampler["proj_in.weight"][0]
     inner = resampler["layers.0.0.to_q.weight"][0]
     head_dim = min(HEAD_DIM, inner)
@@ -118,7 +108,7 @@ def with_resampler(about: Variant, resampler: Shapes) -> Variant:
     )
 
 
-Builder = Callable[[Shapes, int, tuple[int, ...], int], Variant]
+Builder = Callable[[Shapes, Maps], Variant]
 
 BUILDERS: dict[Kind, Builder] = {
     Kind.BASE: base_variant,
@@ -129,4 +119,4 @@ BUILDERS: dict[Kind, Builder] = {
     Kind.FACEID_PLUS_V2: faceid_plus_v2_variant,
     Kind.PORTRAIT_UNNORM: unnorm_variant,
 }
-"""Each takes the projection, the text width, each layer's width, and the rank of the LoRA."""
+"""Kind -> what makes its details of the projection's shapes and what the rest of the file tells."""

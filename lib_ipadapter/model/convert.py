@@ -68,19 +68,28 @@ def convert_file(
     check_free(target, force=force)
     tensors, found = read_foreign(source, adapter)
     if dtype:
-        tensors = {key: tensor.to(DTYPES[dtype]) for key, tensor in tensors.items()}
-        if damaged := [key for key, tensor in tensors.items() if not finite(tensor)]:
-            raise CheckpointError(
-                f"{source.name} holds values that {dtype} cannot, in {damaged[0]}; leave out --dtype."
-            )
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    variant = identified(shapes, source, choice)
-    with torch.device("meta"):
-        IPAdapter(variant).load(tensors, source.name)
+        tensors = _as_dtype(tensors, dtype, source.name)
+    variant = _checked(tensors, source, choice)
     own = {"base": variant.base.value, "variant": variant.kind.value, "converted_from": found}
     metadata = {**_carried(source), **own}
     WRITERS[target.suffix](target, Dialect(to, variant.base).write(tensors), metadata)
     return found, variant
+
+
+def _as_dtype(tensors: Mapping[str, Tensor], dtype: str, name: str) -> dict[str, Tensor]:
+    """The tensors in another dtype. Raises `CheckpointError` for one that does not go into it."""
+    found = {key: tensor.to(DTYPES[dtype]) for key, tensor in tensors.items()}
+    if damaged := [key for key, tensor in found.items() if not finite(tensor)]:
+        raise CheckpointError(f"{name} holds values that {dtype} cannot, in {damaged[0]}; leave out --dtype.")
+    return found
+
+
+def _checked(tensors: dict[str, Tensor], source: Path, choice: Kind | None) -> Variant:
+    """What adapter these tensors are. Raises `CheckpointError` unless they are a whole one."""
+    variant = identified({key: tuple(tensor.shape) for key, tensor in tensors.items()}, source, choice)
+    with torch.device("meta"):
+        IPAdapter(variant).load(tensors, source.name)
+    return variant
 
 
 def _write_pickle(path: Path, tensors: Mapping[str, Tensor], _: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError, some
-from lib_ipadapter.model.builders import BUILDERS, PERCEIVER
+from lib_ipadapter.model.builders import BUILDERS, PERCEIVER, Maps
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.refusals import REFUSED
 from lib_ipadapter.model.variant import EXPECTED_LAYERS, LAYERS, Kind, Shapes, Variant
@@ -41,7 +41,7 @@ def _recognised(projection: Shapes, shapes: Shapes, choice: Kind | None) -> Vari
             )
     for kinds, recognises in RECOGNISED.items():
         if recognises(projection):
-            return BUILDERS[_chosen(kinds, choice)](projection, *key_value_shapes(shapes), lora_rank(shapes))
+            return BUILDERS[_chosen(kinds, choice)](projection, Maps(*key_value_shapes(shapes), lora_rank(shapes)))
     raise CheckpointError(
         "This file is not an IP-Adapter that is known here: its image projection has none of the expected keys"
         f" (proj.weight, or latents and proj_in.weight, or proj.0.weight to proj.3.weight);"

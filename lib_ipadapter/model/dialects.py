@@ -82,7 +82,7 @@ def joined(sources: Mapping[str, tuple[str, ...]], tensors: Mapping[str, Tensor]
 
 
 def joined_shapes(sources: Mapping[str, tuple[str, ...]], shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """Their shapes."""
+    """Shapes of what `joined` gives, by the shapes in the file."""
     return {
         key: (sum(shapes[part][0] for part in parts), *shapes[parts[0]][1:]) if parts[1:] else shapes[parts[0]]
         for key, parts in sources.items()
@@ -101,7 +101,7 @@ def _family_of_theirs(shapes: Shapes, adapter: int) -> Kind | None:
 
 
 def _family_of_ours(keys: Iterable[str]) -> Kind | None:
-    """The same by published keys."""
+    """The projection of an adapter under published keys, where a layout names it by its kind."""
     names = set(keys)
     signs = {
         "image_proj.proj.weight": Kind.BASE,

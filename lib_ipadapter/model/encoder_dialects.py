@@ -17,7 +17,7 @@ from lib_ipadapter.model.marks import fill, matches
 
 
 @dataclass(frozen=True)
-class Rule:
+class TowerRule:
     """One tensor of theirs, and ours that are stacked in it along the first dimension."""
 
     ours: tuple[str, ...]
@@ -28,19 +28,19 @@ class Rule:
 _LAYER, _BLOCK = "vision_model.encoder.layers.{i}.", "transformer.resblocks.{i}."
 
 OPEN_CLIP = (
-    Rule(("vision_model.embeddings.class_embedding",), "class_embedding"),
-    Rule(("vision_model.embeddings.position_embedding.weight",), "positional_embedding"),
-    Rule(("vision_model.embeddings.patch_embedding.weight",), "conv1.weight"),
-    Rule(("vision_model.pre_layrnorm.{part}",), "ln_pre.{part}"),  # transformers' own spelling
-    Rule(tuple(_LAYER + f"self_attn.{x}_proj.weight" for x in "qkv"), _BLOCK + "attn.in_proj_weight"),
-    Rule(tuple(_LAYER + f"self_attn.{x}_proj.bias" for x in "qkv"), _BLOCK + "attn.in_proj_bias"),
-    Rule((_LAYER + "self_attn.out_proj.{part}",), _BLOCK + "attn.out_proj.{part}"),
-    Rule((_LAYER + "layer_norm1.{part}",), _BLOCK + "ln_1.{part}"),
-    Rule((_LAYER + "layer_norm2.{part}",), _BLOCK + "ln_2.{part}"),
-    Rule((_LAYER + "mlp.fc1.{part}",), _BLOCK + "mlp.c_fc.{part}"),
-    Rule((_LAYER + "mlp.fc2.{part}",), _BLOCK + "mlp.c_proj.{part}"),
-    Rule(("vision_model.post_layernorm.{part}",), "ln_post.{part}"),
-    Rule(("visual_projection.weight",), "proj", transposed=True),
+    TowerRule(("vision_model.embeddings.class_embedding",), "class_embedding"),
+    TowerRule(("vision_model.embeddings.position_embedding.weight",), "positional_embedding"),
+    TowerRule(("vision_model.embeddings.patch_embedding.weight",), "conv1.weight"),
+    TowerRule(("vision_model.pre_layrnorm.{part}",), "ln_pre.{part}"),  # transformers' own spelling
+    TowerRule(tuple(_LAYER + f"self_attn.{x}_proj.weight" for x in "qkv"), _BLOCK + "attn.in_proj_weight"),
+    TowerRule(tuple(_LAYER + f"self_attn.{x}_proj.bias" for x in "qkv"), _BLOCK + "attn.in_proj_bias"),
+    TowerRule((_LAYER + "self_attn.out_proj.{part}",), _BLOCK + "attn.out_proj.{part}"),
+    TowerRule((_LAYER + "layer_norm1.{part}",), _BLOCK + "ln_1.{part}"),
+    TowerRule((_LAYER + "layer_norm2.{part}",), _BLOCK + "ln_2.{part}"),
+    TowerRule((_LAYER + "mlp.fc1.{part}",), _BLOCK + "mlp.c_fc.{part}"),
+    TowerRule((_LAYER + "mlp.fc2.{part}",), _BLOCK + "mlp.c_proj.{part}"),
+    TowerRule(("vision_model.post_layernorm.{part}",), "ln_post.{part}"),
+    TowerRule(("visual_projection.weight",), "proj", transposed=True),
 )
 
 OURS = "vision_model.embeddings.patch_embedding.weight"

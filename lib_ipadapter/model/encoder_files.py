@@ -80,11 +80,14 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _folder_config(path: Path) -> Mapping[str, Any]:
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    config = config.get("vision_config", config)
+    whole = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    config = whole.get("vision_config", whole)
     if "hidden_size" not in config or "patch_size" not in config:
         raise CheckpointError(f"{path.name} is not a CLIP image encoder: its config.json is for another model.")
-    return {**{name: getattr(CLIPVisionConfig(), name) for name in ("projection_dim", "image_size")}, **config}
+    usual = {name: getattr(CLIPVisionConfig(), name) for name in ("projection_dim", "image_size")}
+    # A whole CLIP says beside its two towers how wide both are projected, and never reads what a tower says of that.
+    shared = {name: value for name, value in whole.items() if name == "projection_dim"}
+    return {**usual, **config, **shared}
 
 
 def _file_config(path: Path) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ class EncoderSizes:
         return cls(config["hidden_size"], config["projection_dim"], 1 + patches, config["image_size"])
 
     def width(self, feature: Feature) -> int:
-        """Of what the encoder gives as `feature`."""
+        """How wide what the encoder gives as `feature` is."""
         return {Feature.IMAGE_EMBEDS: self.projection_dim, Feature.HIDDEN_STATES: self.hidden_size}[feature]
 
     def __str__(self) -> str:

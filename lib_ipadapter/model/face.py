@@ -46,7 +46,7 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of the box, in square pixels."""
+        """How large the box is, in square pixels."""
         left, top, right, bottom = self.box
         return (right - left) * (bottom - top)
 
@@ -77,30 +77,30 @@ class FoundFaces:
 
     @classmethod
     def of(cls, image: Image.Image, analyser: FaceAnalyser) -> FoundFaces:
-        """Those that `analyser` finds in `image`."""
+        """The faces that `analyser` finds in `image`."""
         found = analyser.faces(as_rgb(image))
         return cls(tuple(sorted(found, key=lambda face: face.area, reverse=True)))
 
-    def chosen(self, index: int) -> Face:
-        """The face that the user means, 0 being the largest. Raises `UnitError`."""
+    def chosen(self, index: int, picture: str = "reference picture") -> Face:
+        """The face that the user means, 0 being the largest. `picture`: what it is called. Raises `UnitError`."""
         if not self.faces:
             raise UnitError(
-                "No face was found in the reference picture; choose one in which a face is larger, sharper and turned"
+                f"No face was found in the {picture}; choose one in which a face is larger, sharper and turned"
                 " to the viewer, or an adapter that needs none."
             )
         if index >= len(self.faces):
             raise UnitError(
-                f"face_index is {index}, but the reference picture has {len(self.faces)} of them; choose"
+                f"face_index is {index}, but the {picture} has {len(self.faces)} of them; choose"
                 f" 0, the largest, to {len(self.faces) - 1}."
                 if len(self.faces) > 1
-                else f"face_index is {index}, but the reference picture has one face only; choose 0."
+                else f"face_index is {index}, but the {picture} has one face only; choose 0."
             )
         return self.faces[index]
 
     @property
     def nbytes(self) -> int:
-        """Memory taken, in bytes, roughly: a number takes 32."""
-        return 32 * sum(len(face.embedding) + 14 for face in self.faces)
+        """Memory taken, in bytes, roughly: a number takes 32, and to know that there is no face takes some too."""
+        return 1024 + 32 * sum(len(face.embedding) + 14 for face in self.faces)
 
 
 def features(image: Image.Image, face: Face) -> FaceFeatures:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, reason
 from lib_ipadapter.maths.precision import finite
 from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.face import WIDTH
@@ -19,6 +19,9 @@ KEY = "face"
 
 MAX_FACES = 16
 """Rows in one file or one unit."""
+
+MAX_BYTES = 1 << 20
+"""Of a file; the most faces take 0.1 MB in float64."""
 
 NPY = b"\x93NUMPY"
 
@@ -31,9 +34,11 @@ def write_face(path: Path, raw: Tensor) -> None:
 def read_face(path: Path) -> Tensor:
     """Embeddings ``[faces, 512]``, float32, of a safetensors file or a .npy. Raises `CheckpointError`."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path.name} is no saved face: it has over {MAX_BYTES >> 20} MB; choose another.")
         found = _read_npy(path) if _is_npy(path) else weights_file.read_any(path).get(KEY)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path.name} cannot be read ({error}); write it again.") from error
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # a header may claim any type, and any shape
+        raise CheckpointError(f"{path.name} cannot be read ({reason(error)}); write it again.") from error
     if found is None:
         raise CheckpointError(
             f"{path.name} holds no face embedding: expected a tensor called {KEY!r}; make one with"

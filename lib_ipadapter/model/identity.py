@@ -1,8 +1,11 @@
 """What an adapter file is: by its shapes, and where several kinds have the same, by what else it says of itself.
 
 First the metadata of a safetensors file, then the hash of its content, then its name. What none of them tells is left
-to the user: a wrong kind would draw pictures that only look like a weak adapter. Only a file of a published one's size
-is worth hashing, and only when it is opened: a list takes that size for the content.
+to the user: a wrong kind would draw pictures that only look like a weak adapter.
+
+Only what may be a published file by its shapes and its size is hashed, and only when it is opened: a list takes the
+size for the content. The size of FaceID-plus for SD1.5 is not known, so every FaceID-plus file of which metadata says
+nothing is hashed.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from lib_ipadapter.model.checkpoint import read_shapes
 from lib_ipadapter.model.detection import detect
 from lib_ipadapter.model.variant import Kind, Shapes, Variant
 from lib_ipadapter.model.weights_file import read_metadata, sha256
+
+Kinds = tuple[str, ...]
+"""What a file may be by its shapes."""
 
 INSTANT_ID = "instantid"
 """Has the shapes of portrait-unnorm, and is another thing."""
@@ -80,7 +86,7 @@ def identify(path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTEN
 
 
 def identified(shapes: Shapes, path: Path, choice: Kind | None = None, depth: Depth = Depth.CONTENT) -> Variant:
-    """The same for a file whose shapes are known already."""
+    """What the adapter file at `path` is, as `identify`, where its shapes are known already."""
     try:
         return _detected(shapes, path, choice)
     except AmbiguousError as error:
@@ -106,26 +112,32 @@ def _detected(shapes: Shapes, path: Path, choice: Kind | None) -> Variant:
 
 def _hints(path: Path, choices: tuple[str, ...], depth: Depth) -> Iterator[str]:
     """Kinds that the file may be, the most trustworthy source first; later ones are asked only when needed."""
+    possible = (*choices, INSTANT_ID)
     for hint in HINTS[depth]:
-        if (found := hint(path)) in (*choices, INSTANT_ID):
+        if (found := hint(path, possible)) in possible:
             yield found
 
 
-def _by_metadata(path: Path) -> str:
+def _by_metadata(path: Path, _: Kinds) -> str:
     return read_metadata(path).get("variant", "") if path.is_file() else ""
 
 
-def _by_content(path: Path) -> str:
-    like = [known for known in KNOWN.values() if known.size in (None, _size(path))] if path.is_file() else []
+def _by_content(path: Path, possible: Kinds) -> str:
+    like = [known for known in _published(path, possible) if known.size in (None, _size(path))]
     digest = sha256(path) if like else ""
     return next((known.kind for known in like if known.sha256 == digest), "")
 
 
-def _by_size(path: Path) -> str:
-    return next((known.kind for known in KNOWN.values() if known.size == _size(path)), "") if path.is_file() else ""
+def _by_size(path: Path, possible: Kinds) -> str:
+    return next((known.kind for known in _published(path, possible) if known.size == _size(path)), "")
 
 
-def _by_name(path: Path) -> str:
+def _published(path: Path, possible: Kinds) -> list[Known]:
+    """Published files of the kinds that the file at `path` may be; none where it is a folder."""
+    return [known for known in KNOWN.values() if known.kind in possible] if path.is_file() else []
+
+
+def _by_name(path: Path, _: Kinds) -> str:
     return next((kind for pattern, kind in NAMES.items() if re.search(pattern, path.name, re.IGNORECASE)), "")
 
 
@@ -133,7 +145,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-HINTS: dict[Depth, tuple[Callable[[Path], str], ...]] = {
+HINTS: dict[Depth, tuple[Callable[[Path, Kinds], str], ...]] = {
     Depth.CONTENT: (_by_metadata, _by_content, _by_name),
     Depth.HEADER: (_by_metadata, _by_size, _by_name),
 }

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def unwrapped(tensors: Mapping[str, T]) -> dict[str, T]:
-    """The same under keys without wrappers."""
+    """Tensors, or their shapes, under keys without wrappers."""
     return {unwrapped_key(key): value for key, value in tensors.items()}
 
 

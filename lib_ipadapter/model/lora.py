@@ -82,7 +82,7 @@ def lora_of(tensors: Mapping[str, Tensor]) -> LoRA:
 
 
 def lora_tensors(lora: LoRA) -> dict[str, Tensor]:
-    """The same under published keys."""
+    """A LoRA's tensors under published keys, as `lora_of` takes them."""
     return {
         f"ip_adapter.{number}.{name}_lora.{half}.weight": tensor
         for number, projections in lora.items()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model import pickle_header
+from lib_ipadapter.model.pickle_archive import BEGIN, check_archive
 from lib_ipadapter.model.pickle_depth import PICKLES, too_deep
 from lib_ipadapter.model.pickle_header import flat
 
@@ -21,15 +22,15 @@ WHOLE_PICKLE_LIMIT = 1 << 30
 
 def read_pickle(path: Path, *, shapes_only: bool) -> dict[str, Any]:
     """A zip is looked at without torch where that is enough for its shapes; all else ``torch.load`` reads."""
-    zipped = zipfile.is_zipfile(path)
+    zipped = _is_zip(path)
     if zipped:
         with zipfile.ZipFile(path) as archive:
-            _check_archive(archive, path)
+            check_archive(archive, path)
             if shapes_only and (shapes := pickle_header.read_shapes(archive)) is not None:
                 return shapes
-            for name in archive.namelist():
-                if name.endswith("data.pkl"):
-                    _check_depth(io.BytesIO(archive.read(name)), path)
+            for member in archive.infolist():
+                if member.filename.casefold().endswith("data.pkl"):
+                    _check_depth(io.BytesIO(archive.read(member)), path)
     elif path.stat().st_size > WHOLE_PICKLE_LIMIT:
         raise CheckpointError(f"{path.name} is an old-style PyTorch file of over 1 GB; convert it to safetensors.")
     else:
@@ -61,16 +62,10 @@ def _load_pickle(path: Path, zipped: bool) -> dict[str, Tensor]:
     return found
 
 
-def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
-    """Before torch sees it: 2.5 and older run a TorchScript program, whatever ``weights_only`` says (CVE-2025-32434).
-
-    Torch stores, it never compresses; what would unpack to more than its file is made to fill memory.
-    """
-    members = archive.infolist()
-    if any(member.filename.endswith("/constants.pkl") or "/code/" in member.filename for member in members):
-        raise CheckpointError(f"{path.name} is a TorchScript program, not weights, and was not run; get another file.")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise CheckpointError(f"{path.name} is damaged: it claims more weights than the file holds; download it again.")
+def _is_zip(path: Path) -> bool:
+    """To torch; Python looks for a zip's end only, and would pass by one whose end torch alone finds."""
+    with path.open("rb") as file:
+        return file.read(len(BEGIN)) == BEGIN
 
 
 def _check_depth(file: IO[bytes], path: Path, pickles: int = 1) -> None:

@@ -17,6 +17,8 @@ LARGEST = 8 << 20
 """Bytes of a header that is looked at here; one of 16000 tensors has about 2 MB."""
 LONGEST = 4096
 """Characters of a key, with those of the dictionaries around it."""
+LONGEST_TOGETHER = 8 << 20
+"""Characters of all keys, each with those around it: as many as the largest header has bytes."""
 
 Leaf = TypeVar("Leaf")
 
@@ -44,14 +46,19 @@ def flat(content: object, leaf: type[Leaf]) -> dict[str, Leaf]:
     """
     found: dict[str, Leaf] = {}
     seen: set[int] = set()
-    waiting = [("", content)]
+    letters = 0
+    waiting: list[tuple[str, object]] = [("", content)]
     while waiting:
         name, part = waiting.pop()
-        if len(name) > LONGEST:
-            raise ValueError(f"a key has more than {LONGEST} characters")
         if isinstance(part, leaf):
             found[name] = part
         elif isinstance(part, Mapping) and id(part) not in seen:
             seen.add(id(part))
-            waiting += [(f"{name}.{key}" if name else str(key), part[key]) for key in reversed(list(part))]
+            # Other things first of all: under one long name there may stand very many.
+            for key in reversed([key for key in part if isinstance(part[key], (leaf, Mapping))]):
+                whole = f"{name}.{key}" if name else str(key)
+                letters += len(whole)
+                if len(whole) > LONGEST or letters > LONGEST_TOGETHER:
+                    raise ValueError("its keys are longer than any model's")
+                waiting.append((whole, part[key]))
     return found

@@ -77,7 +77,7 @@ class Reader:
         return found.decode()
 
     def name(self) -> Name:
-        """Of a class or function that is known here."""
+        """The next name, which is that of a class or function known here."""
         found = CLASS.match(self.header, self.place)
         if not found:
             raise ValueError("no name")
@@ -132,7 +132,7 @@ class Reader:
         self.stack.append(target)
 
     def push_storage(self) -> None:
-        """Of the values that it claims, where the file holds them."""
+        """A tensor's memory, of as many values as it claims, where the file holds them."""
         (what,) = self.pop(1)
         storage, kind, key, _, values = what
         if storage != "storage" or type(kind) is not Name or type(key) is not str or type(values) is not int:
@@ -142,7 +142,7 @@ class Reader:
         self.stack.append(Storage(values))
 
     def call(self) -> None:
-        """In place of torch's functions."""
+        """A function of torch's is called: ours in its place, which makes a header."""
         function, arguments = self.pop(2)
         if type(function) is not Name or type(arguments) is not tuple:
             raise ValueError("no function")

@@ -29,6 +29,9 @@ MAX_BYTES = 64 << 20
 THUMBNAIL = 128
 """Longer side in pixels."""
 
+MAX_THUMBNAIL = 1 << 18
+"""Bytes; of its pixels alone it has 0.05 MB."""
+
 AGAIN = "save it again with `python -m lib_ipadapter encode`"
 
 
@@ -100,6 +103,8 @@ def _why_not(tensors: dict[str, Tensor]) -> str:
     whole = all(len(shape) == 3 and all(shape) for shape in shapes)
     if not whole or shapes[1][0] != 1 or shapes[0][1:] != shapes[1][1:]:
         return f"expected cond [items, tokens, width] and uncond [1, tokens, width], got {shapes[0]} and {shapes[1]}"
+    if "thumbnail" in tensors and tensors["thumbnail"].numel() > MAX_THUMBNAIL:
+        return f"its thumbnail has over {MAX_THUMBNAIL >> 10} KB"
     parts = (tensors["cond"], tensors["uncond"])
     if not all(part.is_floating_point() and finite(part) for part in parts):
         return "it has values that are not numbers"

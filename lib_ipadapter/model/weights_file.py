@@ -113,7 +113,7 @@ def _read_safetensors(path: Path, *, shapes_only: bool, only: Collection[str] | 
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
-    """Of a file that `safe_open` has found to be sound; asked for shapes one by one that takes three times as long."""
+    """The header of a file that `safe_open` has found sound; to ask that for each shape takes three times as long."""
     with path.open("rb") as file:
         return json.loads(file.read(int.from_bytes(file.read(8), "little")))
 

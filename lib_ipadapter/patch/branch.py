@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from torch import Tensor
 
@@ -24,13 +24,15 @@ class ImageBranch:
     key_values: Sequence[KeyValue]
     """In checkpoint order. Row 0 is that of nothing, for unconditional rows; those after it are for the conditional
     ones, one for all, or one for each item of the batch in turn."""
-    scale: float = 1.0
+    _: KW_ONLY
+    layers: LayerScales | None = None
+    """How strongly it acts in each layer, before the schedule; without it, as in training, at 1 in all of them."""
     schedule: Schedule = field(default_factory=Schedule)
     lora: LoRA = field(default_factory=dict, repr=False)
-    """Changes of the UNet that a FaceID file was trained with, in force while the unit acts; most have none."""
+    """Changes of the UNet that a FaceID file was trained with, in force while the unit acts; most have none.
+
+    Branches of one file hold the same object, by which it is known that the UNet is changed once for all of them."""
     lora_scale: float = 1.0
-    layers: LayerScales | None = None
-    """Multiplies `scale`, layer by layer; without it all layers are alike."""
     scaling: EmbedsScaling = EmbedsScaling.V
     region: Region | None = None
     """Where it acts; without one, everywhere."""
@@ -41,18 +43,20 @@ class ImageBranch:
 
     def acts(self, moment: Moment) -> bool:
         """Whether the unit contributes anything to the UNet call now running."""
-        if not moment.call or self.scale == 0.0 or not self.schedule.at(moment.progress):
-            return False
-        return self.layers is None or self.layers.acts(moment.progress)
+        return self._factor(moment) != 0.0 and (self.layers is None or self.layers.acts(moment.progress))
 
     def acts_in(self, layer: CrossAttention, moment: Moment) -> bool:
         """Whether it contributes anything to this layer; where it does not, the layer costs nothing."""
-        return bool(moment.call) and self.strength(layer, moment) != 0.0
+        return self.strength(layer, moment) != 0.0
 
     def strength(self, layer: CrossAttention, moment: Moment) -> float:
         """Its scale in this layer and at this moment."""
-        strength = self.scale * self.schedule.factor(moment.progress)
-        return strength * self.layers.at(layer.run_index, moment.progress) if self.layers else strength
+        factor = self._factor(moment)
+        return factor * self.layers.at(layer.run_index, moment.progress) if self.layers else factor
+
+    def _factor(self, moment: Moment) -> float:
+        """What its scale in every layer is multiplied with now; 0 outside its steps, and outside of any."""
+        return self.schedule.factor(moment.progress) if moment.call else 0.0
 
     def output(self, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:
         """``scale * M * Attention(Q, K', V')``, ``[rows, queries, width]``, each row with its own K and V.
@@ -82,5 +86,8 @@ class ImageBranch:
         """K and V of a layer for a batch whose rows get those `picked`, on the device and in the dtype of `like`."""
         key = (layer, tuple(picked), like.device, like.dtype)
         if key not in self._rows:
-            self._rows[key] = self.key_values[layer].like(like).rows(list(picked))
+            # Of many pictures those that are not asked for stay where they are.
+            asked = sorted(set(picked))
+            moved = self.key_values[layer].rows(asked).like(like)
+            self._rows[key] = moved.rows([asked.index(row) for row in picked])
         return self._rows[key]

@@ -25,22 +25,24 @@ from lib_ipadapter.patch.moment import Moment
 
 @dataclass
 class LinearHook:
-    """What one unit's LoRA adds to the output of one linear map."""
+    """What one file's LoRA adds to the output of one linear map."""
 
-    branch: ImageBranch
+    branches: Sequence[ImageBranch]
+    """Those of its units. It changes the UNet, not what a unit sees: once, however many of them act."""
     low_rank: LowRank
     moment: Moment
     _cast: dict[tuple[torch.device, torch.dtype], LowRank] = field(default_factory=dict, repr=False)
     """Both factors where and as the map computes: moved once, because a sampling has thousands of calls."""
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """After the map: its output, and the unit's part while the unit acts."""
-        if not self.branch.acts(self.moment):
+        """After the map: its output and the LoRA's, at the largest strength of the units that act."""
+        scale = max((branch.lora_scale for branch in self.branches if branch.acts(self.moment)), default=0.0)
+        if scale == 0.0:
             return None
         factors = self.factors(output)
         # In the output's dtype: that is the one in which the host computes, whatever it stores weights in.
         inputs: Tensor = args[0].to(output.dtype)
-        return output + self.branch.lora_scale * F.linear(F.linear(inputs, factors.down), factors.up).to(output.dtype)
+        return output + scale * F.linear(F.linear(inputs, factors.down), factors.up).to(output.dtype)
 
     def factors(self, like: Tensor) -> LowRank:
         """The two factors on the device and in the dtype of `like`."""
@@ -53,11 +55,19 @@ class LinearHook:
 def add_lora(
     unet: nn.Module, layers: Sequence[CrossAttention], branches: Sequence[ImageBranch], moment: Moment
 ) -> Iterator[RemovableHandle]:
-    """Sets the hooks of every branch that has a LoRA, before whoever wants to see the query with it."""
+    """Sets the hooks of every LoRA that the branches have, before whoever wants to see the query with it."""
+    for sharing in _by_lora(branches):
+        for linear, low_rank in linears(unet, layers, sharing[0].lora):
+            yield linear.register_forward_hook(LinearHook(sharing, low_rank, moment))
+
+
+def _by_lora(branches: Sequence[ImageBranch]) -> list[list[ImageBranch]]:
+    """The branches that have a LoRA, those of the same one together."""
+    found: dict[int, list[ImageBranch]] = {}
     for branch in branches:
         if branch.lora and branch.lora_scale != 0.0:
-            for linear, low_rank in linears(unet, layers, branch.lora):
-                yield linear.register_forward_hook(LinearHook(branch, low_rank, moment))
+            found.setdefault(id(branch.lora), []).append(branch)
+    return list(found.values())
 
 
 def linears(unet: nn.Module, layers: Sequence[CrossAttention], lora: LoRA) -> Iterator[tuple[nn.Module, LowRank]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.maths.attention import KeyValue
@@ -35,9 +34,7 @@ def arranged(
     turned = inverted(unit.weighting, structure)
     found = [kv.inverted() if block in turned else kv for kv, block in zip(own, block_of, strict=True)]
     if unit.weighting.two_pictures and unit.composition_image is not None:
-        # What else a unit may have would stand in for the picture, or beside it.
-        alone = {"images": (), "weights": "", "image_mask": None, "face": None, "embeds": None}
-        other = compute(replace(unit, image=unit.composition_image, **alone))
+        other = compute(unit.showing(unit.composition_image))
         placing = composition_blocks(structure)
         found = [
             second if block in placing else first for first, second, block in zip(found, other, block_of, strict=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures, Staged
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
-from lib_ipadapter.session.stamps import Headers, fingerprint, stamp
+from lib_ipadapter.session.stamps import FileFacts, fingerprint, stamp
 
 LOG = logging.getLogger("IP-Adapter")
 
@@ -32,18 +33,37 @@ View = Image.Image | None
 """What the encoder is given: a square picture, or, for None, a zero pixel tensor."""
 
 
+See = Callable[[Sequence[View]], list[ImageFeatures]]
+"""Shows views to an encoder. Raises `CheckpointError` for one that is damaged."""
+
+
 class Encoding:
     """Encodes each view of each picture once for all adapters, passes, jobs and starts."""
 
-    def __init__(self, encoders: LRU[ImageEncoder], features: LRU[ImageFeatures], headers: Headers) -> None:
+    def __init__(self, encoders: LRU[ImageEncoder], features: LRU[ImageFeatures], facts: FileFacts) -> None:
         self.encoders = encoders
         self.features = features
-        self.headers = headers
+        self.facts = facts
 
-    def features_of(self, views: Sequence[View], path: Path, host: Host) -> list[ImageFeatures]:
-        """By the encoder at `path`, which goes to the device once for all of `views`. Raises `CheckpointError`."""
-        visit = Visit(lambda: self.encoders.get(stamp(path), lambda: ImageEncoder.read(path)), host)
-        return [self._known(view, path, visit) for view in views]
+    @contextmanager
+    def visit(self, path: Path | None, host: Host) -> Iterator[See]:
+        """Shows views to the encoder at `path`, which goes to the device once for all of them, if any is new to it.
+
+        `path`: None for an adapter that needs no encoder, and then has no view to show.
+        """
+        visit = Visit(self._encoder, host)
+
+        def see(views: Sequence[View]) -> list[ImageFeatures]:
+            assert path is not None
+            return [self._known(view, path, visit) for view in views]
+
+        try:
+            yield see
+        finally:
+            visit.leave()
+
+    def _encoder(self, path: Path) -> ImageEncoder:
+        return self.encoders.get(stamp(path), lambda: ImageEncoder.read(path))
 
     def _known(self, view: View, path: Path, visit: Visit) -> ImageFeatures:
         shown = NOTHING if view is None else content_hash(view)
@@ -56,7 +76,7 @@ class Encoding:
         disk = host.feature_cache()
         if disk is None:
             return self._computed(view, path, visit)[0]
-        encoder = self.headers.get("content", path, lambda: fingerprint(path))
+        encoder = self.facts.get("content", path, lambda: fingerprint(path))
         found = disk.get(_key(shown, encoder, (host.device, host.dtype)))
         if found is None:
             found, place = self._computed(view, path, visit)
@@ -66,7 +86,7 @@ class Encoding:
 
     def _computed(self, view: View, path: Path, visit: Visit) -> tuple[ImageFeatures, Place]:
         """By the encoder, and where; nothing of one that is damaged is kept."""
-        features, place = visit.encode(view)
+        features, place = visit.encode(view, path)
         if not features.finite:
             self.encoders.drop(stamp(path))
             raise CheckpointError(
@@ -79,24 +99,28 @@ class Encoding:
 class Visit:
     """An encoder on the host's device, from the first view that must be encoded on."""
 
-    def __init__(self, read: Callable[[], ImageEncoder], host: Host) -> None:
+    def __init__(self, read: Callable[[Path], ImageEncoder], host: Host) -> None:
         self.host = host
         self._encoder = cache(read)
         self._place: Place = (host.device, host.dtype)
         self._staged: Staged | None = None
 
-    def encode(self, view: View) -> tuple[ImageFeatures, Place]:
-        """And where. Where a large encoder finds no room beside the checkpoint, slowly on the CPU."""
+    def encode(self, view: View, path: Path) -> tuple[ImageFeatures, Place]:
+        """By the encoder at `path`, and where: slowly on the CPU if there is no room beside the checkpoint."""
         try:
-            return self._encode(view), self._place
+            return self._encode(view, path), self._place
         except torch.cuda.OutOfMemoryError:
             device = self._place[0]
             LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", device)
             self._place, self._staged = (torch.device("cpu"), torch.float32), None
-        return self._encode(view), self._place
+        return self._encode(view, path), self._place
 
-    def _encode(self, view: View) -> ImageFeatures:
-        encoder = self._encoder()
+    def leave(self) -> None:
+        """Frees the device, whoever still holds this."""
+        self._staged = None
+
+    def _encode(self, view: View, path: Path) -> ImageFeatures:
+        encoder = self._encoder(path)
         self._staged = self._staged or encoder.stage(*self._place)
         if view is None:
             return encoder.encode_zeros(*self._place, self._staged)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ MAX_ENCODED = 4 * math.ceil(MAX_FACES * WIDTH * 4 / 3) + 1024
 EXPECTED = f"{WIDTH} numbers, a list of such, their float32 bytes in base64, or a saved face's name"
 
 
-class Combine(str, Enum):
+class FaceCombination(str, Enum):
     """How the faces of one unit become one image prompt."""
 
     AVERAGE = "average"
@@ -67,7 +68,17 @@ class GivenFace:
     @property
     def label(self) -> str:
         """A name, or the beginning of a hash: what may be published."""
-        return self.name or hashlib.sha256(self.values).hexdigest()[:12]
+        return self.name or self.digest[:12]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the values, in hex: for what is kept longer than a face should be."""
+        return hashlib.sha256(self.values).hexdigest()
+
+    @property
+    def count(self) -> int | None:
+        """How many faces these are; None where only the file tells."""
+        return None if self.name else len(self.values) // (4 * WIDTH)
 
     def read(self, folders: Sequence[Path]) -> Tensor:
         """Raw embeddings ``[faces, 512]``; a name is searched in `folders`. Raises `IPAdapterError`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from torch import nn
 
@@ -11,17 +12,20 @@ from lib_ipadapter.errors import HostError
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.maths.scaling import EmbedsScaling
 from lib_ipadapter.maths.structure import STRUCTURES
+from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
-from lib_ipadapter.patch.layers import check_fits, cross_attentions
+from lib_ipadapter.patch.layers import CrossAttention, check_fits, cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.arrangement import arranged
+from lib_ipadapter.session.faces import face_folders
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.ignored import ignored
 from lib_ipadapter.session.library import LIBRARY, Library
 from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.region import region
+from lib_ipadapter.session.stamps import stamp
 from lib_ipadapter.session.unit import Unit
 
 
@@ -38,6 +42,7 @@ class Generation:
         self.moment = Moment()
         self.branches: list[ImageBranch] = []
         self.variants: list[Variant] = []
+        self._loras: dict[Hashable, LoRA] = {}
         self._unet: nn.Module | None = None
         self._attached = ExitStack()
         self._opened = ExitStack()
@@ -66,6 +71,7 @@ class Generation:
         self._opened.close()
         self.branches.clear()
         self.variants.clear()
+        self._loras.clear()
         self._unet = None
 
     def begin_step(self, progress: float, roles: Sequence[Role], items: Sequence[int] = ()) -> None:
@@ -76,37 +82,45 @@ class Generation:
         self.moment.begin_step(progress, roles, items)
 
     def _prepare(self, unit: Unit) -> None:
-        """One unit's picture to keys and values."""
+        """One unit's branch. What it says to no effect is told."""
         unit.check()
         assert self._unet is not None
         layers = cross_attentions(self._unet)
+        path, variant = self._file(unit, layers)
+        for sentence in ignored(unit, variant, face_folders(self.host.adapter_folders())):
+            self.host.remark(sentence)
+        self.branches.append(self._branch(unit, path, variant, layers))
+        self.variants.append(variant)
+
+    def _file(self, unit: Unit, layers: Sequence[CrossAttention]) -> tuple[Path, Variant]:
+        """Where a unit's adapter is, and what it is. Raises `IPAdapterError` where it is not there, or does not fit."""
         file = find(unit.model or "", self.host.adapter_folders(), lambda path: self.library.why_not(path, layers))
         variant = self.library.variant(file.path, unit.choice)
         check_fits(variant, layers, file.name)
-        for sentence in ignored(unit, variant):
-            self.host.remark(sentence)
+        return file.path, variant
+
+    def _branch(self, unit: Unit, path: Path, variant: Variant, layers: Sequence[CrossAttention]) -> ImageBranch:
+        """A unit's pictures as keys and values, and how these act."""
         structure = STRUCTURES[len(layers)]
         scales = unit.layer_scales(unit.scale, structure)
 
         def compute(seen: Unit) -> tuple[KeyValue, ...]:
-            return self.library.key_values(seen, file.path, self.host).layers
+            return self.library.key_values(seen, path, self.host).layers
 
-        key_values = arranged(unit, compute, layers, structure)
-        lora = self.library.adapter(file.path, unit.choice).lora if variant.lora_rank and unit.lora_scale else {}
-        self.branches.append(
-            ImageBranch(
-                key_values,
-                1.0,
-                unit.schedule,
-                lora,
-                unit.lora_scale,
-                layers=scales,
-                scaling=EmbedsScaling(unit.embeds_scaling),
-                region=region(unit, self.host.canvas),
-                first=unit.batch_start,
-            )
+        return ImageBranch(
+            arranged(unit, compute, layers, structure),
+            layers=scales,
+            schedule=unit.schedule,
+            lora=self._lora(path, unit) if variant.lora_rank and unit.lora_scale else {},
+            lora_scale=unit.lora_scale,
+            scaling=EmbedsScaling(unit.embeds_scaling),
+            region=region(unit, self.host.canvas),
+            first=unit.batch_start,
         )
-        self.variants.append(variant)
+
+    def _lora(self, path: Path, unit: Unit) -> LoRA:
+        """The LoRA of an adapter file: one object for all units, also where the library has read it twice."""
+        return self._loras.setdefault(stamp(path), self.library.adapter(path, unit.choice).lora)
 
     def _attach(self, unet: nn.Module) -> None:
         self._attached.enter_context(attach(unet, self.branches, self.moment, self._fail))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from lib_ipadapter.maths.combine import Combination
@@ -30,18 +31,21 @@ SECOND_PICTURE = [kind.value for kind in WeightType if kind.two_pictures]
 SECOND_SCALE = [kind.value for kind in WeightType if kind.two_scales]
 
 
-def ignored(unit: Unit, variant: Variant) -> list[str]:
-    """A sentence for each reason for which an adapter that is so makes nothing of something that `unit` says."""
+def ignored(unit: Unit, variant: Variant, face_folders: Sequence[Path] = ()) -> list[str]:
+    """A sentence for each reason for which an adapter that is so makes nothing of something that `unit` says.
+
+    Raises `IPAdapterError` for a saved face that is not in `face_folders`, or none.
+    """
     found = [
         *_of_mask(unit),
         *_of_layers(unit),
-        *(_beside_a_saved_prompt(unit) if unit.embeds else _of_faces(unit, variant)),
+        *(_beside_a_saved_prompt(unit) if unit.embeds else _of_faces(unit, variant, face_folders)),
     ]
     return _sentences(unit, found)
 
 
 def replaced(unit: Unit) -> list[str]:
-    """The same for a unit of which the host finds the picture elsewhere: afterwards nobody knows its own."""
+    """`ignored` for a unit of which the host finds the picture elsewhere: afterwards nobody knows its own."""
     why = f"reference is {unit.reference!r}"
     advice = f"set reference to {Source.PICTURE.value!r}, or take away what is given here"
     return _sentences(unit, [Found(REPLACED[unit.reference], why, advice)])
@@ -94,7 +98,7 @@ def _beside_a_saved_prompt(unit: Unit) -> Iterator[Found]:
     yield Found(SEEN, why, "take one of the two away, or save the pictures again with it")
 
 
-def _of_faces(unit: Unit, variant: Variant) -> Iterator[Found]:
+def _of_faces(unit: Unit, variant: Variant, face_folders: Sequence[Path]) -> Iterator[Found]:
     if variant.face is None:
         why = f"it is a {variant.kind.value} adapter, which asks for no face"
         yield Found(("face", "face_index", "face_combine"), why, "choose a FaceID file, or reset them")
@@ -102,6 +106,11 @@ def _of_faces(unit: Unit, variant: Variant) -> Iterator[Found]:
     yield Found(("image_mask",), "a FaceID file sees the aligned face", "choose the face by face_index")
     if unit.face is not None and variant.feature is None:
         yield Found(("image", "images"), "the ready-made face stands for what is seen", "take one of the two away")
+    if unit.face is not None and variant.feature is not None and len(unit.pictures) > 1:
+        faces = len(unit.face.read(face_folders))
+        if faces < len(unit.pictures):
+            why = f"face holds {faces}, and each takes one picture"
+            yield Found(("images",), why, "leave the others out, or give a face for each", f" beyond the first {faces}")
     if unit.combine != Combination.CONCAT:
         why = f"combine is {unit.combine!r}, which counts more"
         yield Found(("face_combine",), why, f"set combine to {Combination.CONCAT.value!r}")

@@ -34,7 +34,7 @@ def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, s
 
 
 def write_each(units: Sequence[Unit], bare_name: Callable[[str], str], items: int) -> dict[str, str | list[str]]:
-    """The same for a job of so many pictures: a list where they differ, because each has a reference of its own."""
+    """`write` for a job of so many pictures: a list where they differ, because each has a reference of its own."""
     found: dict[str, str | list[str]] = dict(write(units, bare_name))
     for number, unit in enumerate(units, 1):
         if unit.active and unit.in_turn and items > 1:
@@ -47,7 +47,8 @@ def describe(unit: Unit, bare_name: Callable[[str], str], item: int = 0) -> str:
     pairs = {f.name: getattr(unit, f.name) for f in FIELDS if f.type is Type.NUMBER and not f.rare}
     pairs = {"model": bare_name(unit.model or ""), **pairs, "image": unit.image_hash[:HASH_LENGTH], **_rare(unit)}
     if unit.in_turn:
-        pairs["batch_start"] = (unit.batch_start + item) % len(unit.pictures)
+        start = unit.batch_start + item  # the same reference as its remainder, which is only easier to read
+        pairs["batch_start"] = start % unit.turns if unit.turns else start
     return ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items())
 
 

@@ -27,8 +27,8 @@ from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.prompts import fitting, prompt_folders
 from lib_ipadapter.session.recognition import Recognition
-from lib_ipadapter.session.sight import Sight
-from lib_ipadapter.session.stamps import Headers, stamp
+from lib_ipadapter.session.sight import Parts, Sight
+from lib_ipadapter.session.stamps import FileFacts, stamp
 from lib_ipadapter.session.tokens import image_tokens
 from lib_ipadapter.session.unit import Unit
 
@@ -71,8 +71,8 @@ class Library:
         self.pictures: LRU[Pictures] = LRU(64 << 20)
         """Of whole folders: each batch and pass asks for them again."""
         self.faces = Recognition(LRU(8 << 20))
-        self._headers = Headers()
-        self._encoding = Encoding(self.encoders, self.features, self._headers)
+        self._facts = FileFacts()
+        self._encoding = Encoding(self.encoders, self.features, self._facts)
 
     def adapter(self, path: Path, choice: Kind | None = None) -> IPAdapter:
         """The adapter in a file; read again when the file has changed. `choice`: what the user says that it is."""
@@ -83,20 +83,20 @@ class Library:
 
         `depth`: a list reads no file beyond its header, unless what its content says is known already.
         """
-        if depth is Depth.HEADER and self._headers.knows(_as_adapter(choice, Depth.CONTENT), path):
+        if depth is Depth.HEADER and self._facts.knows(_as_adapter(choice, Depth.CONTENT), path):
             depth = Depth.CONTENT
         try:
-            return self._headers.get(_as_adapter(choice, depth), path, lambda: identify(path, choice, depth))
+            return self._facts.get(_as_adapter(choice, depth), path, lambda: identify(path, choice, depth))
         except AmbiguousError as error:
             raise error.asking("set the field kind to") from None
 
     def sizes(self, path: Path) -> EncoderSizes:
-        """Those of the encoder at `path`, without loading it."""
-        return self._headers.get("encoder", path, lambda: encoder_sizes.read_sizes(path))
+        """Sizes of the encoder at `path`, without loading it."""
+        return self._facts.get("encoder", path, lambda: encoder_sizes.read_sizes(path))
 
     def sha256(self, path: Path) -> str:
-        """Of an adapter file's content, in hex."""
-        return self._headers.get("sha256", path, lambda: weights_file.sha256(path))
+        """Hash of an adapter file's content, in hex."""
+        return self._facts.get("sha256", path, lambda: weights_file.sha256(path))
 
     def why_not(self, path: Path, layers: Sequence[CrossAttention] = ()) -> str:
         """Why the file at `path` is no adapter for these layers, in a few words; empty when it is one."""
@@ -143,7 +143,7 @@ class Library:
         for cache in caches:
             cache.clear()
         self.faces.unload()
-        self._headers.clear()
+        self._facts.clear()
         return freed
 
     def _image_prompt(self, unit: Unit, path: Path, encoder: Path | None, host: Host) -> ImagePromptEmbeds:
@@ -152,12 +152,21 @@ class Library:
         if unit.embeds is not None:
             saved = unit.embeds.read(prompt_folders(host.adapter_folders()))
             return fitting(saved, path.stem, self.sha256(path), variant)
-        size = self.sizes(encoder).image_size if encoder else 0
-        sight = Sight(variant, encoder, size, host=host, encoding=self._encoding, faces=self.faces)
-        embeds = image_tokens(unit, sight, lambda: self.adapter(path, unit.choice))
+        known, nothing = self._seen(unit, variant, encoder, host)
+        embeds = image_tokens(unit, known, nothing, self.adapter(path, unit.choice))
         if not embeds.finite:
             raise self._drop_damaged(unit, path)
         return embeds
+
+    def _seen(self, unit: Unit, variant: Variant, encoder: Path | None, host: Host) -> tuple[list[Parts], Parts]:
+        """All that an adapter is to be fed with, of pictures and of nothing, before it is read.
+
+        Beside an encoder on the device there may be no room for it.
+        """
+        size = self.sizes(encoder).image_size if encoder else 0
+        with self._encoding.visit(encoder, host) as see:
+            sight = Sight(variant, see, size, host, self.faces)
+            return sight.known(unit), sight.nothing(unit)
 
     def _drop_damaged(self, unit: Unit, path: Path) -> CheckpointError:
         """What to raise of an adapter whose values are not numbers, which is not kept either."""
@@ -171,7 +180,7 @@ class Library:
         return self.find_encoder(variant, host.encoder_folders(), unit.encoder)
 
     def _given(self, unit: Unit, host: Host) -> Hashable:
-        """Of the files of saved faces and saved prompts."""
+        """Identity of the files of saved faces and saved prompts."""
         saved = unit.embeds.identity(prompt_folders(host.adapter_folders())) if unit.embeds else None
         return (self.faces.identity(unit, host), saved)
 

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,12 @@ class GivenPrompt:
     @property
     def label(self) -> str:
         """A name, or the beginning of a hash: what may be published."""
-        return self.name or hashlib.sha256(self.content).hexdigest()[:12]
+        return self.name or self.digest[:12]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the content, in hex: for what is kept longer than a content should be."""
+        return hashlib.sha256(self.content).hexdigest()
 
     def read(self, folders: Sequence[Path]) -> SavedPrompt:
         """The prompt; a name is searched in `folders`. Raises `IPAdapterError`."""
@@ -68,7 +74,7 @@ class GivenPrompt:
     def identity(self, folders: Sequence[Path]) -> tuple[object, ...]:
         """Changes when what `read` gives changes."""
         if not self.name:
-            return (self.content,)
+            return (self.digest,)
         return (stamp(find_prompt(self.name, folders).path),)
 
 

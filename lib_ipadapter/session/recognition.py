@@ -43,12 +43,12 @@ class Recognition:
         return [self.features(picture, unit, host).crop for picture in _pictures(unit)]
 
     def features(self, image: Image.Image, unit: Unit, host: Host) -> FaceFeatures:
-        """Of the face in a picture that the unit means. Raises `UnitError`."""
+        """What adapters need of the face in a picture that the unit means. Raises `UnitError`."""
         found = self.found.get(content_hash(image), lambda: FoundFaces.of(image, self._opened(host)))
-        return features(image, found.chosen(unit.face_index))
+        return features(image, found.chosen(unit.face_index, _called(image, unit)))
 
     def identity(self, unit: Unit, host: Host) -> Hashable:
-        """Of the file of a saved face: all that a unit does not say itself."""
+        """Identity of the file of a saved face: all that a unit does not say itself."""
         if unit.face is None or not unit.face.name:
             return None
         return stamp(find_face(unit.face.name, face_folders(host.adapter_folders())).path)
@@ -67,6 +67,12 @@ class Recognition:
 def roots(host: Host) -> list[Path]:
     """Where insightface's models may be: ``insightface`` beside each folder of encoders, and its own default place."""
     return [*(folder.parent / "insightface" for folder in host.encoder_folders()), Path.home() / ".insightface"]
+
+
+def _called(image: Image.Image, unit: Unit) -> str:
+    """What the unit's user calls a picture of it."""
+    others = {"negative picture": unit.negative_image, "picture for the composition": unit.composition_image}
+    return next((name for name, other in others.items() if image is other), "reference picture")
 
 
 def _pictures(unit: Unit) -> tuple[Image.Image, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -16,7 +15,7 @@ from lib_ipadapter.model.noise import NoiseKind, spoilt
 from lib_ipadapter.model.picture import encoder_view
 from lib_ipadapter.model.variant import FaceFeature, Feature, Variant
 from lib_ipadapter.model.views import views as look_at
-from lib_ipadapter.session.encoding import Encoding
+from lib_ipadapter.session.encoding import See
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.recognition import Recognition
 from lib_ipadapter.session.unit import NO_PICTURE, Unit
@@ -37,16 +36,15 @@ class Sight:
     """What one adapter sees."""
 
     variant: Variant
-    encoder: Path | None
-    """Where the image encoder is, for an adapter that needs one."""
+    see: See
+    """By the image encoder; of an adapter that needs none it is never asked."""
     size: int
-    """Of its pictures, in pixels."""
+    """Of the encoder's pictures, in pixels."""
     host: Host
-    encoding: Encoding
     faces: Recognition
 
     def known(self, unit: Unit) -> list[Parts]:
-        """Of each picture, or of each face. Raises `IPAdapterError`."""
+        """What the projection is fed with for each reference picture, or each face. Raises `IPAdapterError`."""
         if self.variant.face is not None:
             return self._faces(unit, self.variant.face)
         if not unit.pictures:
@@ -63,8 +61,7 @@ class Sight:
         zero embedding (ip_adapter_faceid.py:187 and 331).
         """
         if unit.negative_image is not None and not unit.noise and self.variant.face is not None:
-            alone = replace(unit, image=unit.negative_image, images=(), face=None)
-            return self._faces(alone, self.variant.face)[0]
+            return self._faces(unit.showing(unit.negative_image), self.variant.face)[0]
         seen = self._negative(unit)
         if seen is None and self.variant.feature is not None:
             seen = self._seen_nothing(self.variant.feature)
@@ -72,7 +69,7 @@ class Sight:
         return (*faces, *([seen] if seen is not None else []))
 
     def _negative(self, unit: Unit) -> Tensor | None:
-        """Of the negative picture, or of noise; None where the user wants neither."""
+        """What the encoder makes of the negative picture, or of noise; None where the user wants neither."""
         if not (unit.noise or unit.negative_image):
             return None
         if self.variant.feature is None:  # also of a ready-made face, beside which there may be no picture at all
@@ -82,7 +79,9 @@ class Sight:
         source = unit.negative_image or next(iter(unit.pictures), None)
         assert source is not None, "what looks at pictures has seen one by now"
         if self.variant.face:
-            shown = self.faces.crops(replace(unit, image=source, images=(), face=None), self.host)
+            alone = unit.showing(source)
+            own = alone if unit.negative_image else replace(alone, face_index=unit.face_index)
+            shown = self.faces.crops(own, self.host)
         else:
             shown = views(unit, source, self.size)
         if unit.noise:
@@ -101,10 +100,8 @@ class Sight:
 
     def _seen(self, shown: Sequence[Image.Image | None]) -> Tensor:
         """By the encoder, ``[views, ...]``; None for a zero pixel tensor."""
-        assert self.encoder is not None
         assert self.variant.feature is not None
-        found = self.encoding.features_of(shown, self.encoder, self.host)
-        return torch.cat([one.get(self.variant.feature) for one in found]).to(self.host.device)
+        return torch.cat([one.get(self.variant.feature) for one in self.see(shown)]).to(self.host.device)
 
     def _seen_nothing(self, feature: Feature) -> Tensor:
         if feature is Feature.IMAGE_EMBEDS:

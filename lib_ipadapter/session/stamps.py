@@ -40,7 +40,7 @@ def fingerprint(path: Path) -> str:
     return found.hexdigest()
 
 
-class Headers:
+class FileFacts:
     """What was found out about files by looking at them, for as long as they stay as they are."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +14,17 @@ from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import FaceFeature, Variant
 from lib_ipadapter.session.room import check_tokens, check_views
-from lib_ipadapter.session.sight import Parts, Sight
+from lib_ipadapter.session.sight import Parts
 from lib_ipadapter.session.unit import Unit
 
 
-def image_tokens(unit: Unit, sight: Sight, read_adapter: Callable[[], IPAdapter]) -> ImagePromptEmbeds:
-    """Of a unit's pictures, by an adapter that sees them so and is read when they are seen. Raises `IPAdapterError`."""
-    known, nothing = sight.known(unit), sight.nothing(unit)
-    way = combination(unit, sight.variant)
+def image_tokens(unit: Unit, known: Sequence[Parts], nothing: Parts, adapter: IPAdapter) -> ImagePromptEmbeds:
+    """Image tokens of what is `known` of each of a unit's pictures or faces, and of nothing, as `Sight` gives both.
+
+    Raises `UnitError`.
+    """
+    way = combination(unit, adapter.variant)
     weights = weights_of(unit, len(known), way)
-    adapter = read_adapter()
 
     def project(parts: Parts) -> Tensor:
         """``[1, views * tokens, width]``: those of several views stand one after the other."""

@@ -17,7 +17,7 @@ from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.patch.region import Region
 from tests.hooks import hook_count
-from tests.models import image_prompt, tiny_adapter, tiny_features, tiny_unet
+from tests.models import even, image_prompt, tiny_adapter, tiny_features, tiny_unet
 
 CLOSE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
 """How far from the CPU's float32 an output may be, as a share of its own length."""
@@ -47,7 +47,8 @@ def branches(unet: nn.Module) -> list[ImageBranch]:
     found = []
     for adapter, more in ((picture, {"region": Region(mask)}), (face, {"lora": face.lora})):
         known, nothing = (tiny_features(adapter.variant) for _ in range(2))
-        found.append(ImageBranch(adapter.key_values(image_prompt(adapter, known, nothing).stacked()), 0.8, **more))
+        kvs = adapter.key_values(image_prompt(adapter, known, nothing).stacked())
+        found.append(ImageBranch(kvs, layers=even(kvs, 0.8), **more))
     return found
 
 

@@ -144,6 +144,14 @@ def test_a_spoiled_file_is_one_sentence_that_names_the_key(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_a_projection_that_has_more_than_a_known_one_is_refused_and_what_is_more_is_named(kind: Kind) -> None:
+    adapter = tiny_adapter(kind)
+    tensors = adapter.tensors() | {"image_proj.pos_emb.weight": torch.ones(2, 2)}
+    with pytest.raises(CheckpointError, match=r"^x was .* it has image_proj\.pos_emb\.weight as well; without that"):
+        adapter.load(tensors, "x")
+
+
 def test_layers_may_be_numbered_only_as_published(tmp_path: Path) -> None:
     tensors = tiny_adapter(Kind.BASE).state_dict()
     shifted = {k.replace("ip_adapter.31.", "ip_adapter.33."): t for k, t in tensors.items()}

@@ -162,6 +162,17 @@ def test_a_folder_with_its_configuration_is_the_same_encoder(kind: str, state: S
     check_same(features(folder), features(tmp_path / "plain.safetensors"))
 
 
+@pytest.mark.parametrize("said", [{"projection_dim": 768}, {}])
+def test_in_a_whole_clips_configuration_the_width_beside_the_towers_counts_where_it_is_said(
+    said: dict[str, int], state: State, tmp_path: Path
+) -> None:
+    tower = small_vit_l().config.to_dict() | ({"projection_dim": 512} if said else {})
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": tower, **said}))
+    save_file(state | TEXT, tmp_path / "model.safetensors")
+    assert read_sizes(tmp_path) == EncoderSizes(1024, 768, 5, 28)
+    assert features(tmp_path).image_embeds.shape == (1, 768)
+
+
 def test_several_single_encoders_beside_a_stray_configuration_stay_single_files(state: State, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     for name in ("h.safetensors", "g.safetensors"):

@@ -84,6 +84,10 @@ def test_no_face_and_too_few_are_sentences() -> None:
         FoundFaces((face(), face())).chosen(5)
 
 
+def test_also_that_there_is_no_face_takes_room() -> None:
+    assert 0 < FoundFaces(()).nbytes < FoundFaces((face(),)).nbytes
+
+
 def test_an_embedding_is_given_as_it_came_and_at_length_one() -> None:
     one = face(7)
     found = features(portrait(one), one)

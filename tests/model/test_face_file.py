@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.face_file import read_face, write_face
 
 
@@ -63,3 +64,37 @@ def test_a_numpy_file_with_objects_is_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"code": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(CheckpointError, match=r"a\.npy cannot be read"):
         read_face(tmp_path / "a.npy")
+
+
+def npy(path: Path, dtype: str, shape: str) -> Path:
+    """A header that may lie, and what one face takes."""
+    about = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(about).to_bytes(2, "little") + about + bytes(2048))
+    return path
+
+
+LIES = {
+    "records": ("[('a', '<f4'), ('b', '<f4')]", "(256,)"),
+    "texts": ("'<U1'", "(512,)"),
+    "times": ("'<M8[s]'", "(256,)"),
+    "more than any memory": ("'<f4'", f"({1 << 40}, 512)"),
+    "no shape": ("'<f4'", "'x'"),
+}
+
+
+@pytest.mark.parametrize(("dtype", "shape"), LIES.values(), ids=LIES)
+def test_a_numpy_file_of_another_type_or_an_impossible_shape_is_a_sentence(
+    dtype: str, shape: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"a\.npy (cannot be read|holds no face)") as refusal:
+        read_face(npy(tmp_path / "a.npy", dtype, shape))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.safetensors"])
+def test_a_file_too_large_for_faces_is_not_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, reader in ((np, "load"), (weights_file, "read_any")):
+        monkeypatch.setattr(owner, reader, lambda *_, **__: pytest.fail("was read"))
+    (tmp_path / name).write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(CheckpointError, match="is no saved face: it has over 1 MB; choose another"):
+        read_face(tmp_path / name)

@@ -141,6 +141,16 @@ def test_a_published_file_whose_size_is_not_known_is_known_by_its_content_when_o
         identify(path, depth=Depth.HEADER)
 
 
+def test_a_published_file_that_has_other_shapes_asks_for_no_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sparse(tmp_path / "mine.safetensors", recorded("ip-adapter-faceid-portrait_sdxl_unnorm"))
+    monkeypatch.setattr(identity, "sha256", lambda _: pytest.fail("the whole file was read"))
+    assert any(known.size is None for known in identity.KNOWN.values())
+    with pytest.raises(AmbiguousError):
+        identify(path)
+
+
 def test_instantid_is_refused_in_a_list_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sparse(tmp_path / "ip-adapter.bin", recorded("instantid"))
     monkeypatch.setattr(identity, "KNOWN", {"one": Known(INSTANT_ID, path.stat().st_size, "")})

@@ -172,6 +172,37 @@ def test_a_hostile_header_is_not_carried_out(header: bytes, tmp_path: Path, capf
     assert not any(capfd.readouterr())
 
 
+NOTHING = b"N"
+ONE = tensor()[len(b"\x80\x02}X\x01\0\0\0a") : -2] + b"q\0"
+"""A tensor, remembered; `AGAIN` is it."""
+AGAIN = b"h\0"
+
+
+def under_a_long_name(first: bytes, others: bytes, count: int = 40_000) -> bytes:
+    """A name of four thousand letters, and below it so many values with short ones."""
+    name = b"X" + struct.pack("<I", 4000) + b"k" * 4000
+    values = [first, *[others] * (count - 1)]
+    items = b"".join(b"M" + struct.pack("<H", number) + value for number, value in enumerate(values))
+    return b"\x80\x02}" + name + b"}(" + items + b"us."
+
+
+@pytest.mark.parametrize(("first", "others", "read"), [(NOTHING, NOTHING, {}), (ONE, AGAIN, None)])
+def test_a_small_header_of_very_many_long_keys_stays_cheap(first: bytes, others: bytes, read: Any, tmp_path: Path):
+    path = written(tmp_path / "a.bin", under_a_long_name(first, others), bytes(16))
+    assert path.stat().st_size < 250_000
+    tracemalloc.start()
+    begun = time.process_time()
+    assert quick(path) == read
+    assert time.process_time() - begun < 5
+    assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    tracemalloc.stop()
+
+
+def test_many_keys_below_a_long_one_are_read(tmp_path: Path):
+    found = quick(written(tmp_path / "a.bin", under_a_long_name(ONE, AGAIN, 1000), bytes(16)))
+    assert found == {f"{'k' * 4000}.{number}": (2, 2) for number in range(1000)}
+
+
 def test_a_place_far_out_takes_no_room(tmp_path: Path):
     tracemalloc.start()
     assert quick(written(tmp_path / "a.bin", b"\x80\x02}r\xff\xff\xff\x07.")) == {}

@@ -16,7 +16,7 @@ from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.session.unit import Unit
-from tests.models import EMBED, HIDDEN, TEXT_WIDTH, image_prompt, tiny_adapter, tiny_unet
+from tests.models import EMBED, HIDDEN, TEXT_WIDTH, even, image_prompt, tiny_adapter, tiny_unet
 
 ROLES = [Role.CONDITIONAL, Role.UNCONDITIONAL]
 
@@ -41,7 +41,8 @@ def features(kind: Kind) -> tuple[torch.Tensor, torch.Tensor]:
 
 def ours(kind: Kind, scale: float, layers: LayerScales | None = None) -> torch.Tensor:
     adapter, moment = tiny_adapter(kind), Moment()
-    branch = ImageBranch(adapter.key_values(image_prompt(adapter, *features(kind)).stacked()), scale, layers=layers)
+    key_values = adapter.key_values(image_prompt(adapter, *features(kind)).stacked())
+    branch = ImageBranch(key_values, layers=layers or even(key_values, scale))
     unet = tiny_unet()
     with torch.no_grad(), attach(unet, [branch], moment):
         moment.begin_step(0.0, ROLES)
@@ -103,7 +104,8 @@ def test_the_branch_is_no_rounding_error(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_after_removal_the_unet_is_bit_equal_to_before(kind: Kind) -> None:
     adapter, moment, unet = tiny_adapter(kind), Moment(), tiny_unet()
-    branch = ImageBranch(adapter.key_values(image_prompt(adapter, *features(kind)).stacked()))
+    key_values = adapter.key_values(image_prompt(adapter, *features(kind)).stacked())
+    branch = ImageBranch(key_values)
     with torch.no_grad():
         before = unet(**unet_input()).sample
         with attach(unet, [branch], moment):

@@ -11,6 +11,7 @@ from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
+from tests.models import even
 from tests.patch.bodies import BODIES
 from tests.patch.trees import SD15, SDXL, LdmTree, Structure, ldm_attention, narrow_tree, sgm_attention
 
@@ -53,7 +54,7 @@ def formula(unet: LdmTree, kvs: list[KeyValue], scale: float, inputs: dict[str, 
 
 def hooked(unet: LdmTree, kvs: list[KeyValue], scale: float, inputs: dict[str, Tensor]) -> Tensor:
     moment = Moment()
-    with torch.no_grad(), attach(unet, [ImageBranch(kvs, scale)], moment):
+    with torch.no_grad(), attach(unet, [ImageBranch(kvs, layers=even(kvs, scale))], moment):
         moment.begin_step(0.0, ROLES)
         return unet(**inputs)
 
@@ -107,7 +108,7 @@ def test_each_row_of_a_batch_is_as_it_would_be_alone() -> None:
     together = hooked(unet, kvs, 0.7, inputs)
     for row, role in enumerate(ROLES):
         moment = Moment()
-        with torch.no_grad(), attach(unet, [ImageBranch(kvs, 0.7)], moment):
+        with torch.no_grad(), attach(unet, [ImageBranch(kvs, layers=even(kvs, 0.7))], moment):
             moment.begin_step(0.0, [role])
             alone = unet(**{name: tensor[row : row + 1] for name, tensor in inputs.items()})
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-4, atol=1e-5)

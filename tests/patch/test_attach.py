@@ -21,6 +21,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from tests.hooks import attributes, hook_count
+from tests.models import even
 from tests.patch.bodies import BODIES, indexing, split
 from tests.patch.trees import CrossAttention, LdmTree, attn2, narrow_tree
 
@@ -30,7 +31,7 @@ ROLES = [Role.CONDITIONAL, Role.UNCONDITIONAL]
 def branch(unet: nn.Module, seed: int = 2, scale: float = 1.0, schedule: Schedule | None = None) -> ImageBranch:
     torch.manual_seed(seed)
     kvs = [KeyValue(*torch.randn(2, 2, 5, layer.width)) for layer in cross_attentions(unet)]
-    return ImageBranch(kvs, scale, schedule or Schedule())
+    return ImageBranch(kvs, layers=even(kvs, scale), schedule=schedule or Schedule())
 
 
 def run(unet: nn.Module, moment: Moment | None = None) -> Tensor:

@@ -22,7 +22,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from tests.hooks import attributes, hook_count
-from tests.models import image_prompt, tiny_adapter, tiny_unet
+from tests.models import even, image_prompt, tiny_adapter, tiny_unet
 from tests.patch import test_against_diffusers as diffusers_case
 from tests.patch.bodies import indexing
 from tests.patch.trees import (
@@ -168,8 +168,9 @@ def test_numbers_and_values_are_those_of_diffusers() -> None:
     theirs._load_ip_adapter_weights([state | {"ip_adapter": adapter.ip_adapter.state_dict()}], low_cpu_mem_usage=False)
     rows = torch.cat(diffusers_case.features(Kind.BASE))[:, None]
     inputs, moment = diffusers_case.unet_input(), Moment()
-    tokens = image_prompt(adapter, *diffusers_case.features(Kind.BASE)).stacked()
-    with torch.no_grad(), attach(ours, [ImageBranch(adapter.key_values(tokens), lora=lora)], moment):
+    kvs = adapter.key_values(image_prompt(adapter, *diffusers_case.features(Kind.BASE)).stacked())
+    ours_branch = ImageBranch(kvs, lora=lora)
+    with torch.no_grad(), attach(ours, [ours_branch], moment):
         moment.begin_step(0.0, ROLES)
         found = ours(**inputs).sample
         wanted = theirs(**inputs, added_cond_kwargs={"image_embeds": [rows]}).sample
@@ -206,7 +207,7 @@ def test_without_strength_or_without_a_lora_no_hook_is_set_for_it(silent: dict[s
     assert torch.equal(attached(unet, branch(unet, **(lora | silent))), attached(unet, branch(unet)))
 
 
-@pytest.mark.parametrize("silent", [{"scale": 0.0}, {"schedule": Schedule(0.5, 1.0)}])
+@pytest.mark.parametrize("silent", [{"layers": even(range(16), 0.0)}, {"schedule": Schedule(0.5, 1.0)}])
 def test_a_unit_that_does_not_act_changes_no_bit_by_its_lora_either(silent: dict[str, object]) -> None:
     unet = narrow_tree()
     assert torch.equal(attached(unet, branch(unet, lora=random_lora(unet), **silent)), run(unet))
@@ -236,6 +237,18 @@ def test_the_loras_of_two_units_add_up() -> None:
     both = attached(unet, branch(unet, 2, lora=one), branch(unet, 5, lora=other))
     wanted = attached(merged(merged(unet, one), other), branch(unet, 2), branch(unet, 5))
     torch.testing.assert_close(both, wanted, rtol=1e-4, atol=2e-5)
+
+
+def test_a_lora_that_two_units_have_acts_once_at_the_largest_strength_of_those_that_act() -> None:
+    unet = narrow_tree()
+    lora = random_lora(unet)
+    early = branch(unet, 2, lora=lora, lora_scale=0.8, schedule=Schedule(0.0, 0.5))
+    weak = branch(unet, 5, lora=lora, lora_scale=0.3)
+    for progress, scale in ((0.0, 0.8), (0.5, 0.3)):
+        by_hook = attached(unet, early, weak, progress=progress)
+        plain = (branch(unet, 2, schedule=early.schedule), branch(unet, 5))
+        wanted = attached(merged(unet, lora, scale), *plain, progress=progress)
+        torch.testing.assert_close(by_hook, wanted, rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

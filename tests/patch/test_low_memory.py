@@ -33,7 +33,8 @@ class Elsewhere:
 
 def branch(unet: nn.Module) -> ImageBranch:
     torch.manual_seed(2)
-    return ImageBranch([KeyValue(*torch.randn(2, 2, 5, layer.width)) for layer in cross_attentions(unet)])
+    kvs = [KeyValue(*torch.randn(2, 2, 5, layer.width)) for layer in cross_attentions(unet)]
+    return ImageBranch(kvs)
 
 
 def run(unet: nn.Module, *branches: ImageBranch) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.layers import CrossAttention, cross_attentions
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.patch.region import Region
-from tests.models import TEXT_WIDTH, tiny_unet
+from tests.models import TEXT_WIDTH, even, tiny_unet
 
 ROLES = [Role.CONDITIONAL, Role.UNCONDITIONAL]
 LOT = random.Random(5)
@@ -33,7 +34,7 @@ def unet() -> nn.Module:
 def branch(unet: nn.Module, region: Region | None, seed: int = 2) -> ImageBranch:
     torch.manual_seed(seed)
     kvs = [KeyValue(*torch.randn(2, 2, 5, layer.width)) for layer in cross_attentions(unet)]
-    return ImageBranch(kvs, 1.0, region=region)
+    return ImageBranch(kvs, region=region)
 
 
 def left_half(height: int, width: int) -> Tensor:
@@ -59,7 +60,7 @@ def test_at_odd_sizes_every_layer_gets_zero_outside_and_all_inside(
     output = ImageBranch.output
 
     def both(self: ImageBranch, query: Tensor, layer: CrossAttention, moment: Moment) -> Tensor:
-        whole = ImageBranch(self.key_values, self.scale)
+        whole = replace(self, region=None)
         seen.append((output(self, query, layer, moment), output(whole, query, layer, moment)))
         return seen[-1][0]
 
@@ -144,7 +145,7 @@ def test_a_unet_that_is_resized_inside_is_refused(unet: nn.Module) -> None:
 
 def test_a_unit_that_rests_refuses_nothing(unet: nn.Module) -> None:
     resting = branch(unet, Region(torch.ones(8, 8), latent_size=(50, 50)))
-    quiet = ImageBranch(resting.key_values, 0.0, region=resting.region)
+    quiet = replace(resting, layers=even(resting.key_values, 0.0))
     assert torch.equal(run(unet, (8, 8), [quiet]), run(unet, (8, 8), []))
     with pytest.raises(HostError, match="tiles"):
         run(unet, (8, 8), [quiet, resting])

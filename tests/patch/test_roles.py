@@ -24,6 +24,7 @@ from lib_ipadapter.patch import branch
 from lib_ipadapter.patch.attach import attach
 from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.moment import Moment, Role
+from lib_ipadapter.patch.rows import StepRows
 from tests.patch.trees import TransformerBlock, ldm_attention
 from tests.patch.webui_denoiser import Denoiser, Options, Prompt
 
@@ -70,7 +71,7 @@ def watched(schedule: Schedule | None = None) -> Iterator[Watch]:
     kv = KeyValue(ROLE_NUMBERS, ROLE_NUMBERS)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(branch, "scaled_attention", watch.attention)
-        with attach(watch.unet, [ImageBranch([kv], 1.0, schedule or Schedule())], watch.moment):
+        with attach(watch.unet, [ImageBranch([kv], schedule=schedule or Schedule())], watch.moment):
             yield watch
 
 
@@ -158,10 +159,25 @@ def test_the_three_chunks_of_instruct_pix2pix(batch: int, together: bool) -> Non
 def test_a_step_cut_short_does_not_shift_the_next() -> None:
     with watched() as watch:
         denoiser = watch.denoiser(batch_cond_uncond=False)
-        denoiser.announced, denoiser.items = [Role.CONDITIONAL, Role.UNCONDITIONAL], [0, 0]
+        denoiser.announced = StepRows([Role.CONDITIONAL, Role.UNCONDITIONAL], [0, 0])
         denoiser.call_model(torch.ones(1, 4, 2, 2), 77)  # and an interrupt, before the unconditional row
         denoiser(Prompt())
     watch.check(1, 1, 1)
+
+
+@pytest.mark.parametrize("layout", [{}, {"skip_uncond": lambda _: True}, {"batch_cond_uncond": False}])
+@pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
+@pytest.mark.parametrize("conds", [(1,), (1, 1), (2, 1, 1)])
+def test_every_row_gets_its_own_where_an_extension_asks_for_all_rows_again(
+    conds: tuple[int, ...], lengths: tuple[int, int], layout: Any
+) -> None:
+    with watched() as watch:
+        denoiser = watch.denoiser(again=2, **layout)
+        for _ in range(2):
+            denoiser(Prompt(conds, *lengths))
+    assert all(was == got for was, got in watch.calls)
+    every = sum(conds) + len(conds)
+    assert [len(was) for was, _ in watch.calls].count(every) >= 2 * 2
 
 
 @pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
@@ -242,7 +258,8 @@ def test_each_picture_of_the_batch_gets_its_own_and_counting_goes_on_across_batc
 ) -> None:
     watch, numbers = Items(), torch.arange(4.0)[:, None, None].expand(-1, 2, WIDTH)
     monkeypatch.setattr(branch, "scaled_attention", watch.attention)
-    with torch.no_grad(), attach(watch.unet, [ImageBranch([KeyValue(numbers, numbers)])], watch.moment):
+    kvs = [KeyValue(numbers, numbers)]
+    with torch.no_grad(), attach(watch.unet, [ImageBranch(kvs)], watch.moment):
         denoiser = watch.denoiser(batch_cond_uncond=together)
         denoiser.first = first
         denoiser(Prompt((2, 1), *lengths))  # an AND in the first picture's prompt

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_ipadapter.patch.moment import Role
+from lib_ipadapter.patch.rows import StepRows
 
 BeginStep = Callable[[float, Sequence[Role], Sequence[int]], None]
 
@@ -37,6 +38,8 @@ class Options:
     """NGMS, "skip early CFG": whether the unconditional rows are dropped in this step."""
     tiles: tuple[int, int] = (1, 1)
     """UNet calls per call, and pictures per row in each of them."""
+    again: int = 0
+    """How often an extension asks the model for all rows once more (Perturbed-Attention Guidance)."""
 
 
 class Denoiser:
@@ -48,16 +51,14 @@ class Denoiser:
         self.total_steps = total_steps
         self.options = options or Options()
         self.step = 0
-        self.announced: list[Role] = []
-        self.items: list[int] = []
+        self.announced = StepRows()
         self.first = 0
 
     def __call__(self, prompt: Prompt, size: tuple[int, int] = (2, 2)) -> None:
         batch = len(prompt.conds_per_image)
         cond = rows(Role.CONDITIONAL, sum(prompt.conds_per_image), size)
         uncond = rows(Role.UNCONDITIONAL, batch * (2 if prompt.edit else 1), size)
-        self.announced = roles(len(cond), len(uncond))
-        self.items = [self.first + item for item in items(prompt)]
+        self.announced = StepRows(roles(len(cond), len(uncond)), [self.first + item for item in items(prompt)])
         skip = self.options.skip_uncond(self.step) and not prompt.edit
         if skip or prompt.cond_tokens == prompt.uncond_tokens:
             everything = cond if skip else torch.cat([cond, uncond])
@@ -65,6 +66,8 @@ class Denoiser:
         else:
             self.call_in_slices(cond, batch * 2 if self.options.batch_cond_uncond else batch, prompt)
             self.call_model(uncond, prompt.uncond_tokens)
+        for _ in range(self.options.again):
+            self.call_model(torch.cat([cond, uncond]), prompt.cond_tokens)
         self.step += 1
 
     def call_in_slices(self, latents: Tensor, size: int, prompt: Prompt) -> None:
@@ -73,9 +76,7 @@ class Denoiser:
 
     def call_model(self, latents: Tensor, tokens: int) -> None:
         """One call of the model that wraps the UNet; the host announces its rows, and tiles repeat them."""
-        count = len(latents)
-        self.begin_step(self.step / self.total_steps, self.announced[:count], self.items[:count])
-        self.announced, self.items = self.announced[count:], self.items[count:]
+        self.begin_step(self.step / self.total_steps, *self.announced.take(len(latents)))
         calls, pictures = self.options.tiles
         for _ in range(calls):
             tile = torch.cat([latents] * pictures)

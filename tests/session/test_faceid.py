@@ -207,6 +207,15 @@ def test_side_by_side_faces_of_plus_files_share_the_picture(faceid_host: FakeHos
     assert close(out, by_hand(faceid_host, Kind.FACEID_PLUS_V2, *both))
 
 
+def test_pictures_beyond_the_faces_of_a_file_are_told(faceid_host: FakeHost, library: Library) -> None:
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, face="two", images=[PICTURE]))
+    assert faceid_host.remarks == []
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, face="one", images=[PICTURE]))
+    (said,) = faceid_host.remarks
+    assert "images of the unit" in said
+    assert "beyond the first 1: face holds 1" in said
+
+
 def test_the_shortcut_scale_matters_to_version_two_alone(faceid_host: FakeHost, library: Library) -> None:
     one = features(PICTURE, LARGE)
     out = generate(faceid_host, library, unit(Kind.FACEID_PLUS_V2, shortcut_scale=0.3))
@@ -221,6 +230,21 @@ def test_the_lora_has_a_strength_of_its_own(lora_scale: float, faceid_host: Fake
     out = generate(faceid_host, library, unit(Kind.FACEID, lora_scale=lora_scale))
     assert close(out, by_hand(faceid_host, Kind.FACEID, features(PICTURE, LARGE), lora_scale=lora_scale))
     assert not close(out, generate(faceid_host, library, unit(Kind.FACEID)))
+
+
+def test_two_units_of_one_file_have_its_lora_once_though_it_was_read_twice(
+    faceid_host: FakeHost, library: Library
+) -> None:
+    units = [unit(Kind.FACEID), unit(Kind.FACEID, face_index=1, kind="auto", lora_scale=0.5)]
+    library.adapters.limit = 0  # as where other files between the two push it out
+    read: list[object] = []
+    original = library.adapter
+    library.adapter = lambda *about: read.append(library.adapters.clear()) or original(*about)
+    with Generation(faceid_host, units, library) as generation:
+        one, other = generation.branches
+        assert one.lora is other.lora
+    assert len(read) > 2
+    assert generation.branches == []
 
 
 def test_the_lora_is_there_in_the_steps_of_its_unit_only(faceid_host: FakeHost, library: Library) -> None:
@@ -293,6 +317,47 @@ def test_what_a_file_does_not_tell_the_user_says(own_files: FakeHost, library: L
         told = generate(own_files, library, unit(kind, model=name, kind=kind.value))
         save_adapter(tiny_adapter(Kind.FACEID_PLUS), own_files.folder / "adapters" / f"ip-adapter-{kind.value}_x.bin")
         assert close(told, generate(own_files, library, unit(kind, model=f"ip-adapter-{kind.value}_x")))
+
+
+OTHERS = {
+    "negative picture": {},
+    "negative picture with noise": {"noise": 0.5},
+    "picture for the composition": {"weight_type": "style and composition"},
+}
+
+
+@pytest.mark.parametrize("called", OTHERS)
+def test_the_index_chooses_in_the_reference_picture_alone(
+    called: str, faceid_host: FakeHost, library: Library, analyser: FakeAnalyser
+) -> None:
+    """Another picture may well have one face only, and where it has none it is called by its name."""
+    other = portrait(LARGE, size=(380, 300))
+    field = "composition_image" if "weight_type" in OTHERS[called] else "negative_image"
+    own = unit(Kind.FACEID_PLUS, face_index=1, **{field: other}, **OTHERS[called])
+    found = {PICTURE.size: [SMALL, LARGE], other.size: [LARGE]}
+    analyser.faces = lambda image: found[image.size]
+    generate(faceid_host, library, own)
+    found[other.size] = []
+    library.faces.unload()
+    library.faces.open_analyser = lambda _: analyser
+    library.computed.clear()
+    with pytest.raises(UnitError, match=rf"No face was found in the {called.removesuffix(' with noise')};"):
+        generate(faceid_host, library, own)
+
+
+def test_noise_in_the_reference_is_put_on_the_face_that_was_chosen(
+    faceid_host: FakeHost, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = library.faces.features
+
+    def features_of(image: Image.Image, own: Unit, host: FakeHost) -> FaceFeatures:
+        seen.append(own.face_index)
+        return original(image, own, host)
+
+    monkeypatch.setattr(library.faces, "features", features_of)
+    generate(faceid_host, library, unit(Kind.FACEID_PLUS, face_index=1, noise=0.5))
+    assert set(seen) == {1}
 
 
 FAILURES: dict[str, tuple[dict[str, object], list[object], str]] = {

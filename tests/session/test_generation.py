@@ -20,7 +20,7 @@ from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
 from lib_ipadapter.session.unit import Unit
 from tests.hooks import attributes, hook_count
-from tests.models import image_prompt, tiny_unet
+from tests.models import even, image_prompt, tiny_unet
 from tests.patch.trees import narrow_tree
 from tests.session.fake_host import ROLES, FakeHost, picture, run, unit
 
@@ -40,7 +40,8 @@ def by_hand(host: FakeHost, model: str, scale: float) -> Tensor:
     zeros = encoder.encode_zeros(host.device, host.dtype).hidden_states
     nothing = torch.zeros_like(seen) if adapter.variant.kind is Kind.BASE else zeros
     moment = Moment()
-    branch = ImageBranch(adapter.key_values(image_prompt(adapter, seen, nothing).stacked()), scale)
+    key_values = adapter.key_values(image_prompt(adapter, seen, nothing).stacked())
+    branch = ImageBranch(key_values, layers=even(key_values, scale))
     with attach(host.loaded, [branch], moment):
         moment.begin_step(0.0, ROLES)
         return run(host.loaded)

@@ -48,6 +48,11 @@ IGNORED: dict[str, tuple[Kind, dict[str, object], str]] = {
     "a face for pictures": (Kind.BASE, {"face": NUMBERS}, "face .* a base adapter, which asks for no face"),
     "a mask on a face": (Kind.FACEID_PLUS, {"image_mask": SECOND}, "image_mask .* sees the aligned face"),
     "a picture of a face": (Kind.FACEID, {"face": NUMBERS}, "image .* the ready-made face stands for"),
+    "pictures beyond the faces": (
+        Kind.FACEID_PLUS,
+        {"face": [NUMBERS] * 2, "images": [SECOND] * 2},
+        "images .* is not used beyond the first 2: face holds 2, and each takes one picture; leave the others out",
+    ),
     "a negative picture": (
         Kind.BASE,
         {"weight_type": "style transfer precise", "negative_image": SECOND},
@@ -78,6 +83,7 @@ USED: list[tuple[Kind, dict[str, object]]] = [
     (Kind.FACEID, {"image": None, "face": NUMBERS, "face_combine": "concat"}),
     (Kind.FACEID, {"face_index": 1, "images": [SECOND]}),
     (Kind.FACEID_PLUS, {"face": NUMBERS}),
+    (Kind.FACEID_PLUS, {"face": [NUMBERS] * 2, "images": [SECOND]}),
     *((Kind.BASE, {"weight_type": one.value, "composition_scale": 0.5}) for one in WeightType if one.two_scales),
 ]
 

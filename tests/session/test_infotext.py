@@ -226,3 +226,28 @@ def test_each_picture_of_a_batch_says_which_reference_it_had() -> None:
     assert starts == [2, 0, 1, 2]
     assert infotext.write_each([several], same, 1) == infotext.write([several], same)
     assert "batch_start" not in infotext.describe(alone, same)
+
+
+FACE = [1.0] * 512
+TURNS = [
+    ({"embeds": "dusk"}, [2, 3, 4, 5]),
+    ({"embeds": base64.b64encode(bytes(500)).decode()}, [2, 3, 4, 5]),
+    ({"face": "friends"}, [2, 3, 4, 5]),
+    ({"face": [FACE] * 3}, [2, 0, 1, 2]),
+    ({"face": [FACE] * 3, "image": PICTURE}, [2, 3, 4, 5]),
+    ({"reference": "whole folder"}, [2, 3, 4, 5]),
+]
+
+
+@pytest.mark.parametrize(("given", "starts"), TURNS)
+def test_so_it_does_where_faces_or_parts_of_a_saved_prompt_take_turns(given: dict[str, object], starts: list[int]):
+    """Where nobody knows yet how many there are, it is counted on, which is the same to whoever begins there."""
+    unit = Unit.parse({"model": "m", "combine": "batch", "batch_start": 2} | given)
+    texts = infotext.write_each([unit], same, 4)["IP-Adapter 1"]
+    assert [infotext.read({"IP-Adapter 1": text}, 1)["batch_start"] for text in texts] == starts
+
+
+@pytest.mark.parametrize("given", [{"image": PICTURE}, {"face": FACE}])
+def test_what_is_alone_takes_no_turns(given: dict[str, object]) -> None:
+    unit = Unit.parse({"model": "m", "combine": "batch"} | given)
+    assert infotext.write_each([unit], same, 4) == infotext.write([unit], same)

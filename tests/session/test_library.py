@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections import Counter
 
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
+from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.vision import ImageEncoder
 from lib_ipadapter.session.library import Library
@@ -24,10 +27,48 @@ def test_the_same_picture_is_encoded_once_for_all_adapters(host: FakeHost, count
     assert counts == {"encoded": 1, "zeros": 1, "encoder": 1, "adapter": 2, "header": 2, "sizes": 1}
 
 
-def test_all_pictures_of_a_unit_are_one_trip_to_the_device(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    trips: list[object] = []
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Each time that an encoder has gone to the device."""
+    made: list[object] = []
     original = ImageEncoder.stage
-    monkeypatch.setattr(ImageEncoder, "stage", lambda self, *place: trips.append(place) or original(self, *place))
+    monkeypatch.setattr(ImageEncoder, "stage", lambda self, *place: made.append(place) or original(self, *place))
+    return made
+
+
+@pytest.mark.parametrize("kind", [Kind.BASE, Kind.PLUS, Kind.FULL])
+@pytest.mark.parametrize("more", [{}, {"negative_image": picture(3)}, {"noise": 0.5}])
+def test_pictures_and_what_stands_for_none_are_one_trip_to_the_device(
+    kind: Kind, more: dict[str, object], host: FakeHost, trips: list[object]
+) -> None:
+    Library().key_values(unit(images=[picture(1)], **more), adapter_path(host, kind), host)
+    assert len(trips) == 1
+
+
+def test_the_encoder_is_gone_from_the_device_before_the_adapter_comes(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged: list[weakref.ref[Tensor]] = []
+    held: list[int] = []
+    stage, read = ImageEncoder.stage, IPAdapter.read
+
+    def staging(self: ImageEncoder, *place: object) -> dict[str, Tensor]:
+        weights = {name: tensor.clone() for name, tensor in stage(self, *place).items()}
+        staged.extend(weakref.ref(tensor) for tensor in weights.values())
+        return weights
+
+    def reading(*about: object) -> IPAdapter:
+        held.append(sum(ref() is not None for ref in staged))
+        return read(*about)
+
+    monkeypatch.setattr(ImageEncoder, "stage", staging)
+    monkeypatch.setattr(IPAdapter, "read", reading)
+    Library().key_values(unit(), adapter_path(host, Kind.PLUS), host)
+    assert staged
+    assert held == [0]
+
+
+def test_all_pictures_of_a_unit_are_one_trip_to_the_device(host: FakeHost, trips: list[object]) -> None:
     several = Unit(image=picture(0), images=(picture(1), Image.new("RGB", (300, 60))), crop="tiles")
     library = Library()
     together = library.key_values(several, adapter_path(host, Kind.BASE), host).layers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,20 @@ def test_saving_again_under_the_same_name_counts(own_host: FakeHost) -> None:
             library.key_values(Unit.parse({"embeds": "a"}), own_host.folder / "adapters" / "base.safetensors", own_host)
         )
     assert not torch.equal(found[0].layers[0].key, found[1].layers[0].key)
+
+
+def test_what_is_kept_of_a_prompt_or_face_that_was_given_as_content_knows_it_by_its_hash(own_host: FakeHost) -> None:
+    """A prompt's content may have 64 MB, which a bound of what is computed does not count."""
+    library, path = Library(), own_host.folder / "adapters" / "base.safetensors"
+    contents = [saved(own_host, unit("base", seed=seed)).data() for seed in (0, 1)]
+    units = [Unit.parse({"embeds": base64.b64encode(content).decode(), "face": [1.0] * 512}) for content in contents]
+    first, second = (library.key_values(own, path, own_host) for own in units)
+    assert first is not second
+    assert library.key_values(replace(units[0], scale=0.1), path, own_host) is first
+    assert all(len(pickle.dumps(key)) < 4000 for key in library.computed._items)
+    assert len(contents[0]) > 4000
+    faces = [Unit.parse({"face": [value] * 512}) for value in (1.0, 2.0)]
+    assert faces[0].shown != faces[1].shown
 
 
 def test_prompts_of_one_name_in_two_folders_are_not_each_other(tmp_path: Path) -> None:
@@ -127,6 +142,7 @@ WRONG = {
     "no tokens": save({"uncond": PROMPT["uncond"]}, ABOUT),
     "unequal": save(PROMPT | {"cond": torch.ones(1, 5, 8)}, ABOUT),
     "no numbers": save(PROMPT | {"cond": torch.full((1, 4, 8), float("nan"))}, ABOUT),
+    "a picture in place of a thumbnail": save(PROMPT | {"thumbnail": torch.ones(1 << 19, dtype=torch.uint8)}, ABOUT),
     "cut short": save(PROMPT, ABOUT)[:-9],
     "a header that never ends": (1 << 62).to_bytes(8, "little") + b"{}",
 }

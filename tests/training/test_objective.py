@@ -33,7 +33,7 @@ from lib_ipadapter.training.samples import Samples, scaled
 from lib_ipadapter.training.store import Store
 from lib_ipadapter.training.stream import Drop, Stream
 from tests.hooks import hook_count
-from tests.models import TEXT_WIDTH, tiny_adapter, tiny_encoder, tiny_pipeline, tiny_unet, variant
+from tests.models import TEXT_WIDTH, even, tiny_adapter, tiny_encoder, tiny_pipeline, tiny_unet, variant
 from tests.training.world import COLOURS, config
 
 
@@ -74,7 +74,8 @@ def test_each_row_of_a_batch_sees_its_own_picture_as_inference_would(kind: Kind)
         together = unet(latents, steps, text).sample
     for row in range(3):
         tokens = adapter.project(features(kind, 3)[row : row + 1])
-        branch = ImageBranch(adapter.key_values(torch.cat([tokens, tokens])))
+        key_values = adapter.key_values(torch.cat([tokens, tokens]))
+        branch = ImageBranch(key_values)
         moment = Moment()
         with attach(unet, [branch], moment):
             moment.begin_step(0.0, [Role.CONDITIONAL])
@@ -95,7 +96,7 @@ def test_a_scaled_value_is_a_scaled_branch_and_scale_0_is_none() -> None:
             found[scale] = unet(latents, steps, text).sample
     assert torch.equal(found[0.0], plain)
     moment = Moment()
-    with attach(unet, [ImageBranch(key_values, scale=0.5)], moment):
+    with attach(unet, [ImageBranch(key_values, layers=even(key_values, 0.5))], moment):
         moment.begin_step(0.0, list(Role))
         torch.testing.assert_close(found[0.5], unet(latents, steps, text).sample, rtol=1e-4, atol=1e-5)
 

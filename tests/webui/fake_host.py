@@ -119,8 +119,13 @@ class FakeWebUI:
         for name, module in self.modules().items():
             monkeypatch.setitem(sys.modules, name, module)
 
-    def sample(self, steps: int = 2, *, together: bool = True, tiles: int = 1, fail: bool = False) -> torch.Tensor:
-        """Conditional row, then unconditional row, in one call of the model or in two."""
+    def sample(
+        self, steps: int = 2, *, together: bool = True, tiles: int = 1, fail: bool = False, again: bool = False
+    ) -> torch.Tensor:
+        """Conditional row, then unconditional row, in one call of the model or in two.
+
+        `again`: an extension then asks the model for all rows once more, and its answer is taken.
+        """
         torch.manual_seed(0)
         x, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, TEXT_WIDTH)
         with torch.no_grad():
@@ -132,6 +137,7 @@ class FakeWebUI:
                     callback(SimpleNamespace(x=rows, text_cond=text[:1], denoiser=denoiser))
                 size = 2 if together else 1
                 parts = [model(x, t) for x, t in zip(rows.split(size), text.split(size), strict=True)]
+                parts = [model(rows, text)] if again else parts
                 cond, uncond = torch.cat(parts)[:, None]
                 x = x - 0.1 * (uncond + 7 * (cond - uncond))
         return x

@@ -80,6 +80,15 @@ def test_rows_keep_their_roles_in_separate_calls_and_in_tiles(webui: FakeWebUI, 
     torch.testing.assert_close(apart, at_once, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_an_extension_that_calls_the_model_once_more_in_a_step_sees_the_picture_too(
+    webui: FakeWebUI, door: Any, together: bool
+) -> None:
+    door.before_sampling(FakeProcessing(), [UNIT])
+    once = webui.sample()
+    torch.testing.assert_close(webui.sample(together=together, again=True), once, rtol=1e-4, atol=1e-5)
+
+
 def test_what_an_exception_left_open_is_closed_when_the_job_is_gone(webui: FakeWebUI, door: Any) -> None:
     processing = FakeProcessing()
     door.before_sampling(processing, [UNIT])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from lib_ipadapter.maths.scales import Schedule
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.unit.everyday import Everyday
 from lib_ipadapter.session.unit.face import Face
-from lib_ipadapter.session.unit.field import PICTURES, Type, fields_of
+from lib_ipadapter.session.unit.field import GIVEN, PICTURES, Type, fields_of
 from lib_ipadapter.session.unit.layering import Layering
 from lib_ipadapter.session.unit.notation import read_curve
 from lib_ipadapter.session.unit.passes import PassFields
@@ -39,7 +39,10 @@ ORDERED = (
 
 @dataclass(frozen=True)
 class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References, Everyday):
-    """A unit as the user set it; see `FIELDS` for what each attribute means. Dataclasses count from the right."""
+    """A unit as the user set it; see `FIELDS` for what each attribute means.
+
+    A dataclass has the fields of its last base first: read from the right, the bases are in the order of `TOPICS`.
+    """
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Unit:
@@ -80,6 +83,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
         """All reference pictures."""
         return (*((self.image,) if self.image is not None else ()), *self.images)
 
+    def showing(self, image: Image.Image) -> Unit:
+        """The unit with another picture in place of all that it shows, and nothing of what was said of its own."""
+        own = {"images": (), "weights": "", "image_mask": None, "face": None, "face_index": 0, "embeds": None}
+        return replace(self, image=image, **own)
+
     @property
     def blank(self) -> bool:
         """Whether there is nothing that could be shown: no picture, no face, no saved prompt."""
@@ -87,8 +95,14 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     @property
     def in_turn(self) -> bool:
-        """Whether each item of a batch gets a picture of its own."""
-        return self.combine == Combination.BATCH and len(self.pictures) > 1
+        """Whether each item of a batch gets a picture, a face, or a part of a saved prompt of its own."""
+        return self.combine == Combination.BATCH and self.turns != 1
+
+    @property
+    def turns(self) -> int | None:
+        """How many pictures or faces take turns; None where only a file tells, or the adapter says which of both."""
+        found = {len(self.pictures)} - {0} | ({self.face.count} if self.face else set())
+        return None if self.embeds or len(found) != 1 else found.pop()
 
     @cached_property
     def hashes(self) -> Mapping[str, tuple[str, ...]]:
@@ -107,10 +121,12 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     @property
     def shown(self) -> tuple[Any, ...]:
-        """All by which a unit has a say in keys and values, beside files: equal where these are."""
+        """All by which a unit has a say in keys and values, beside files: equal where these are; hashes of contents."""
         shown = [field for field in FIELDS if not field.late]
         pictures = [self.hashes[field.name] for field in shown if field.type in PICTURES]
-        return (*pictures, *(getattr(self, field.name) for field in shown if field.type not in PICTURES))
+        given = [(one.name, one.digest) if one else None for one in (self.face, self.embeds)]
+        rest = [getattr(self, field.name) for field in shown if field.type not in (*PICTURES, *GIVEN)]
+        return (*pictures, *given, *rest)
 
     @property
     def order(self) -> tuple[Any, ...]:

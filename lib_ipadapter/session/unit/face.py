@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.session.faces import Combine, GivenFace
+from lib_ipadapter.session.faces import FaceCombination, GivenFace
 from lib_ipadapter.session.unit.field import Type, setting
 
 AUTO = "auto"
@@ -39,8 +39,8 @@ class Face:
         Type.CHOICE,
         "What several faces, saved or one in each picture, become: `average` is one face between them, `concat` keeps"
         " each (portrait files).",
-        default=Combine.AVERAGE.value,
-        choices=tuple(way.value for way in Combine),
+        default=FaceCombination.AVERAGE.value,
+        choices=tuple(way.value for way in FaceCombination),
         rare=True,
     )
     shortcut_scale: float = setting(

@@ -10,7 +10,9 @@ from lib_ipadapter.maths.combine import Combination
 from lib_ipadapter.model.noise import NoiseKind
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit.field import Type, setting
-from lib_ipadapter.session.unit.parsers import MAX_PICTURES
+
+LAST_ITEM = 799
+"""Of the pictures of a job, counted from 0: the WebUI's page makes a hundred batches of eight at most."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,17 @@ class References:
     batch_start: int = setting(
         "Batch begins with",
         Type.INTEGER,
-        "With `batch`: which of the pictures, counted from 0, the first picture of the job gets. Each picture's own"
-        " parameters say which it had.",
+        "With `batch`: which of the pictures, counted from 0, the first picture of the job gets; after the last comes"
+        " the first again. Each picture's own parameters say which it had.",
         default=0,
-        maximum=MAX_PICTURES,
+        maximum=LAST_ITEM,
         step=1,
         rare=True,
         late=True,
     )
 
     def weight(self, number: int) -> float:
-        """Of picture `number`, 0 being the first."""
+        """The weight of picture `number`, 0 being the first."""
         given = self.weights.split()
         return float(given[number]) if number < len(given) else 1.0
 

@@ -48,6 +48,6 @@ class Seen:
 
     @property
     def look(self) -> Look:
-        """The same, as `views` takes it."""
+        """How the picture is seen, as `views` takes it."""
         red, green, blue = ImageColor.getrgb(self.background)[:3]
         return Look(Crop(self.crop), (red, green, blue), self.sharpening, self.image_mask)
