@@ -56,7 +56,7 @@
         // The preview has all pictures in it.
         show(files) {
             const shown = files.map(file => file.address).join(" ");
-            if (shown !== (this.shown ?? "")) document.getElementById(`${this.unit}_view_again`)?.click();
+            if (shown !== (this.shown ?? "")) here.view.ask(this.unit);
             this.shown = shown;
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -69,7 +70,8 @@ def run_script_on_change(component: Any, script: str) -> None:
     run_script(component.change, script, inputs=[component])
 
 
-def run_script(event: Any, script: str, **kwargs: Any) -> None:
-    """Runs `script`, a JavaScript function, at `event`: a component's, or what comes after one."""
+def run_script(event: Any, script: str, fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+    """Runs `script`, a JavaScript function, at `event`, a component's or what comes after one; then `fn` on what it
+    returns."""
     name = "js" if accepts(event, "js") else "_js"
-    event(fn=None, **{name: script}, **kwargs)
+    return event(fn=fn, **{name: script}, **kwargs)
