@@ -27,10 +27,16 @@ def build(
     lists: Lists,
     folders: downloads.Folders | None,
     *,
+    has_queue: bool = True,
+    shown: Callable[[str], str] = str,
     clear_cache: Callable[[], str] = models.no_cache,
     unload: Callable[[], str] = models.unload,
 ) -> list[UnitControls]:
-    """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`."""
+    """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`.
+
+    `has_queue`: whether an event may say something more than once.
+    `shown`: what becomes of a sentence that names folders.
+    """
     elem_id = f"ip_adapter_{tab}"
     now = refresh.read_once(lists)
     names = lists.presets.names() if lists.presets else None
@@ -49,7 +55,7 @@ def build(
                     with compat.tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
                         controls.append(unit(number))
         if folders:
-            downloads.build(f"{elem_id}_get", folders)
+            downloads.build(f"{elem_id}_get", folders, has_queue=has_queue, shown=shown)
         with gr.Row(elem_classes=["ip-adapter-buttons"]):
             clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
             forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
