@@ -65,7 +65,7 @@ def read_pipeline(path: Path, device: torch.device, dtype: torch.dtype, beside: 
         if path.is_dir():
             return _read_folder(path, dtype).to(device)
         return read_single_file(path, dtype, beside.config, beside.tokenizer).to(device)
-    except CheckpointError:
+    except (CheckpointError, torch.OutOfMemoryError):  # the second is not the file's fault
         raise
     except Exception as error:
         why = reason(error).split(". ")[0]
