@@ -41,7 +41,9 @@ def read_picture(path: Path) -> Image.Image:
             return image
     except FileNotFoundError:
         raise UnitError(f"There is no picture {path}.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise UnitError(f"{path} has too many pixels to be read; make it smaller.") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise UnitError(f"{path} is not a picture that can be read; give a PNG, JPEG or WebP.") from error
 
 

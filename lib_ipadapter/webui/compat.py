@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -75,3 +75,9 @@ def run_script(event: Any, script: str, fn: Callable[..., Any] | None = None, **
     returns."""
     name = "js" if accepts(event, "js") else "_js"
     return event(fn=fn, **{name: script}, **kwargs)
+
+
+def for_each(outputs: Sequence[Any], update: Callable[[], Any]) -> Any:
+    """What a function returns that does the same to each of its outputs: of a single one gradio wants no list."""
+    updates = [update() for _ in outputs]
+    return updates if len(updates) > 1 else updates[0]

@@ -10,7 +10,7 @@ import gradio as gr
 
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.webui import compat, downloads, models, presets, refresh, tooltips
+from lib_ipadapter.webui import compat, downloads, models, presets, refresh, saved_prompts, tooltips
 from lib_ipadapter.webui.arguments import TITLE
 from lib_ipadapter.webui.controls import UnitControls, build_unit
 from lib_ipadapter.webui.lists import Lists
@@ -64,6 +64,7 @@ def build(
         tooltips.build(f"{elem_id}_about")
     refresh.connect(controls, lists)
     presets.connect(controls, lists)
+    saved_prompts.connect(controls, lists.save_prompt)
     _keep_out_of_saved_defaults(controls)
     return controls
 
