@@ -22,10 +22,12 @@ class UploadedFiles(gr.File):
 
     def preprocess(self, payload: Any) -> Any:
         """Raises `gr.Error` before a file is opened that no page has uploaded."""
-        for one in payload if isinstance(payload, list) else [payload]:
+        several: Any = payload if isinstance(payload, list) else [payload]
+        for one in several:
             if one and one.get("is_file") and not is_uploaded(one["name"]):
                 raise gr.Error("IP-Adapter: this file was not uploaded by a page; drop it into the field itself.")
-        return super().preprocess(payload)
+        given: Any = payload
+        return super().preprocess(given)
 
 
 def is_uploaded(name: str) -> bool:

@@ -114,7 +114,7 @@ def test_the_page_unloads_as_its_host_says(monkeypatch: pytest.MonkeyPatch) -> N
     with gr.Blocks() as blocks:
         panel.build("txt2img", 1, LISTS, nowhere, unload=lambda: "when its turn has come")
     for function in functions_of(blocks):
-        if getattr(function.fn, "__qualname__", "").startswith("build.") and not function.inputs:
+        if getattr(function.fn, "__qualname__", "").startswith("_buttons.") and not function.inputs:
             function.fn()
     assert "when its turn has come" in said
 
