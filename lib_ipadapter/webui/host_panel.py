@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.hosts import a1111
+from lib_ipadapter.hosts.a1111 import A1111Host, alone, has_queue, loaded_unet, wait_for_checkpoint
 from lib_ipadapter.hosts.a1111_folders import (
     adapter_folders,
     cache_folder,
@@ -23,15 +23,15 @@ from lib_ipadapter.webui.lists import Lists
 def lists() -> Lists:
     """What there is to choose from; looked up whenever it is asked for."""
     return Lists(
-        models=lambda: models.choices(adapter_folders(), a1111.loaded_unet()),
-        resolve=lambda name: models.choice(name, adapter_folders(), a1111.loaded_unet()),
+        models=lambda: models.choices(adapter_folders(), loaded_unet()),
+        resolve=lambda name: models.choice(name, adapter_folders(), loaded_unet()),
         encoders=lambda model: models.encoder_names(encoder_folders(), model, adapter_folders()),
         faces=lambda: models.faces(adapter_folders()),
         prompts=lambda: saved_prompts.choices(adapter_folders()),
         save_prompt=save_prompt,
         folders=references.folders,
         presets=models.presets(preset_folder(), adapter_folders),
-        wait=a1111.wait_for_checkpoint,
+        wait=wait_for_checkpoint,
     )
 
 
@@ -42,7 +42,7 @@ def build(tab: str, known: Lists) -> list[UnitControls]:
         settings.number_of_units(),
         known,
         searched,
-        has_queue=a1111.has_queue(),
+        has_queue=has_queue(),
         shown=without_folders,
         clear_cache=lambda: models.clear_cache(cache_folder()),
         unload=unload,
@@ -56,11 +56,11 @@ def searched(shelf: Shelf) -> list[Path]:
 
 def unload() -> str:
     """See `models.unload`; once no job runs."""
-    with a1111.alone():
+    with alone():
         return models.unload()
 
 
 def save_prompt(name: str, values: Sequence[Any]) -> list[str]:
     """See `saved_prompts.save`; once no job runs."""
-    with a1111.alone():
-        return saved_prompts.save(name, values, a1111.A1111Host())
+    with alone():
+        return saved_prompts.save(name, values, A1111Host())
