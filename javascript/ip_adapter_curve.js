@@ -30,29 +30,36 @@
             add.addEventListener("click", () => this.addInGap());
             box.closest("label, .block").after(this.drawing, add);
             box.addEventListener("input", () => this.draw());
-            this.drawing.addEventListener("dblclick", event => this.add(this.place(event)));
+            this.drawing.addEventListener("dblclick", event => this.addAt(event));
             this.drawing.addEventListener("pointerdown", event => this.grab(event));
             this.drawing.addEventListener("keydown", event => this.press(event));
             this.draw();
         }
 
-        get top() {
-            return Math.max(1, ...(this.points ?? []).map(point => point[1]));
+        // From which weight to which it is drawn. While a point is dragged that stays, or it would flee the pointer.
+        get bottom() {
+            return this.held?.[0] ?? Math.min(0, ...this.weights);
         }
 
-        get bottom() {
-            return Math.min(0, ...(this.points ?? []).map(point => point[1]));
+        get top() {
+            return this.held?.[1] ?? Math.max(1, ...this.weights);
+        }
+
+        get weights() {
+            return (this.points ?? []).map(point => point[1]);
         }
 
         x = at => EDGE + at * (WIDTH - 2 * EDGE);
         y = weight => HEIGHT - EDGE - (weight - this.bottom) / (this.top - this.bottom) * (HEIGHT - 2 * EDGE);
 
-        // Where a pointer is, as (step, weight).
+        // Where a pointer is, as (step, weight). On the drawing's edge it is at the end of what is drawn, so that 0 and 1
+        // are easily met; above and below the drawing it goes on.
         place(event) {
             const box = this.drawing.getBoundingClientRect();
             const x = (event.clientX - box.left) / box.width * WIDTH, y = (event.clientY - box.top) / box.height * HEIGHT;
-            const weight = (HEIGHT - EDGE - y) / (HEIGHT - 2 * EDGE) * (this.top - this.bottom) + this.bottom;
-            return [within((x - EDGE) / (WIDTH - 2 * EDGE), 0, 1), within(weight, this.bottom, this.top)];
+            const beyond = y < 0 ? y : Math.max(y - HEIGHT, 0), height = within(y, EDGE, HEIGHT - EDGE) + beyond;
+            const weight = (HEIGHT - EDGE - height) / (HEIGHT - 2 * EDGE) * (this.top - this.bottom) + this.bottom;
+            return [within((x - EDGE) / (WIDTH - 2 * EDGE), 0, 1), within(weight, -here.limit, here.limit)];
         }
 
         draw() {
@@ -74,7 +81,7 @@
             return here.make("svg:circle", {
                 cx: this.x(at), cy: this.y(weight), r: 7, tabindex: 0, role: "slider", "data-point": i,
                 "aria-label": `${i + 1}`, "aria-valuetext": text, "aria-valuenow": round(weight),
-                "aria-valuemin": this.bottom, "aria-valuemax": this.top,
+                "aria-valuemin": -here.limit, "aria-valuemax": here.limit,
             }, here.make("svg:title", {}, text));
         }
 
@@ -96,6 +103,11 @@
             this.change([...points, [round(at), round(weight)]].sort((a, b) => a[0] - b[0]));
         }
 
+        // Two clicks on a point are two grips, and none wanted another one there.
+        addAt(event) {
+            if (event.target.dataset.point === undefined) this.add(this.place(event));
+        }
+
         addInGap() {
             if (this.points === null) return;
             const points = this.points.length ? this.points : [[0, 1], [1, 1]];
@@ -111,9 +123,14 @@
             event.preventDefault();
             event.target.focus();
             this.drawing.setPointerCapture(event.pointerId);
+            this.held = [this.bottom, this.top];
             const follow = moved => this.move(i, this.place(moved));
             this.drawing.addEventListener("pointermove", follow);
-            const end = () => this.drawing.removeEventListener("pointermove", follow);
+            const end = () => {
+                this.drawing.removeEventListener("pointermove", follow);
+                this.held = null;
+                this.draw();
+            };
             this.drawing.addEventListener("pointerup", end, {once: true});
             this.drawing.addEventListener("pointercancel", end, {once: true});
         }
@@ -124,7 +141,7 @@
             event.preventDefault();
             if (change) {
                 const [at, weight] = this.points[i];
-                this.move(i, [at + change[0], within(weight + change[1], this.bottom, here.limit)]);
+                this.move(i, [at + change[0], within(weight + change[1], -here.limit, here.limit)]);
             } else {
                 this.change(this.points.filter((_, other) => other !== i));
             }

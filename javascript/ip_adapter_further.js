@@ -56,7 +56,7 @@
         // The preview has all pictures in it.
         show(files) {
             const shown = files.map(file => file.address).join(" ");
-            if (shown !== (this.shown ?? "")) document.getElementById(`${this.unit}_view_again`)?.click();
+            if (shown !== (this.shown ?? "")) here.view.ask(this.unit);
             this.shown = shown;
         }
 
@@ -90,7 +90,7 @@
 
         weigh(number, text) {
             const weights = Array.from({length: Math.max(this.weights.length, number + 1)}, (_, i) => this.weights[i] ?? 1);
-            weights[number] = here.within(Number(text), LIMITS.min, LIMITS.max);
+            weights[number] = text.trim() ? here.within(Number(text), LIMITS.min, LIMITS.max) : 1;
             here.write(this.box, written(weights));
             this.draw();
         }

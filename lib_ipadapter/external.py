@@ -25,8 +25,9 @@ def get_units(processing: Any) -> list[Unit]:
 
 
 def set_units(processing: Any, units: Sequence[Unit]) -> None:
-    """Lets a job be made with these units and no others.
+    """Lets a job be made with these units and no others, this time and whenever `processing` is processed again.
 
+    img2img's Batch tab and Loopback do that: there `get_units` gives what was set the last time.
     Before our script's ``process``, so at the latest in ``before_process`` of yours: the generation parameters are
     written then. Raises `IPAdapterError` where our script takes no part, or has room for fewer units.
     """

@@ -2,12 +2,8 @@
 
 from modules import script_callbacks, scripts
 
-from lib_ipadapter.hosts import a1111
-from lib_ipadapter.hosts.a1111_folders import adapter_folders, cache_folder, encoder_folders, preset_folder
-from lib_ipadapter.session.remote import Shelf
-from lib_ipadapter.webui import arguments, axes, models, panel, paste, references, routes, saved_prompts, settings
+from lib_ipadapter.webui import arguments, axes, host_panel, panel, paste, routes, settings
 from lib_ipadapter.webui.door import Door
-from lib_ipadapter.webui.lists import Lists
 
 
 class IPAdapterScript(scripts.Script):
@@ -24,36 +20,8 @@ class IPAdapterScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        def here():
-            return adapter_folders(), a1111.loaded_unet()
-
-        def folders(shelf):
-            return encoder_folders() if shelf is Shelf.ENCODERS else adapter_folders()
-
-        def clear_cache():
-            return models.clear_cache(cache_folder())
-
-        def unload():
-            with a1111.alone():
-                return models.unload()
-
-        def save_prompt(name, values):
-            with a1111.alone():
-                return saved_prompts.save(name, values, a1111.A1111Host())
-
-        lists = Lists(
-            models=lambda: models.choices(*here()),
-            resolve=lambda name: models.choice(name, *here()),
-            encoders=lambda model: models.encoder_names(encoder_folders(), model, adapter_folders()),
-            faces=lambda: models.faces(adapter_folders()),
-            prompts=lambda: saved_prompts.choices(adapter_folders()),
-            save_prompt=save_prompt,
-            folders=references.folders,
-            presets=models.presets(preset_folder(), adapter_folders),
-            wait=a1111.wait_for_checkpoint,
-        )
-        tab = "img2img" if is_img2img else "txt2img"
-        controls = panel.build(tab, settings.number_of_units(), lists, folders, clear_cache=clear_cache, unload=unload)
+        lists = host_panel.lists()
+        controls = host_panel.build("img2img" if is_img2img else "txt2img", lists)
         self.infotext_fields = paste.paste_fields(controls, lists)
         self.paste_field_names = []
         return panel.components(controls)

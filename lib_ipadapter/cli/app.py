@@ -13,6 +13,7 @@ from lib_ipadapter.cli.face import face
 from lib_ipadapter.cli.generate import generate
 from lib_ipadapter.cli.get import get
 from lib_ipadapter.cli.inspect import inspect
+from lib_ipadapter.cli.missing import missing
 from lib_ipadapter.cli.quiet import quieten
 from lib_ipadapter.cli.train import train
 from lib_ipadapter.errors import IPAdapterError
@@ -35,6 +36,9 @@ class Commands(TyperGroup):
         except IPAdapterError as error:
             typer.echo(" ".join(str(error).split()), err=True)
             raise typer.Exit(CANNOT_USE) from None
+        except ModuleNotFoundError as error:
+            typer.echo(missing(error), err=True)
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(

@@ -26,7 +26,8 @@ def encode(
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Save pictures as an image prompt, which needs no encoder any more: in models/ip-adapter/prompts units find it."""
-    from lib_ipadapter.cli.picture import best_device, check_files, open_device  # noqa: PLC0415 - takes seconds
+    from lib_ipadapter.cli.device import open_device, within_memory  # noqa: PLC0415 - torch takes seconds to import
+    from lib_ipadapter.cli.files import check_files  # noqa: PLC0415
     from lib_ipadapter.cli.unit import read_picture  # noqa: PLC0415
     from lib_ipadapter.hosts.without import NoHost  # noqa: PLC0415
     from lib_ipadapter.session.library import LIBRARY  # noqa: PLC0415
@@ -38,9 +39,9 @@ def encode(
     how = {"combine": combine, "weights": weights} | ({"kind": kind} if kind else {})
     unit = Unit.parse({"images": images, "model": adapter.stem, **how})
     check_files(adapter, encoder, unit)
-    where = open_device(device or best_device())
-    host = NoHost(where, adapter_folders=[adapter], encoder_folders=[encoder] if encoder else [])
-    saved = LIBRARY.image_prompt(unit, adapter, host)
+    with within_memory():
+        host = NoHost(open_device(device), adapter_folders=[adapter], encoder_folders=[encoder] if encoder else [])
+        saved = LIBRARY.image_prompt(unit, adapter, host)
     write_prompt(saved, target)
     items, tokens, width = saved.embeds.cond.shape
     several = f"{items} x " if items > 1 else ""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lib_ipadapter.cli.output import check_png, write_png
 from lib_ipadapter.cli.target import check_target
 from lib_ipadapter.errors import HostError, UnitError
+from lib_ipadapter.model.writing import check_free
 
 if TYPE_CHECKING:
     from lib_ipadapter.model.face import FaceAnalyser, FaceFeatures
@@ -23,10 +25,13 @@ def face(
     models: Annotated[
         list[Path] | None, typer.Option(help="Folder with insightface's models/buffalo_l; else ~/.insightface.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Save the embeddings of faces, for machines without insightface and for use again and again."""
     check_target(target, force=force)
+    if crop:
+        check_png(crop, "--crop")
+        check_free(crop, force=force, failure=UnitError)
     import torch  # noqa: PLC0415 - takes seconds to import
 
     from lib_ipadapter.model.face_file import write_face  # noqa: PLC0415
@@ -37,7 +42,7 @@ def face(
     try:
         write_face(target, torch.cat([one.raw for one in found]))
         if crop:
-            found[0].crop.save(crop, format="PNG")
+            write_png(found[0].crop, crop)
     except OSError as error:
         raise HostError(f"{error.filename or target} cannot be written ({error.strerror}); choose another.") from error
     typer.echo(f"{target}: {len(found)} {'face' if len(found) == 1 else 'faces'}")

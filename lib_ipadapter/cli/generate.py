@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,11 @@ import typer
 from lib_ipadapter.cli.fields import ABOUT, DEFAULT
 
 FACE = "A saved face for FaceID files: its file, or its name in the folder faces beside the adapter."
-ANY = f"Any field of a unit, as often as needed; a picture is a path. The fields: {', '.join(ABOUT)}."
+ANY = (
+    f"Any field of a unit, as often as needed; a picture is a path, and several are divided by {os.pathsep}."
+    f" The fields: {', '.join(ABOUT)}."
+)
+MOST_SEED = (1 << 64) - 1
 SIZE = "In pixels; what the checkpoint says, if not given."
 
 
@@ -30,11 +36,11 @@ def generate(
     scale: Annotated[float, typer.Option(help=ABOUT["scale"])] = DEFAULT["scale"],
     start: Annotated[float, typer.Option(help=ABOUT["start"])] = DEFAULT["start"],
     end: Annotated[float, typer.Option(help=ABOUT["end"])] = DEFAULT["end"],
-    steps: Annotated[int, typer.Option(min=1, help="Denoiser steps.")] = 30,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoiser steps.")] = 30,
     guidance: Annotated[float, typer.Option(min=1, help="Classifier-free guidance; 1 switches it off.")] = 7.5,
     width: Annotated[int | None, typer.Option(min=64, help=SIZE)] = None,
     height: Annotated[int | None, typer.Option(min=64, help=SIZE)] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the noise; drawn, if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MOST_SEED, help="Of the noise; drawn, if not given.")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddim, euler, dpm++2m ...; the checkpoint's own.")] = None,
     output: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("outputs/generated.png"),
     config: Annotated[Path | None, typer.Option(help="YAML of a single file; else the one beside it.")] = None,
@@ -45,5 +51,5 @@ def generate(
     given = locals()
     from lib_ipadapter.cli.picture import Request, make  # noqa: PLC0415 - diffusers takes seconds to import
 
-    picture, seed = make(Request(**given))
+    picture, seed = make(Request(**given), say=partial(typer.echo, err=True))
     typer.echo(f"{output}: {picture.width} x {picture.height}, seed {seed}")

@@ -22,7 +22,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 ROOMY, WHOLE = 120, 180
-"""Columns of a terminal from which on the whole table is shown, and how wide it is where there is no terminal."""
+"""Columns that a terminal needs for the whole table, and the table's width where there is no terminal."""
 LEFT_OUT = ("for", "SHA-256 begins")
 """Headings for which a narrow terminal has no room."""
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from lib_ipadapter.cli.unit import read_unit
-from lib_ipadapter.errors import AmbiguousError, HostError, UnitError
+from lib_ipadapter.cli.device import open_device, within_memory
+from lib_ipadapter.cli.files import check_files
+from lib_ipadapter.cli.output import check_output, write_png
+from lib_ipadapter.cli.unit import pictures_named, read_unit
+from lib_ipadapter.cli.unread import unread
+from lib_ipadapter.errors import HostError, UnitError, reason
 from lib_ipadapter.hosts.diffusers import DiffusersHost, Pipeline
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
-from lib_ipadapter.model.encoder_sizes import read_sizes
-from lib_ipadapter.model.identity import identify
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.unit import Unit
@@ -50,30 +52,34 @@ class Request:
     tokenizer: Path | None
     device: str | None
 
+    def options(self) -> dict[str, Any]:
+        """The unit's fields that have an option of their own."""
+        names = ("image", "scale", "start", "end", "face", "kind")
+        return {"model": self.adapter.stem, **{name: getattr(self, name) for name in names}}
+
     def unit(self) -> Unit:
         """The picture and how it acts. Raises `IPAdapterError`."""
-        names = ("image", "scale", "start", "end", "face", "kind")
-        options = {"model": self.adapter.stem, **{name: getattr(self, name) for name in names}}
-        return read_unit(options, self.fields or ())
+        return read_unit(self.options(), self.fields or ())
 
 
-def make(request: Request) -> tuple[Image.Image, int]:
-    """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`."""
+def make(request: Request, say: Callable[[str], object] = print) -> tuple[Image.Image, int]:
+    """Draws the picture and writes it; returns it with the seed of its noise. Raises `IPAdapterError`.
+
+    `say`: takes what the user should know of a picture that is drawn all the same.
+    """
     unit = request.unit()
-    check_output(request.output)
     check_size(request.width, request.height)
     check_files(request.adapter, request.encoder, unit)
-    pipeline = open_pipeline(request)
-    seed = random.randrange(1 << 32) if request.seed is None else request.seed
-    picture = draw(request, pipeline, unit, seed)
-    write(picture, request.output, parameters(request, pipeline, unit, seed, picture.size))
+    check_output(request.output, pictures_named(request.options(), request.fields or ()))
+    with within_memory():
+        pipeline = open_pipeline(request)
+        for what, text in (("prompt", request.prompt), ("negative prompt", request.negative)):
+            if sentence := unread(pipeline.tokenizer, text, what):
+                say(sentence)
+        seed = random.randrange(1 << 32) if request.seed is None else request.seed
+        picture = draw(request, pipeline, unit, seed)
+    write_png(picture, request.output, parameters(request, pipeline, unit, seed, picture.size))
     return picture, seed
-
-
-def check_output(path: Path) -> None:
-    """Raises `UnitError` for a name that promises another format: parameters go into a PNG."""
-    if path.suffix.lower() != ".png":
-        raise UnitError(f"A PNG is written, and {path} does not end with .png; choose another --output.")
 
 
 def check_size(*sides: int | None) -> None:
@@ -83,36 +89,9 @@ def check_size(*sides: int | None) -> None:
             raise UnitError(f"Width and height must be multiples of 8, got {side}; try {round(side / 8) * 8}.")
 
 
-def write(picture: Image.Image, path: Path, text: str) -> None:
-    """A PNG with its parameters where the WebUI looks for them. Raises `HostError`."""
-    info = PngInfo()
-    info.add_text("parameters", text)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, format="PNG", pnginfo=info)
-    except OSError as error:
-        raise HostError(f"{path} cannot be written ({error.strerror}); choose another --output.") from error
-
-
-def check_files(adapter: Path, encoder: Path | None, unit: Unit) -> None:
-    """What headers tell, before gigabytes are read. Raises `CheckpointError` or `UnitError`."""
-    try:
-        variant = identify(adapter, unit.choice)
-    except AmbiguousError as error:
-        raise error.asking("give --kind") from None
-    needed = f"{variant.encoder} ({variant.feature_label})"
-    if not variant.feature or (unit.embeds and not unit.composition_image):
-        return
-    if encoder is None:
-        raise UnitError(f"{adapter.name} needs an image encoder, {needed}: name it by --encoder.")
-    sizes = read_sizes(encoder)
-    if not sizes.fits(variant):
-        raise UnitError(f"{encoder.name} is not the image encoder of {adapter.name}: expected {needed}, got {sizes}.")
-
-
 def open_pipeline(request: Request) -> Pipeline:
     """The checkpoint on its device, in half precision on CUDA."""
-    device = open_device(request.device or best_device())
+    device = open_device(request.device)
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     beside = Beside(config=request.config, tokenizer=request.tokenizer)
     pipeline = read_pipeline(request.checkpoint, device, dtype, beside)
@@ -121,27 +100,12 @@ def open_pipeline(request: Request) -> Pipeline:
     return pipeline
 
 
-def open_device(name: str) -> torch.device:
-    """The device called `name`. Raises `HostError` when it is not there."""
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise HostError(f"There is no device {name!r} on this machine; the best here is {best_device()!r}.") from error
-
-
-def best_device() -> str:
-    """The fastest of what this machine has."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.Image:
     """One picture; the pipeline shows its progress bar (tqdm) on standard error."""
     encoders = [request.encoder] if request.encoder else []
     host = DiffusersHost(pipeline, adapter_folders=[request.adapter], encoder_folders=encoders)
-    lot = torch.Generator("cpu").manual_seed(seed)
-    with Generation(host, [unit]):
+    chance = torch.Generator("cpu").manual_seed(seed)
+    with refusals(), Generation(host, [unit]):
         made: Any = pipeline(
             prompt=request.prompt,
             negative_prompt=request.negative or None,  # to SDXL an empty text is a text, and none is all zeros
@@ -149,20 +113,29 @@ def draw(request: Request, pipeline: Pipeline, unit: Unit, seed: int) -> Image.I
             guidance_scale=request.guidance,
             width=request.width,
             height=request.height,
-            latents=noise(request, pipeline, lot).to(pipeline.device, pipeline.dtype),
-            generator=lot,
+            latents=noise(request, pipeline, chance).to(pipeline.device, pipeline.dtype),
+            generator=chance,
         )
     return made.images[0]
 
 
-def noise(request: Request, pipeline: Pipeline, lot: torch.Generator) -> torch.Tensor:
+@contextmanager
+def refusals() -> Iterator[None]:
+    """While entered, what diffusers refuses, more steps than a sampler has for instance, is a `HostError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise HostError(f"The picture cannot be drawn: {reason(error).rstrip('.')}.") from error
+
+
+def noise(request: Request, pipeline: Pipeline, chance: torch.Generator) -> torch.Tensor:
     """What a picture begins as, ``[1, channels, height, width]``, in float32 whatever the pipeline's precision: in half
     precision some versions of torch draw other numbers, and a seed would be another picture on a GPU."""
     unet, factor = pipeline.unet.config, pipeline.vae_scale_factor
     usual = unet.sample_size if isinstance(unet.sample_size, Sequence) else [unet.sample_size] * 2
     asked = (request.height, request.width)
     sides = [given // factor if given else own for given, own in zip(asked, usual, strict=True)]
-    return torch.randn(1, unet.in_channels, *sides, generator=lot)
+    return torch.randn(1, unet.in_channels, *sides, generator=chance)
 
 
 def parameters(request: Request, pipeline: Pipeline, unit: Unit, seed: int, size: tuple[int, int]) -> str:

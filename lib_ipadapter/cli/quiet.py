@@ -9,10 +9,10 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
 }
-"""Read by diffusers and transformers when they are imported: no remarks; whatever the user has set stays."""
+"""No remarks: diffusers and transformers look at these when they are imported. What the user has set stays."""
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
-"""The same for the hub, which only the command asks that is for this."""
+"""The same for the hub: only `get` may ask it."""
 
 
 def quieten(*, offline: bool = True) -> None:

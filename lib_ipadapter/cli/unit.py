@@ -41,8 +41,19 @@ def read_picture(path: Path) -> Image.Image:
             return image
     except FileNotFoundError:
         raise UnitError(f"There is no picture {path}.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise UnitError(f"{path} has too many pixels to be read; make it smaller.") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise UnitError(f"{path} is not a picture that can be read; give a PNG, JPEG or WebP.") from error
+
+
+def pictures_named(options: Mapping[str, Any], settings: Sequence[str]) -> list[Path]:
+    """Paths of the pictures that options and ``FIELD=VALUE`` name, as `read_unit` takes them."""
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
+    types = {field.name: field.type for field in FIELDS}
+    said = [(types.get(name), value) for name, value in [*given, *map(_divided, settings)] if value]
+    one = [Path(value) for kind, value in said if kind in (Type.PICTURE, Type.MASK)]
+    return [*one, *(path for kind, value in said if kind is Type.PICTURES for path in _paths(value))]
 
 
 def _divided(setting: str) -> tuple[str, str]:
@@ -55,19 +66,27 @@ def _divided(setting: str) -> tuple[str, str]:
 
 def _face(value: str) -> Any:
     """The numbers in a file; what is no file is a name, or the numbers themselves."""
+    return read_face(Path(value)).tolist() if _is_file(value) else value
+
+
+def _is_file(value: str) -> bool:
     try:
-        there = Path(value).is_file()
-    except OSError:  # a name that is too long for a path is base64
-        there = False
-    return read_face(Path(value)).tolist() if there else value
+        return Path(value).is_file()
+    except OSError:  # a name that is too long for a path: base64, or several paths
+        return False
+
+
+def _paths(value: str) -> list[Path]:
+    """Of several pictures, divided as the system divides its search path; a file may have that sign in its name."""
+    return [Path(value)] if _is_file(value) else [Path(path) for path in value.split(os.pathsep) if path]
 
 
 def _pictures(value: str) -> list[Image.Image]:
-    return [read_picture(Path(path)) for path in value.split(os.pathsep) if path]
+    return [read_picture(path) for path in _paths(value)]
 
 
 def _picture(value: str) -> Image.Image | None:
-    return next(iter(_pictures(value)), None)
+    return read_picture(Path(value)) if value else None
 
 
 def _prompt(value: str) -> str:

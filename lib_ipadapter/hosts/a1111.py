@@ -150,6 +150,11 @@ def feature_cache() -> DiskCache | None:
     return DiskCache(cache_folder(), limit) if limit > 0 else None
 
 
+def has_queue() -> bool:
+    """Whether the page's events go through gradio's queue, by which alone one can say something more than once."""
+    return not getattr(shared.cmd_opts, "no_gradio_queue", False)
+
+
 def loaded_unet() -> nn.Module | None:
     """The UNet if a checkpoint is loaded; asking `shared.sd_model` would load one."""
     model = sd_models.model_data.sd_model

@@ -16,6 +16,8 @@ from lib_ipadapter.session.remote import Shelf
 
 EXTENSION = Path(__file__).resolve().parents[2]
 
+REFERENCE_SETTING = "ip_adapter_reference_folder"
+
 COMFYUI = {Shelf.ADAPTERS: "ipadapter", Shelf.ENCODERS: "clip_vision"}
 """Folders among ComfyUI's models, by which these are known."""
 
@@ -48,13 +50,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SD_WEBUI_CACHE_DIR") or Path(paths.data_path, "cache")) / "ip-adapter"
 
 
+def reference_folder() -> Path | None:
+    """Where references are found by name; a relative one starts where the WebUI keeps its data."""
+    named = str(shared.opts.data.get(REFERENCE_SETTING) or "").strip()
+    return Path(paths.data_path, named) if named else None
+
+
 def without_folders(sentence: str) -> str:
     """For an answer that leaves this machine: folders go by their place below the WebUI's own, or by their name.
 
     Whoever may send jobs need not learn where this machine keeps its files; the log says it whole.
     """
     home = Path(paths.data_path)
-    for folder in sorted({*adapter_folders(), *encoder_folders(), preset_folder()}, key=lambda one: -len(str(one))):
+    ours = {preset_folder(), cache_folder(), reference_folder() or preset_folder()}
+    folders = (folder for folder in {*adapter_folders(), *encoder_folders(), *ours} if folder.name)
+    for folder in sorted(folders, key=lambda one: -len(str(one))):
         shown = folder.relative_to(home) if folder.is_relative_to(home) else folder.name
         sentence = sentence.replace(str(folder), str(shown))
     return sentence

@@ -31,8 +31,11 @@ FOLDERS: dict[str, type[Any]] = {
 }
 """What a folder's model_index.json may say."""
 
+UNSAID = {"clip_sample": False, "set_alpha_to_one": False}
+"""Of DDIM, as Stable Diffusion was trained: its defaults are for pixels, and latents go beyond -1 to 1."""
+
 SAMPLERS: dict[str, Callable[[Any], Any]] = {
-    "ddim": DDIMScheduler.from_config,
+    "ddim": lambda config: DDIMScheduler.from_config({**UNSAID, **config}),
     "euler": EulerDiscreteScheduler.from_config,
     "euler-a": EulerAncestralDiscreteScheduler.from_config,
     "heun": HeunDiscreteScheduler.from_config,
@@ -72,7 +75,7 @@ def read_pipeline(
         if path.is_dir():
             return _read_folder(path, dtype, vae_dtype).to(device)
         return read_single_file(path, dtype, beside.config, beside.tokenizer, vae_dtype=vae_dtype).to(device)
-    except CheckpointError:
+    except (CheckpointError, torch.cuda.OutOfMemoryError):  # the second is not the file's fault
         raise
     except Exception as error:
         why = reason(error).split(". ")[0]

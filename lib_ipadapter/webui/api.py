@@ -41,11 +41,11 @@ def parse_unit(values: Mapping[str, Any], budget: Budget | None = None, resting:
     """
     budget = budget or Budget()
     decode = {f.name: DECODERS[f.type] for f in FIELDS if f.type in DECODERS}
-    enabled = Unit.parse({k: v for k, v in values.items() if k not in decode})
-    if not (enabled.active or resting):
-        return enabled
+    without_pictures = Unit.parse({k: v for k, v in values.items() if k not in decode})
+    if not (without_pictures.active or resting):
+        return without_pictures
     decoded = {k: decode[k](v, k, budget) if k in decode else v for k, v in values.items()}
-    return Unit.parse({**_weights(values, enabled.reference), **decoded})
+    return Unit.parse({**_weights(values, without_pictures.reference), **decoded})
 
 
 def _weights(values: Mapping[str, Any], reference: str) -> dict[str, Any]:

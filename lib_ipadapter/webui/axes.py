@@ -11,7 +11,7 @@ from modules import scripts
 
 from lib_ipadapter.errors import IPAdapterError, UnitError
 from lib_ipadapter.hosts.a1111 import loaded_unet
-from lib_ipadapter.hosts.a1111_folders import adapter_folders
+from lib_ipadapter.hosts.a1111_folders import adapter_folders, reference_folder
 from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Field, Type
@@ -22,7 +22,7 @@ from lib_ipadapter.webui.door import IPAdapterStopped
 FILE = "xyz_grid.py"
 """The file of the WebUI's script; other extensions find it by that too."""
 
-KINDS = {Type.NUMBER: float, Type.INTEGER: int}
+KINDS = {Type.NUMBER: float}
 """Type of a field -> type of an axis's values; others are words."""
 
 SLOW = 0.5
@@ -66,11 +66,9 @@ def _options(module: ModuleType) -> Iterator[Any]:
         yield module.AxisOption(
             f"{start} Reference file",
             str,
-            _apply(number, "image", lambda name: reference_files.read_reference(name, settings.reference_folder())),
-            confirm=_confirm(
-                number, _each(lambda name: reference_files.find_reference(name, settings.reference_folder()))
-            ),
-            choices=lambda: reference_files.names(settings.reference_folder()),
+            _apply(number, "image", lambda name: reference_files.read_reference(name, reference_folder())),
+            confirm=_confirm(number, _each(lambda name: reference_files.find_reference(name, reference_folder()))),
+            choices=lambda: reference_files.names(reference_folder()),
         )
 
 

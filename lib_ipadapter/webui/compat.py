@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -15,21 +16,30 @@ def accepts(function: Any, name: str) -> bool:
     return name in inspect.signature(function).parameters
 
 
+IS_OLD = accepts(gr.Image, "source")
+"""Whether this is gradio 3."""
+
+
 def picture_input(**kwargs: Any) -> gr.Image:
     """A picture to upload, drop or paste; transparency arrives as it is."""
-    sources = {"source": "upload"} if accepts(gr.Image, "source") else {"sources": ["upload", "clipboard"]}
+    sources = {"source": "upload"} if IS_OLD else {"sources": ["upload", "clipboard"]}
     # No mode: a fixed one would cut 16 bits down to 8 before we see them.
     return gr.Image(type="pil", image_mode=None, **sources, **kwargs)  # pyright: ignore[reportArgumentType]
 
 
 def pictures_input(**kwargs: Any) -> gr.File:
-    """Pictures to upload or drop, as many as one likes; what arrives is each file's content, never a path."""
-    return gr.File(file_count="multiple", file_types=["image"], type="binary", **kwargs)
+    """Pictures to upload or drop, as many as one likes; what arrives is each uploaded file's content, never a path."""
+    about: dict[str, Any] = {"file_count": "multiple", "file_types": ["image"], "type": "binary", **kwargs}
+    if not IS_OLD:
+        return gr.File(**about)
+    from lib_ipadapter.webui.uploads import UploadedFiles  # noqa: PLC0415 - see there
+
+    return UploadedFiles(**about)
 
 
 def mask_input(**kwargs: Any) -> Any:
     """A mask to upload, or to draw over an uploaded picture; see `drawing.mask_of` for what arrives."""
-    if accepts(gr.Image, "tool"):
+    if IS_OLD:
         drawn: dict[str, Any] = {"source": "upload", "tool": "sketch", "brush_color": "#ffffff"}
         return gr.Image(type="pil", image_mode="RGBA", **drawn, **kwargs)
     brush = gr.Brush(colors=["#ffffff"], color_mode="fixed")
@@ -60,7 +70,14 @@ def run_script_on_change(component: Any, script: str) -> None:
     run_script(component.change, script, inputs=[component])
 
 
-def run_script(event: Any, script: str, **kwargs: Any) -> None:
-    """Runs `script`, a JavaScript function, at `event`: a component's, or what comes after one."""
+def run_script(event: Any, script: str, fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+    """Runs `script`, a JavaScript function, at `event`, a component's or what comes after one; then `fn` on what it
+    returns."""
     name = "js" if accepts(event, "js") else "_js"
-    event(fn=None, **{name: script}, **kwargs)
+    return event(fn=fn, **{name: script}, **kwargs)
+
+
+def for_each(outputs: Sequence[Any], update: Callable[[], Any]) -> Any:
+    """What a function returns that does the same to each of its outputs: of a single one gradio wants no list."""
+    updates = [update() for _ in outputs]
+    return updates if len(updates) > 1 else updates[0]

@@ -48,8 +48,8 @@ def _picture(field: Field, about: dict[str, Any]) -> gr.Image:
 Make = Callable[[Field, Lists, "dict[str, Any]"], Any]
 
 COMPONENTS: dict[Type, Make] = {
-    # A unit that is enabled from the start would stop every job.
-    Type.SWITCH: lambda field, _, about: gr.Checkbox(value=field.default and field.name != "enabled", **about),
+    # Off, though the field's default is on for the API: a unit that is enabled from the start would stop every job.
+    Type.SWITCH: lambda _, __, about: gr.Checkbox(value=False, **about),
     Type.NUMBER: lambda field, _, about: _slider(field, about),
     Type.INTEGER: lambda field, _, about: _slider(field, about),
     Type.CHOICE: lambda field, _, about: gr.Dropdown(list(field.choices), value=field.default, **about),

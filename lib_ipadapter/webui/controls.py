@@ -46,6 +46,8 @@ class UnitControls:
     """Field name -> component, in the order of `FIELDS`."""
     note: gr.HTML
     """Says which picture is there, or which one a pasted infotext wants."""
+    save: tuple[gr.Textbox, gr.Button]
+    """A name, and what saves an image prompt under it."""
     refreshes: tuple[Any, ...] = ()
     """Buttons that ask for the lists anew."""
     preset: PresetRow | None = None
@@ -82,11 +84,9 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         if topic is not Everyday:
             found |= _folded(title, fields_of(topic), elem_id, lists, refreshes)
 
-    components = [found[field.name] for field in FIELDS]
-    saved_prompts.connect(found[SAVE], components, lists.save_prompt, found["embeds"])
     preview.follow(found, view, note, again)
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
-    return UnitControls({field.name: found[field.name] for field in FIELDS}, note, tuple(refreshes))
+    return UnitControls({field.name: found[field.name] for field in FIELDS}, note, found[SAVE], tuple(refreshes))
 
 
 def _folded(title: str, fields: Sequence[Field], elem_id: str, lists: Lists, refreshes: list[Any]) -> dict[str, Any]:

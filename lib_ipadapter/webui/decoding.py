@@ -23,6 +23,8 @@ MAX_ENCODED = 64 << 20
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header, before their pixels are decoded."""
 
+MOST = f"the limit is {MAX_PIXELS // 1_000_000} megapixels"
+
 MOST_PIXELS = 4 * MAX_PIXELS
 """Of all pictures of a request: 768 MB decoded. A few kilobytes of base64 can stand for each of them."""
 
@@ -135,12 +137,12 @@ def open_picture(
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:  # Pillow's own limit comes first, and says no size
+        raise UnitError(f"IP-Adapter: {name} is too large; {MOST}.") from None
     except Exception:  # each of Pillow's formats fails in a way of its own
         raise UnitError(f"IP-Adapter: {name} is not a picture that can be read; {advice}.") from None
     if image.width * image.height > MAX_PIXELS:
-        raise UnitError(
-            f"IP-Adapter: {name} is {image.width} x {image.height}; the limit is {MAX_PIXELS // 1_000_000} megapixels."
-        )
+        raise UnitError(f"IP-Adapter: {name} is {image.width} x {image.height}; {MOST}.")
     if budget:
         budget.take(image, name)
     try:

@@ -22,7 +22,7 @@ from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.ignored import replaced
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import models, settings
-from lib_ipadapter.webui.jobs import around, begun, pass_of, upscaled
+from lib_ipadapter.webui.jobs import around, is_only_reported, pass_of, upscaled
 from lib_ipadapter.webui.parsed import ParsedUnits
 from lib_ipadapter.webui.references import with_picture
 from lib_ipadapter.webui.resting import nowhere, without_detailer, without_hires, without_sampling
@@ -60,7 +60,7 @@ class Door:
         as they are. So are those of a job that has begun: they may say by now that the adapter failed.
         """
         self.close()
-        if around() or begun(processing):
+        if around() or is_only_reported(processing):
             return
         self._sampled = self._detailed = lambda: None
         _withdraw(processing)
@@ -103,7 +103,7 @@ class Door:
     def end(self, processing: Any, processed: Any, args: Sequence[Any]) -> None:
         """A job is over. Its comments are written by now, so what is said only here is added to them."""
         self.close()
-        if around() or begun(processing):
+        if around() or is_only_reported(processing):
             return
         try:
             said = self._missed(processing, processed, self._parsed.of(processing, args))
@@ -143,9 +143,12 @@ class Door:
         return [with_picture(unit, [*around(), processing]) for unit in units]
 
     def _enter(self, processing: Any, generation: Generation) -> None:
-        """An exception inside the sampling reaches no callback; then the end of the processing object closes."""
         self._open.enter_context(generation)
-        self._open.callback(weakref.finalize(processing, generation.close).detach)
+        self._until_gone(processing, generation.close)
+
+    def _until_gone(self, processing: Any, undo: Callable[[], None]) -> None:
+        """An exception inside the sampling reaches no callback; then the end of the processing object undoes it."""
+        self._open.callback(weakref.finalize(processing, undo).detach)
 
     def _fail(self, processing: Any, host: A1111Host, error: IPAdapterStopped) -> None:
         """Raises `error`, unless the user wants a plain picture then; its parameters claim nothing else.
@@ -167,7 +170,11 @@ class Door:
         try:
             self._fail(processing, host, error)
         except IPAdapterStopped:
-            self._open.callback(host.unet().register_forward_pre_hook(partial(self._raise, error)).remove)
+            # Without the calls that it came through: they hold the processing object, whose end is waited for.
+            kept = error.with_traceback(None)
+            remove = host.unet().register_forward_pre_hook(partial(self._raise, kept)).remove
+            self._open.callback(remove)
+            self._until_gone(processing, remove)
 
     def _raise(self, error: IPAdapterStopped, *_: Any) -> None:
         self.close()

@@ -34,7 +34,7 @@ class Downloads:
         self._folders = folders
         self._thread: Thread | None = None
         self._changed, self._cancel = Event(), Event()
-        self._name = self._said = ""
+        self._name = self._said = self._untold = ""
 
     def follow(self, name: str) -> Iterator[str]:
         """Gets `name`, if nothing is running, and says how far it is until it has ended, for better or worse."""
@@ -52,6 +52,15 @@ class Downloads:
             self._changed.clear()
         # A thread that waits for a slow server ends when the server has answered; nobody need wait for it.
         yield f"{name}: cancelled; what has arrived is kept." if self._running else self._said
+
+    def look(self, name: str) -> str:
+        """The same for a page that hears only once: begins, or says how far it is, or how it has ended."""
+        if name == self._untold and not self._running:
+            self._untold = ""
+            return self._said
+        said = next(self.follow(name))
+        self._untold = self._name
+        return f"{said}; press Get again to see how far it is." if said is self._said else said
 
     def cancel(self) -> None:
         """Stops what is running; the next click goes on with what has arrived."""
@@ -85,14 +94,16 @@ class Downloads:
         self._changed.set()
 
 
-def build(elem_id: str, folders: Folders) -> Downloads:
-    """The accordion. When something has been got, every list of models in the page is refreshed."""
+def build(elem_id: str, folders: Folders, *, has_queue: bool = True, shown: Callable[[str], str] = str) -> Downloads:
+    """The accordion; see `panel.build`. When something has been got, every list of models in the page is refreshed."""
     downloads = Downloads(folders)
     with gr.Accordion("Get models", open=False, elem_id=elem_id):
         file = gr.Dropdown(
             choices=[item.name for item in PUBLISHED], value=STARTED_WITH, label="File", elem_id=f"{elem_id}_file"
         )
-        facts = gr.HTML(describe(STARTED_WITH, folders), elem_id=f"{elem_id}_facts", elem_classes=["ip-adapter-note"])
+        facts = gr.HTML(
+            describe(STARTED_WITH, folders, shown), elem_id=f"{elem_id}_facts", elem_classes=["ip-adapter-note"]
+        )
         with gr.Row(elem_classes=["ip-adapter-buttons"]):
             start = gr.Button("Get", size="sm", elem_id=f"{elem_id}_start")
             cancel = gr.Button("Cancel", size="sm", elem_id=f"{elem_id}_cancel")
@@ -101,17 +112,21 @@ def build(elem_id: str, folders: Folders) -> Downloads:
     file.do_not_save_to_config = True  # pyright: ignore[reportAttributeAccessIssue]
 
     def follow(name: str) -> Iterator[str]:
-        yield from map(html.escape, downloads.follow(name))
+        for said in downloads.follow(name):
+            yield html.escape(shown(said))
 
-    file.change(lambda name: describe(name, folders), [file], [facts], show_progress="hidden")
-    ended = start.click(follow, [file], [status], show_progress="hidden")
+    def look(name: str) -> str:
+        return html.escape(shown(downloads.look(name)))
+
+    file.change(lambda name: describe(name, folders, shown), [file], [facts], show_progress="hidden")
+    ended = start.click(follow if has_queue else look, [file], [status], show_progress="hidden")
     compat.run_script(ended.then, "() => window.ipAdapterRefreshModels?.()")
     # Not queued: it would wait behind what it is to stop.
     cancel.click(downloads.cancel, queue=False)
     return downloads
 
 
-def describe(name: str, folders: Folders) -> str:
+def describe(name: str, folders: Folders, shown: Callable[[str], str] = str) -> str:
     """The table's row, as HTML. Opens no file: it is made whenever the page is."""
     item = find_published(name)
     folder = folders(item.shelf)[0]
@@ -121,7 +136,7 @@ def describe(name: str, folders: Folders) -> str:
         "Licence": item.repository.licence.value,
         "From": f"{item.repository.name} at {item.repository.revision or 'its newest state'}",
         "SHA-256": item.weights.sha256 or "not known here; what the server says is compared",
-        "Into": f"{folder}{', where it is' if item.is_in(folder) else ''}",
+        "Into": f"{shown(str(folder))}{', where it is' if item.is_in(folder) else ''}",
     }
     if item.encoder:
         encoder = find_published(item.encoder)

@@ -31,7 +31,7 @@ def around() -> list[Any]:
     return [frame.f_locals["p"] for frame in reversed(outer)]
 
 
-def begun(processing: Any) -> bool:
+def is_only_reported(processing: Any) -> bool:
     """Whether a job's beginning is only reported again, for a copy of it, while it is under way.
 
     ADetailer does that after each batch, for scripts that count on it; parameters are the copy's and the job's alike.

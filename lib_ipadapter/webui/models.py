@@ -1,4 +1,4 @@
-"""The list of adapters in the panel."""
+"""What there is to choose from, for the page and the API: adapters, encoders, faces, presets; and their memory."""
 
 from __future__ import annotations
 
@@ -91,6 +91,8 @@ def encoders(folders: Sequence[Path]) -> list[dict[str, Any]]:
 def encoder_names(folders: Sequence[Path], model: str, adapter_folders: Sequence[Path]) -> list[str]:
     """Those of `encoders` that can be used with the adapter called `model`, or, where none is called so, at all."""
     found = [file for file in list_encoders(folders, encoder_parts) if not _why_no_encoder(file)]
+    if model == NONE:  # the word is nobody's name: no folder need be searched for it
+        return [file.name for file in found]
     try:
         wanted = _may_be(find(model, adapter_folders).path)
     except (UnitError, CheckpointError):  # what is wrong with it stands in the list of models

@@ -10,7 +10,7 @@ import gradio as gr
 
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.field import Type
-from lib_ipadapter.webui import compat, downloads, models, presets, refresh, tooltips
+from lib_ipadapter.webui import compat, downloads, models, presets, refresh, saved_prompts, tooltips
 from lib_ipadapter.webui.arguments import TITLE
 from lib_ipadapter.webui.controls import UnitControls, build_unit
 from lib_ipadapter.webui.lists import Lists
@@ -27,11 +27,32 @@ def build(
     lists: Lists,
     folders: downloads.Folders | None,
     *,
+    has_queue: bool = True,
+    shown: Callable[[str], str] = str,
     clear_cache: Callable[[], str] = models.no_cache,
     unload: Callable[[], str] = models.unload,
 ) -> list[UnitControls]:
-    """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`."""
+    """The whole panel for `tab`, "txt2img" or "img2img". Where nothing can be got, it has no `folders`.
+
+    `has_queue`: whether an event may say something more than once.
+    `shown`: what becomes of a sentence that names folders.
+    """
     elem_id = f"ip_adapter_{tab}"
+    with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
+        controls = _units(elem_id, units, lists)
+        if folders:
+            downloads.build(f"{elem_id}_get", folders, has_queue=has_queue, shown=shown)
+        _buttons(elem_id, clear_cache, unload)
+        tooltips.build(f"{elem_id}_about")
+    refresh.connect(controls, lists)
+    presets.connect(controls, lists)
+    saved_prompts.connect(controls, lists.save_prompt)
+    _keep_out_of_saved_defaults(controls)
+    return controls
+
+
+def _units(elem_id: str, units: int, lists: Lists) -> list[UnitControls]:
+    """Each in a tab of its own, where there are several."""
     now = refresh.read_once(lists)
     names = lists.presets.names() if lists.presets else None
 
@@ -39,27 +60,23 @@ def build(
         own = build_unit(f"{elem_id}_unit_{number}", now)
         return own if names is None else replace(own, preset=presets.build(f"{elem_id}_unit_{number}", names))
 
-    with gr.Accordion(TITLE, open=False, elem_id=elem_id, elem_classes=["ip-adapter"]):
-        if units == 1:
-            controls = [unit(1)]
-        else:
-            with gr.Tabs(elem_id=f"{elem_id}_tabs"):
-                controls = []
-                for number in range(1, units + 1):
-                    with compat.tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
-                        controls.append(unit(number))
-        if folders:
-            downloads.build(f"{elem_id}_get", folders)
-        with gr.Row(elem_classes=["ip-adapter-buttons"]):
-            clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
-            forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
-        clear.click(fn=lambda: gr.Info(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
-        forget.click(fn=lambda: gr.Info(unload()), inputs=[], outputs=[], show_progress="hidden")
-        tooltips.build(f"{elem_id}_about")
-    refresh.connect(controls, lists)
-    presets.connect(controls, lists)
-    _keep_out_of_saved_defaults(controls)
+    if units == 1:
+        return [unit(1)]
+    controls: list[UnitControls] = []
+    with gr.Tabs(elem_id=f"{elem_id}_tabs"):
+        for number in range(1, units + 1):
+            with compat.tab(f"Unit {number}", elem_id=f"{elem_id}_tab_{number}"):
+                controls.append(unit(number))
     return controls
+
+
+def _buttons(elem_id: str, clear_cache: Callable[[], str], unload: Callable[[], str]) -> None:
+    """What frees room on the disk and in memory, and says how much."""
+    with gr.Row(elem_classes=["ip-adapter-buttons"]):
+        clear = gr.Button("Clear the cache of encoded pictures", size="sm", elem_id=f"{elem_id}_clear_cache")
+        forget = gr.Button("Unload models from memory", size="sm", elem_id=f"{elem_id}_unload")
+    clear.click(fn=lambda: gr.Info(clear_cache()), inputs=[], outputs=[], show_progress="hidden")
+    forget.click(fn=lambda: gr.Info(unload()), inputs=[], outputs=[], show_progress="hidden")
 
 
 def components(controls: Sequence[UnitControls]) -> list[Any]:

@@ -10,6 +10,7 @@ import gradio as gr
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.controls import PresetRow, UnitControls
 from lib_ipadapter.webui.lists import Lists
 from lib_ipadapter.webui.paste import reading
@@ -32,7 +33,7 @@ def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
     """What one unit's buttons save or delete, the lists of all units have or lose."""
     if lists.presets is None:
         return
-    do = Deeds(lists.presets, lists)
+    do = PresetButtons(lists.presets, lists)
     names = [unit.preset.name for unit in controls if unit.preset]
     for unit in controls:
         if unit.preset is None:
@@ -43,44 +44,43 @@ def connect(controls: Sequence[UnitControls], lists: Lists) -> None:
         saved = save.click(do.save, [name, *components], [name], show_progress="hidden")
         deleted = delete.click(do.delete, [name], [name], show_progress="hidden")
         for done in (saved, deleted):
-            done.then(lambda: do.listed(len(names)), [], names, show_progress="hidden")
+            done.then(lambda: do.listed(names), [], names, show_progress="hidden")
 
 
-class Deeds:
-    """What the buttons do. What goes wrong is said in the corner of the page, and nothing is changed then."""
+class PresetButtons:
+    """What they do. What goes wrong is said in the corner of the page, and nothing is changed then."""
 
     def __init__(self, presets: Presets, lists: Lists) -> None:
         self.presets = presets
         self.lists = lists
 
-    def load(self, name: str) -> list[Any]:
+    def load(self, name: str | None) -> list[Any]:
         """Sets every component that a preset has to what it says."""
-        found = self._try(lambda: self.presets.load(name))
+        found = self._try(lambda: self.presets.load(name or ""))
         if not found:
             return [gr.update() for _ in SAVED]
         said = {name: value for name, value in found.items() if value is not None}
         values = [reading(field, self.lists)(said) for field in SAVED]
         return [gr.update() if value is None else gr.update(value=value) for value in values]
 
-    def save(self, name: str, *values: Any) -> Any:
+    def save(self, name: str | None, *values: Any) -> Any:
         """Writes what the components hold."""
         said = {field.name: value for field, value in zip(SAVED, values, strict=True) if value is not None}
-        saved = self._try(lambda: self.presets.save(name, Unit.parse(said)))
+        saved = self._try(lambda: self.presets.save(name or "", Unit.parse(said)))
         if saved:
             gr.Info(f"IP-Adapter: the preset {saved!r} is saved.")
         return self._list(saved or name)
 
-    def delete(self, name: str) -> Any:
+    def delete(self, name: str | None) -> Any:
         """Forgets a preset."""
-        self._try(lambda: self.presets.delete(name))
+        self._try(lambda: self.presets.delete(name or ""))
         return self._list("" if name not in self.presets.names() else name)
 
-    def listed(self, count: int) -> Any:
-        """For so many lists: the presets that there are now. Of a single one gradio wants no list."""
-        found = [gr.update(choices=self.presets.names()) for _ in range(count)]
-        return found if count > 1 else found[0]
+    def listed(self, lists: Sequence[Any]) -> Any:
+        """For each of `lists` the presets that there are now."""
+        return compat.for_each(lists, lambda: gr.update(choices=self.presets.names()))
 
-    def _list(self, name: str) -> Any:
+    def _list(self, name: str | None) -> Any:
         return gr.update(choices=self.presets.names(), value=name)
 
     def _try(self, act: Callable[[], Any]) -> Any:

@@ -16,6 +16,7 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.sight import views
 from lib_ipadapter.session.unit.field import fields_of
 from lib_ipadapter.session.unit.seen import Seen
+from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.api import parse_unit
 
 SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)))
@@ -37,13 +38,20 @@ Squares = Sequence[Image.Image]
 def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: gr.Button) -> None:
     """Shows the view anew whenever one of a unit's `components` that it depends on has changed.
 
-    Of a field for files the page's script says it, by `again`: in gradio 3 an event of its own empties it when it is
-    filled anew.
+    The page's script asks for it by `again` (javascript/ip_adapter_view.js): gradio drops what happens while a view is
+    being made, and of a slider that is dragged that would be its last place. Of a field for files the script sees by
+    itself when it changes: in gradio 3 an event of its own empties it when it is filled anew.
     """
+    unit = str(again.elem_id).removesuffix("_view_again")
     inputs = [components[name] for name in SHOWN]
-    events = [component.change for component in inputs if not isinstance(component, gr.File)]
-    for event in (*events, again.click):
-        event(fn=show_view, inputs=[note, *inputs], outputs=[view, note], show_progress="hidden")
+    for component in inputs:
+        if not isinstance(component, gr.File):
+            compat.run_script(component.change, f"() => ipAdapter.view.ask('{unit}')")
+    given = {"inputs": [note, *inputs], "outputs": [view, note], "show_progress": "hidden"}
+    # A script before a function is handed the outputs' values as well.
+    send = f"(...values) => (ipAdapter.view.send('{unit}'), values.slice(0, {len(given['inputs'])}))"
+    shown = compat.run_script(again.click, send, fn=show_view, **given)
+    compat.run_script(shown.then, f"() => ipAdapter.view.end('{unit}')")
 
 
 def show_view(noted: str | None, *values: Any) -> tuple[Any, str]:

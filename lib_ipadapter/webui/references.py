@@ -10,13 +10,13 @@ from typing import Any
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
+from lib_ipadapter.hosts.a1111_folders import reference_folder
 from lib_ipadapter.model.picture import decoded
 from lib_ipadapter.session.library import LIBRARY, Pictures
 from lib_ipadapter.session.stamps import stamp
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.parsers import MAX_PICTURES
 from lib_ipadapter.session.unit.passes import Source
-from lib_ipadapter.webui import settings
 from lib_ipadapter.webui.jobs import batch_file
 from lib_ipadapter.webui.reference_files import SUFFIXES, inside, pictures_in, read_file
 
@@ -31,6 +31,16 @@ def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
     """
     if not unit.active or unit.reference == Source.PICTURE:
         return unit
+    try:
+        return _with_reference(unit, jobs)
+    except OSError as error:
+        raise UnitError(
+            f"IP-Adapter: the reference folder cannot be read ({error.strerror}); let the WebUI read it, or name"
+            " another in Settings > IP-Adapter."
+        ) from error
+
+
+def _with_reference(unit: Unit, jobs: Sequence[Any]) -> Unit:
     if unit.reference == Source.WHOLE_FOLDER:
         first, *others = _whole_folder(unit.reference_folder)
         return replace(unit, image=first, images=tuple(others))
@@ -39,10 +49,15 @@ def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
 
 
 def folders() -> list[str]:
-    """Names of the folders that there are to choose from."""
-    root = settings.reference_folder()
-    found = root.iterdir() if root and root.is_dir() else ()
-    return sorted(path.name for path in found if path.is_dir() and path.name[0] != "." and inside(path, path.parent))
+    """Names of the folders that there are to choose from; none where they cannot be read, which a job then says."""
+    root = reference_folder()
+    try:
+        found = [*root.iterdir()] if root and root.is_dir() else []
+        return sorted(
+            path.name for path in found if path.is_dir() and path.name[0] != "." and inside(path, root or path)
+        )
+    except OSError:
+        return []
 
 
 def _input(jobs: Sequence[Any]) -> Image.Image:
@@ -96,7 +111,7 @@ def _small(path: Path) -> Image.Image:
 
 
 def _folder(name: str | None) -> Path:
-    root = settings.reference_folder()
+    root = reference_folder()
     if root is None or not root.is_dir():
         raise UnitError("IP-Adapter: the reference is in a folder; name that folder in Settings > IP-Adapter first.")
     folder = root / name if name else root

@@ -92,7 +92,7 @@ def encoders_beside(lists: Lists, model: str | None, chosen: str | None) -> Any:
 
 
 def _marked(chosen: str, lists: Lists) -> dict[str, Any]:
-    entry = lists.resolve(chosen)
+    entry = None if chosen == NONE else lists.resolve(chosen)
     return {"value": entry} if entry and entry != chosen else {}
 
 

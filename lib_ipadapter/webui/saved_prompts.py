@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -16,8 +16,12 @@ from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.prompts import list_prompts, new_path, prompt_folders, write_prompt
 from lib_ipadapter.session.unit import FIELDS
 from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.api import parse_unit
 from lib_ipadapter.webui.models import NONE
+
+if TYPE_CHECKING:
+    from lib_ipadapter.webui.controls import UnitControls
 
 Save = Callable[[str, Sequence[Any]], Sequence[str]]
 """``save(name, values of a unit's components)`` -> the list of names as it is then. Raises `IPAdapterError`."""
@@ -70,17 +74,23 @@ def build(elem_id: str) -> tuple[gr.Textbox, gr.Button]:
     return name, button
 
 
-def connect(row: tuple[gr.Textbox, gr.Button], components: Sequence[Any], save_as: Save, saved: gr.Dropdown) -> None:
-    """The button saves what a unit's `components` show. `saved`: the list in which the new name then stands."""
-    name, button = row
+def connect(controls: Sequence[UnitControls], save_as: Save) -> None:
+    """Each unit's button saves what its components show; the new name then stands in the lists of all units."""
+    lists = [unit.fields["embeds"] for unit in controls]
+    for unit in controls:
+        name, button = unit.save
+        components = [unit.fields[field.name] for field in FIELDS]
+        button.click(_saver(save_as, lists), [name, *components], lists, show_progress="hidden")
 
+
+def _saver(save_as: Save, lists: Sequence[gr.Dropdown]) -> Callable[..., Any]:
     def click(name: str, *values: Any) -> Any:
         try:
             names = save_as(name or "", values)
         except IPAdapterError as error:
             gr.Warning(str(error))
-            return gr.update()
-        gr.Info(f"IP-Adapter: {name.strip()} is saved; choose it under {saved.label}.")
-        return gr.update(choices=list(names))
+            return compat.for_each(lists, gr.update)
+        gr.Info(f"IP-Adapter: {name.strip()} is saved; choose it under {lists[0].label}.")
+        return compat.for_each(lists, lambda: gr.update(choices=list(names)))
 
-    button.click(click, [name, *components], [saved], show_progress="hidden")
+    return click

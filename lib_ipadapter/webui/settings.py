@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
-from modules import paths, shared
+from modules import shared
 
 from lib_ipadapter.hosts.a1111 import CACHE_MB, CACHE_SETTING
+from lib_ipadapter.hosts.a1111_folders import REFERENCE_SETTING
 
 SECTION = ("ip_adapter", "IP-Adapter")
 
@@ -15,7 +14,6 @@ UNITS = "ip_adapter_units"
 UNITS_AT_FIRST = 3
 GO_ON = "ip_adapter_go_on"
 GO_ON_AT_FIRST = False
-REFERENCE_FOLDER = "ip_adapter_reference_folder"
 
 
 def register() -> None:
@@ -37,12 +35,12 @@ def register() -> None:
             section=SECTION,
         ).info("what the image encoder made of them, never the pictures; 0 keeps none"),
         # Whoever may only call the API cannot have other folders read.
-        REFERENCE_FOLDER: shared.OptionInfo(
+        REFERENCE_SETTING: shared.OptionInfo(
             "", "Folder of reference pictures", section=SECTION, restrict_api=True
         ).info(
-            "for units whose reference is a whole folder or, in img2img's Batch tab, the picture called as each file"
-            " is, and for the axis Reference file of the X/Y/Z plot; whoever may use the API can see what these make of"
-            " them"
+            "for units whose reference is a whole folder or, in img2img's Batch tab, the picture that has the name of"
+            " the file at hand, and for the axis Reference file of the X/Y/Z plot; whoever may use the API can see what"
+            " comes of them"
         ),
     }
     for name, option in options.items():
@@ -57,9 +55,3 @@ def number_of_units() -> int:
 def goes_on() -> bool:
     """Whether a failure makes a plain picture instead of none."""
     return bool(shared.opts.data.get(GO_ON, GO_ON_AT_FIRST))
-
-
-def reference_folder() -> Path | None:
-    """Where references are found by name; a relative one starts where the WebUI keeps its data."""
-    named = str(shared.opts.data.get(REFERENCE_FOLDER) or "").strip()
-    return Path(paths.data_path, named) if named else None

@@ -33,6 +33,18 @@ def test_a_face_from_each_picture_is_saved_as_it_is(pictures: list[Path], tmp_pa
     assert crop.is_file()
 
 
+@pytest.mark.parametrize(("name", "said"), [("one.png", "is there already"), ("crop.jpg", "does not end with .png")])
+def test_a_crop_costs_no_picture_and_is_what_its_name_says(
+    name: str, said: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    before = pictures[0].read_bytes()
+    target = tmp_path / "ada.safetensors"
+    result = CliRunner().invoke(app, ["face", *map(str, pictures), str(target), "--crop", str(tmp_path / name)])
+    assert (result.exit_code, said in result.stderr) == (2, True)
+    assert pictures[0].read_bytes() == before
+    assert not target.exists()
+
+
 def test_a_face_that_is_not_there_is_a_sentence_that_names_the_picture(pictures: list[Path], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["face", str(pictures[0]), str(tmp_path / "ada.safetensors"), "--index", "4"])
     assert result.exit_code == 2

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lib_ipadapter.cli import device as device_of
 from lib_ipadapter.cli import picture as command
 from lib_ipadapter.hosts.diffusers import DiffusersHost
 from lib_ipadapter.hosts.diffusers_checkpoint import Beside, read_pipeline, use_sampler
@@ -114,8 +115,8 @@ def test_the_encoder_sees_there_what_it_sees_on_the_cpu(dtype: torch.dtype, devi
 
 
 def test_the_command_line_chooses_cuda_in_half_precision(device: torch.device, tmp_path: Path) -> None:
-    assert command.best_device() == device.type
-    chosen = command.open_device(command.best_device())
+    assert device_of.best_device() == device.type
+    chosen = device_of.open_device(None)
     assert chosen == device
     assert NoHost(chosen).dtype is torch.float16
     named = {"checkpoint": ship.CHECKPOINT, "device": None, "config": None, "tokenizer": ship.TOKENIZER}

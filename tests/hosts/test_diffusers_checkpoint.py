@@ -192,3 +192,20 @@ def test_a_sampler_keeps_the_noise_levels_of_the_checkpoint(name: str, single_fi
     use_sampler(pipeline, name)
     kept = ("beta_start", "beta_end", "beta_schedule", "prediction_type", "num_train_timesteps")
     assert {key: pipeline.scheduler.config[key] for key in kept} == {key: before[key] for key in kept}
+
+
+def test_ddim_leaves_latents_as_they_are_where_the_checkpoint_does_not_say(single_file: Path) -> None:
+    pipeline = read(single_file)
+    use_sampler(pipeline, "ddim")
+    ddim = pipeline.scheduler
+    ddim.set_timesteps(10)
+    found = ddim.step(torch.zeros(1, 4, 8, 8), ddim.timesteps[-1], torch.full((1, 4, 8, 8), 3.0))
+    assert found.prev_sample.min() > 2.9
+    assert ddim.final_alpha_cumprod == ddim.alphas_cumprod[0]
+
+
+def test_ddim_clips_where_the_checkpoint_says_so(single_file: Path) -> None:
+    pipeline = read(single_file)
+    pipeline.scheduler.register_to_config(clip_sample=True)
+    use_sampler(pipeline, "ddim")
+    assert pipeline.scheduler.config.clip_sample

@@ -22,7 +22,7 @@ UNIT = """
 <div id="{unit}_image"><label>Reference picture</label>
   <div data-testid="image"><div class="place">Drop<input type="file" hidden></div></div></div>
 <div id="{unit}_note"><div class="prose"></div></div>
-<button id="{unit}_refresh">refresh</button>
+<button id="{unit}_refresh">refresh</button><button id="{unit}_view_again" class="ip-adapter-hidden"></button>
 <div id="{unit}_curve_panel"><div class="label-wrap">When</div>
   <div id="{unit}_curve" class="block"><label>Curve<textarea></textarea></label></div></div>
 <div id="{unit}_weight_type_panel"><div class="label-wrap">Layers</div><div style="display: none">

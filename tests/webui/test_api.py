@@ -203,6 +203,12 @@ def test_of_other_pictures_a_path_is_refused_too(name: str) -> None:
         api.parse_units([unit(**{name: "/etc/passwd"})])
 
 
+def test_a_picture_beyond_what_pillow_opens_is_refused_for_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(UnitError, match="image is too large; the limit is 64 megapixels"):
+        api.parse_units([unit(image=encoded())])
+
+
 def test_too_many_pictures_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "decode_picture", lambda _: pytest.fail("was decoded"))
     with pytest.raises(UnitError, match="limit is 64"):

@@ -113,6 +113,17 @@ def test_no_folder_of_this_machine_is_published_with_a_picture(webui: FakeWebUI,
         assert str(webui.data) not in str(processing.extra_generation_params)
 
 
+def test_a_failure_that_was_never_said_is_gone_with_its_job(webui: FakeWebUI, door: Any) -> None:
+    """As where another script fails between the announcement of a sampling and its first step."""
+    processing = FakeProcessing()
+    door.before_sampling(processing, [UNIT | {"model": "nope"}])
+    assert webui.hooks == 1
+    del processing
+    gc.collect()
+    assert webui.hooks == 0
+    webui.sample()
+
+
 def test_while_a_failure_waits_to_be_said_nothing_that_was_read_for_it_is_held(
     webui: FakeWebUI, door: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +139,8 @@ def test_while_a_failure_waits_to_be_said_nothing_that_was_read_for_it_is_held(
         return found
 
     monkeypatch.setattr("lib_ipadapter.model.adapter.read", watched)
-    door.before_sampling(FakeProcessing(), [UNIT])
+    processing = FakeProcessing()
+    door.before_sampling(processing, [UNIT])
     gc.collect()
     assert len(held) > 30
     assert [ref for ref in held if ref() is not None] == []

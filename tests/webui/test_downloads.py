@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from lib_ipadapter.session.remote import Shelf
 from lib_ipadapter.webui import downloads
 from lib_ipadapter.webui.downloads import Downloads
 from tests.hub import Hub, fresh_client, online, serving
+from tests.webui.panels import functions_of
 
 NAME = "ip_plus_composition_sd15.safetensors"
 """Of which no hash is published, so that any content does."""
@@ -101,6 +103,49 @@ def test_whoever_comes_back_follows_what_is_running_and_gets_nothing_else(hub: H
 def test_a_failure_is_a_sentence_in_the_page(hub: Hub, folders: Folders) -> None:
     hub.status = 404
     assert "status 404" in [*Downloads(folders).follow(NAME)][-1]
+
+
+def test_without_a_queue_each_click_says_one_thing_and_the_last_how_it_ended(
+    hub: Hub, folders: Folders, tmp_path: Path
+) -> None:
+    hub.gate.clear()
+    panel = Downloads(folders)
+    for _ in range(2):
+        assert panel.look(NAME).endswith("; press Get again to see how far it is.")
+    assert panel.look("vit-h") == f"{NAME} is being downloaded; wait until that has ended, or cancel it."
+    hub.gate.set()
+    assert panel._thread
+    panel._thread.join()
+    assert panel.look(NAME).startswith(f"{NAME} is in {tmp_path / 'ip-adapter'}; ")
+    assert len(hub.downloads) == 1
+
+
+def test_without_a_queue_a_failure_is_said_at_the_next_click(hub: Hub, folders: Folders) -> None:
+    hub.status = 404
+    panel = Downloads(folders)
+    panel.look(NAME)
+    assert panel._thread
+    panel._thread.join()
+    assert "status 404" in panel.look(NAME)
+
+
+@pytest.mark.parametrize("has_queue", [True, False])
+def test_only_a_queue_is_given_an_event_that_says_several_things(has_queue: bool, folders: Folders) -> None:
+    with gr.Blocks() as blocks:
+        downloads.build("ip_adapter_txt2img_get", folders, has_queue=has_queue)
+    assert any(inspect.isgeneratorfunction(event.fn) for event in functions_of(blocks)) == has_queue
+
+
+def test_the_page_shows_no_folder_of_the_server(hub: Hub, folders: Folders, tmp_path: Path) -> None:
+    hub.status = 404
+    with gr.Blocks() as blocks:
+        downloads.build("ip_adapter_txt2img_get", folders, shown=lambda text: text.replace(str(tmp_path), "here"))
+    start = next(event.fn for event in functions_of(blocks) if inspect.isgeneratorfunction(event.fn))
+    (facts,) = [
+        block.value for block in blocks.blocks.values() if str(getattr(block, "elem_id", None)).endswith("_facts")
+    ]
+    assert "Into: here/ip-adapter" in facts
+    assert str(tmp_path) not in facts + " ".join(start(NAME))
 
 
 def test_an_encoder_that_is_missing_is_got_first(hub: Hub, folders: Folders, tmp_path: Path) -> None:

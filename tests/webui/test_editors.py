@@ -40,6 +40,47 @@ def test_a_curve_is_drawn_by_mouse(page: Any) -> None:
     assert drawn(page, "curve") == "0:1, 0.5:0.5, 1:0"
 
 
+def hold(page: Any, number: int) -> tuple[float, float]:
+    """Presses the mouse on a point of the curve, 1 and up; gives the place."""
+    dot = field(page, "curve").locator("circle").nth(number - 1).bounding_box()
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    return x, y
+
+
+def test_a_point_is_dragged_beyond_the_drawing_and_stays_under_the_pointer(page: Any) -> None:
+    unfold(page)
+    type_into(page, "curve", "0:1, 0.5:0.5, 1:0")
+    field(page, "curve").locator("svg").scroll_into_view_if_needed()
+    x, y = hold(page, 2)
+    whole = field(page, "curve").locator("svg").bounding_box()["height"]
+    edge, height = whole * 12 / 120, whole * 96 / 120  # the second of a weight of 1
+    for weight, more in [(1, 0), (1.5, edge), (2, edge), (0.5, 0), (-1, -edge), (1.5, edge)]:
+        page.mouse.move(x, y - (weight - 0.5) * height - more, steps=3)
+        assert drawn(page, "curve") == f"0:1, 0.5:{weight}, 1:0"
+    page.mouse.up()
+    dot = field(page, "curve").locator("circle").nth(1).bounding_box()
+    box = field(page, "curve").locator("svg").bounding_box()
+    assert box["y"] <= dot["y"] <= box["y"] + box["height"], "the drawing shows all of it again"
+
+
+def test_two_clicks_on_a_point_add_none(page: Any) -> None:
+    unfold(page)
+    type_into(page, "curve", "0:1, 0.5:0.5, 1:0")
+    field(page, "curve").locator("circle").nth(1).dblclick()
+    assert drawn(page, "curve") == "0:1, 0.5:0.5, 1:0"
+
+
+def test_keys_lead_below_zero(page: Any) -> None:
+    unfold(page)
+    type_into(page, "curve", "0:0.05, 1:1")
+    field(page, "curve").locator("circle").first.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    assert drawn(page, "curve") == "0:-0.05, 1:1"
+
+
 def test_points_do_not_pass_each_other(page: Any) -> None:
     unfold(page)
     type_into(page, "curve", "0.4:1, 0.45:0")

@@ -42,6 +42,9 @@ def test_further_pictures_are_shown_with_their_weights(page: Any) -> None:
     thumbnail(page, 2).locator("input").fill("9")
     thumbnail(page, 2).locator("input").blur()
     expect_thumbnails(page, "1 red 0.5", "2 green 3", weights="0.5 3")
+    thumbnail(page, 2).locator("input").fill("")
+    thumbnail(page, 2).locator("input").blur()
+    expect_thumbnails(page, "1 red 0.5", "2 green 1", weights="0.5")
 
 
 def test_weights_count_from_the_reference_picture(page: Any) -> None:

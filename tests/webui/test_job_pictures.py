@@ -171,6 +171,22 @@ def test_the_folders_in_it_are_listed(folder: Path, webui: FakeWebUI, door: Any)
     assert references.folders() == []
 
 
+@pytest.mark.parametrize("reference", ["folder", "whole folder"])
+def test_a_folder_that_cannot_be_read_is_a_sentence_without_its_place(
+    reference: str, folder: Path, webui: FakeWebUI, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    from lib_ipadapter.webui import references
+
+    assert references.folders() == []
+    with pytest.raises(Exception, match=r"cannot be read \(Permission denied\)") as caught:
+        by_name(webui, door, "/somewhere/one.jpg", reference=reference)
+    assert str(webui.data) not in str(caught.value)
+
+
 WRONG = [
     ("two.png", {}, "no picture called 'two'"),
     ("one.png", {"reference_folder": "nope"}, "no folder 'nope'; there are people"),

@@ -90,13 +90,31 @@ def test_saving_tells_the_name_and_what_is_wrong_is_said_in_the_page(monkeypatch
     assert ["'dusk'" in said[0] or "dusk is saved" in said[0], said[1]] == [True, "without a name."]
 
 
+@pytest.mark.parametrize("units", [1, 3])
+def test_an_image_prompt_that_is_saved_is_in_the_lists_of_all_units(
+    units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_prompts.gr, "Info", str)
+    lists = dataclasses.replace(LISTS, save_prompt=lambda name, _: ["None", name])
+    with gr.Blocks() as blocks:
+        panel.build("txt2img", units, lists, nowhere)
+    clicks = [one for one in blocks.get_config_file()["dependencies"] if len(one["inputs"]) == 1 + len(FIELDS)]
+    ids = {c["id"]: c["props"].get("elem_id") for c in blocks.get_config_file()["components"]}
+    saves = [one for one in clicks if ids[one["inputs"][0]].endswith("_save_name")]
+    wanted = [f"ip_adapter_txt2img_unit_{number}_embeds" for number in range(1, units + 1)]
+    assert [[ids[output] for output in one["outputs"]] for one in saves] == [wanted] * units
+    click = next(f.fn for f in functions_of(blocks) if getattr(f.fn, "__name__", "") == "click")
+    found = click("dusk", *[None] * len(FIELDS))
+    assert [one["choices"] for one in (found if units > 1 else [found])] == [["None", "dusk"]] * units
+
+
 def test_the_page_unloads_as_its_host_says(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(panel.gr, "Info", said.append)
     with gr.Blocks() as blocks:
         panel.build("txt2img", 1, LISTS, nowhere, unload=lambda: "when its turn has come")
     for function in functions_of(blocks):
-        if getattr(function.fn, "__qualname__", "").startswith("build.") and not function.inputs:
+        if getattr(function.fn, "__qualname__", "").startswith("_buttons.") and not function.inputs:
             function.fn()
     assert "when its turn has come" in said
 

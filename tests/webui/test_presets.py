@@ -11,13 +11,13 @@ import pytest
 from lib_ipadapter.session.presets import SAVED, Presets
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import panel, presets, refresh
-from lib_ipadapter.webui.presets import Deeds
+from lib_ipadapter.webui.presets import PresetButtons
 from tests.webui.panels import LISTS, nowhere
 
 
 @pytest.fixture
-def row(tmp_path: Path) -> Deeds:
-    return Deeds(Presets(tmp_path), LISTS)
+def row(tmp_path: Path) -> PresetButtons:
+    return PresetButtons(Presets(tmp_path), LISTS)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def on_page(unit: Unit) -> dict[str, object]:
     return {f.name: "None" if f.name == "face" else getattr(unit, f.name) for f in SAVED}
 
 
-def test_what_was_saved_is_set_again(row: Deeds, said: list[str]) -> None:
+def test_what_was_saved_is_set_again(row: PresetButtons, said: list[str]) -> None:
     unit = Unit(model="ip-adapter_sd15", scale=0.8, end=0.5, crop="pad", background="#010203")
     assert row.save("mine", *on_page(unit).values())["choices"] == ["mine"]
     loaded = dict(zip([f.name for f in SAVED], row.load("mine"), strict=True))
@@ -43,7 +43,7 @@ def test_what_was_saved_is_set_again(row: Deeds, said: list[str]) -> None:
     assert ["is saved" in sentence for sentence in said] == [True]
 
 
-def test_what_goes_wrong_is_said_and_changes_nothing(row: Deeds, said: list[str]) -> None:
+def test_what_goes_wrong_is_said_and_changes_nothing(row: PresetButtons, said: list[str]) -> None:
     assert all("value" not in update for update in row.load("nothing"))
     row.save("", *on_page(Unit()).values())
     row.delete("nothing")
@@ -51,7 +51,7 @@ def test_what_goes_wrong_is_said_and_changes_nothing(row: Deeds, said: list[str]
     assert row.presets.names() == []
 
 
-def test_a_model_that_is_not_here_is_left_and_said(row: Deeds, said: list[str]) -> None:
+def test_a_model_that_is_not_here_is_left_and_said(row: PresetButtons, said: list[str]) -> None:
     row.presets.save("other", Unit(model="gone", scale=0.3))
     loaded = dict(zip([f.name for f in SAVED], row.load("other"), strict=True))
     assert "value" not in loaded["model"]
@@ -59,7 +59,15 @@ def test_a_model_that_is_not_here_is_left_and_said(row: Deeds, said: list[str]) 
     assert "no model 'gone' here" in said[0]
 
 
-def test_deleting_empties_the_list(row: Deeds, said: list[str]) -> None:
+def test_without_a_name_each_button_says_so(row: PresetButtons, said: list[str]) -> None:
+    """Gradio 3 gives None where nothing is chosen."""
+    row.load(None)
+    row.save(None, *[None] * len(SAVED))
+    row.delete(None)
+    assert len(said) == 3
+
+
+def test_deleting_empties_the_list(row: PresetButtons, said: list[str]) -> None:
     row.presets.save("mine", Unit())
     update = row.delete("mine")
     assert (update["choices"], update["value"]) == ([], "")
@@ -96,9 +104,9 @@ def test_what_is_saved_or_deleted_is_so_in_the_lists_of_all_units(units: int, tm
     assert len(told) >= 2 * units + len(refreshes)
 
 
-def test_the_presets_that_there_are_now_are_given_to_each_list(row: Deeds, said: list[str]) -> None:
+def test_the_presets_that_there_are_now_are_given_to_each_list(row: PresetButtons, said: list[str]) -> None:
     row.presets.save("mine", Unit())
-    assert [update["choices"] for update in row.listed(3)] == [["mine"]] * 3
-    assert row.listed(1)["choices"] == ["mine"]
+    assert [update["choices"] for update in row.listed([None] * 3)] == [["mine"]] * 3
+    assert row.listed([None])["choices"] == ["mine"]
     lists = replace(LISTS, presets=row.presets)
     assert [update["choices"] for update in refresh.updates(2, lists)("a", "b")[-2:]] == [["mine"]] * 2

@@ -47,6 +47,12 @@ def test_a_refresh_gives_each_unit_the_encoders_of_its_model_and_changes_no_choi
     assert not any("value" in update for update in updates)
 
 
+def test_where_no_model_is_chosen_none_is_looked_for() -> None:
+    asked: list[str] = []
+    refresh.updates(2, replace(LISTS, resolve=lambda name: asked.append(name) or name))("None", "base")
+    assert asked == ["base"]
+
+
 def test_a_refresh_looks_once_for_each_model() -> None:
     asked: list[str] = []
     lists = replace(LISTS, encoders=lambda model: asked.append(model) or ENCODERS[model])

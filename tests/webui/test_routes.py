@@ -257,6 +257,13 @@ def test_a_folder_of_adapters_may_hold_their_encoders_in_clip_vision(webui: Fake
     assert places.encoder_folders()[0] == tmp_path / "mine" / "clip_vision"
 
 
+def test_no_answer_says_where_references_and_encoded_pictures_are_kept(webui: FakeWebUI, tmp_path: Path) -> None:
+    places = fresh("hosts.a1111_folders")
+    webui.opts.data["ip_adapter_reference_folder"] = "/somewhere/my references"
+    said = places.without_folders(f"/somewhere/my references/a.png and {tmp_path}/cache/ip-adapter/b cannot be read")
+    assert said == "my references/a.png and cache/ip-adapter/b cannot be read"
+
+
 @pytest.mark.parametrize("reference", ["input", "whole folder"])
 def test_what_is_no_picture_of_the_unit_is_not_saved_as_its_prompt(client: TestClient, reference: str) -> None:
     answer = client.post("/ip-adapter/encode", json={"model": "base", "reference": reference})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -42,6 +43,30 @@ def test_the_button_stands_once_beside_the_others_and_says_what_it_does(page: An
     button = page.locator("#image_buttons_txt2img button + button")
     assert button.count() == 1
     assert [button.get_attribute(name) for name in ("title", "class")] == ["Send to IP-Adapter", "tool"]
+
+
+THEMES = ("#f97316", "#6366f1", "#3b82f6", "#10b981", "#ef4444", "#8b5cf6")
+"""Gradio's colours that a theme may make its own."""
+
+
+@pytest.mark.parametrize("colour", THEMES)
+def test_the_badge_can_be_read_on_every_theme(colour: str, page: Any) -> None:
+    page.evaluate("colour => document.body.style.setProperty('--primary-500', colour)", colour)
+    unfold(page)
+    field(page, "enabled").locator("input").check()
+    page.evaluate("ipAdapterShowActive()")
+    badge = page.locator(".ip-adapter-badge:not([hidden])")
+    badge.wait_for()
+    shown = badge.evaluate("badge => { const s = getComputedStyle(badge); return [s.color, s.backgroundColor]; }")
+    dark, light = sorted(luminance(one) for one in shown)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def luminance(colour: str) -> float:
+    """Of ``rgb(r, g, b)``, as the guidelines for accessible pages reckon it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_a_picture_of_the_page_is_dragged_onto_the_reference(page: Any) -> None:
