@@ -80,7 +80,7 @@ def test_a_click_gets_a_model_shows_how_far_it_is_and_puts_it_into_the_list(page
     expect(said(page, "status")).to_contain_text("10 MB of 30 MB (35%)", timeout=PATIENCE)
     page.shoot(SCREENSHOTS / "getting.png")
     hub.gate.set()
-    expect(said(page, "status")).to_contain_text(f"{NAME}.safetensors is in {FOLDER}", timeout=PATIENCE)
+    expect(said(page, "status")).to_contain_text(f"{NAME}.safetensors is in {FOLDER.name};", timeout=PATIENCE)
     page.browser.wait_for_timeout(1000)
     assert NAME in page.offered("model")
     assert sorted(path.name for path in FOLDER.iterdir()) == [f"{NAME}.safetensors"]
