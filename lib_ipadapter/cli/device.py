@@ -14,7 +14,7 @@ def open_device(name: str | None) -> torch.device:
     """The device called `name`, else the best. Raises `HostError` when it is not there."""
     try:
         return torch.zeros(1, device=name or best_device()).device
-    except torch.OutOfMemoryError:  # it is there, and full
+    except torch.cuda.OutOfMemoryError:  # it is there, and full
         raise
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise HostError(f"There is no device {name!r} on this machine; the best here is {best_device()!r}.") from error
@@ -32,7 +32,7 @@ def within_memory() -> Iterator[None]:
     """While entered, a GPU that is full is a sentence. Raises `HostError`."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         raise HostError(
             "The GPU has too little free memory for this; close what else uses it, ask for less, or say --device cpu."
         ) from None

@@ -9,7 +9,7 @@ import typer
 
 from lib_ipadapter.cli.output import check_png, write_png
 from lib_ipadapter.cli.target import check_target
-from lib_ipadapter.errors import HostError, UnitError
+from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.writing import check_free
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ def face(
 
     analyser = InsightFace.open(models or [Path.home() / ".insightface"])
     found = [_features(path, index, analyser) for path in pictures]
-    try:
-        write_face(target, torch.cat([one.raw for one in found]))
-        if crop:
-            write_png(found[0].crop, crop)
-    except OSError as error:
-        raise HostError(f"{error.filename or target} cannot be written ({error.strerror}); choose another.") from error
+    write_face(target, torch.cat([one.raw for one in found]))
+    if crop:
+        write_png(found[0].crop, crop)
     typer.echo(f"{target}: {len(found)} {'face' if len(found) == 1 else 'faces'}")
 
 

@@ -62,9 +62,8 @@ def without_folders(sentence: str) -> str:
     Whoever may send jobs need not learn where this machine keeps its files; the log says it whole.
     """
     home = Path(paths.data_path)
-    ours = {preset_folder(), cache_folder(), reference_folder() or preset_folder()}
-    folders = (folder for folder in {*adapter_folders(), *encoder_folders(), *ours} if folder.name)
-    for folder in sorted(folders, key=lambda one: -len(str(one))):
+    ours = {*adapter_folders(), *encoder_folders(), preset_folder(), cache_folder(), reference_folder()}
+    for folder in sorted((one for one in ours if one and one.name), key=lambda one: -len(str(one))):
         shown = folder.relative_to(home) if folder.is_relative_to(home) else folder.name
         sentence = sentence.replace(str(folder), str(shown))
     return sentence

@@ -31,11 +31,11 @@ FOLDERS: dict[str, type[Any]] = {
 }
 """What a folder's model_index.json may say."""
 
-UNSAID = {"clip_sample": False, "set_alpha_to_one": False}
+FOR_LATENTS = {"clip_sample": False, "set_alpha_to_one": False}
 """Of DDIM, as Stable Diffusion was trained: its defaults are for pixels, and latents go beyond -1 to 1."""
 
 SAMPLERS: dict[str, Callable[[Any], Any]] = {
-    "ddim": lambda config: DDIMScheduler.from_config({**UNSAID, **config}),
+    "ddim": lambda config: DDIMScheduler.from_config({**FOR_LATENTS, **config}),
     "euler": EulerDiscreteScheduler.from_config,
     "euler-a": EulerAncestralDiscreteScheduler.from_config,
     "heun": HeunDiscreteScheduler.from_config,

@@ -47,12 +47,10 @@ class Measurements:
         # [process, step, batch, row] to the order of the stream.
         found = everyone.unflatten(0, (self.share.processes, -1)).movedim(0, 2).flatten().cpu()
         draws = [self.source.stream.draw(number) for number in range(position.rows - len(found), position.rows)]
-        norms = torch.stack([norm.float().cpu() for norm in self.window.norms])
-        scaled = self.accelerator.scaler is not None
-        if scaled:
+        norms: Tensor | None = torch.stack([norm.float().cpu() for norm in self.window.norms])
+        if self.accelerator.scaler:  # a gradient that is too long is expected then, and its step left out
             check_scaled(norms)
-        # There a gradient that is too long is expected, and its step left out.
-        norms = None if scaled else norms
+            norms = None
         check_finite(found, draws, self.source.names(draws), since=since, rows=self.share.rows, norms=norms)
         return self.window.close(found, draws, self.source.stream.timesteps)
 

@@ -12,6 +12,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from lib_ipadapter.hosts.diffusers_checkpoint import FOR_LATENTS
 from lib_ipadapter.maths.attention import KeyValue
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.training.cache import NOTHING, Cache, batches, stacked, text_key
@@ -72,7 +73,7 @@ class Samples:
 
     def _scheduler(self) -> Any:
         own = self.frozen.pipeline.scheduler.config
-        more = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
+        more = {**FOR_LATENTS, "steps_offset": 1, "timestep_spacing": "leading"}
         scheduler: Any = DDIMScheduler.from_config({**own, **more})
         scheduler.set_timesteps(self.config.sample_steps)
         return scheduler

@@ -65,7 +65,7 @@ def test_the_largest_seed_is_taken(bench: Bench) -> None:
 
 FAILURES = {
     "refused": (ValueError("`num_inference_steps` cannot be larger"), "The picture cannot be drawn: `num_inference"),
-    "memory": (torch.OutOfMemoryError("CUDA out of memory. Tried"), "too little free memory"),
+    "memory": (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"), "too little free memory"),
 }
 
 
@@ -83,7 +83,7 @@ def test_what_drawing_meets_is_a_sentence(
 
 def test_a_full_gpu_is_not_taken_for_a_damaged_checkpoint(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried")
 
     monkeypatch.setattr(StableDiffusionPipeline, "to", fail)
     assert "too little free memory" in last_line(bench.run()[2])

@@ -9,14 +9,19 @@ import pytest
 from tests.webui.scripts_page import drawn, field, text, type_into, unfold
 
 
+def press(where: Any, *keys: str) -> None:
+    """Keys, one after another, at what has the focus by then: some lead on to another place."""
+    where.focus()
+    for key in keys:
+        where.page.keyboard.press(key)
+
+
 def test_a_curve_is_drawn_by_keys(page: Any) -> None:
     unfold(page)
     type_into(page, "curve", "0:1, 0.5:0.3, 1:0")
     points = field(page, "curve").locator("circle")
     assert points.count() == 3
-    points.nth(1).focus()
-    for key in ("ArrowUp", "ArrowRight", "ArrowRight"):
-        page.keyboard.press(key)
+    press(points.nth(1), "ArrowUp", "ArrowRight", "ArrowRight")
     assert drawn(page, "curve") == "0:1, 0.6:0.35, 1:0"
     page.keyboard.press("Delete")
     assert drawn(page, "curve") == "0:1, 1:0"
@@ -75,26 +80,21 @@ def test_two_clicks_on_a_point_add_none(page: Any) -> None:
 def test_keys_lead_below_zero(page: Any) -> None:
     unfold(page)
     type_into(page, "curve", "0:0.05, 1:1")
-    field(page, "curve").locator("circle").first.focus()
-    for _ in range(2):
-        page.keyboard.press("ArrowDown")
+    press(field(page, "curve").locator("circle").first, *["ArrowDown"] * 2)
     assert drawn(page, "curve") == "0:-0.05, 1:1"
 
 
 def test_points_do_not_pass_each_other(page: Any) -> None:
     unfold(page)
     type_into(page, "curve", "0.4:1, 0.45:0")
-    field(page, "curve").locator("circle").first.focus()
-    for _ in range(4):
-        page.keyboard.press("ArrowRight")
+    press(field(page, "curve").locator("circle").first, *["ArrowRight"] * 4)
     assert drawn(page, "curve") == "0.45:1, 0.45:0"
 
 
 def test_what_is_not_moved_keeps_its_digits(page: Any) -> None:
     unfold(page)
     type_into(page, "curve", "0.125:0.333, 0.5:1, 0.875:0.001")
-    field(page, "curve").locator("circle").nth(1).focus()
-    page.keyboard.press("ArrowDown")
+    press(field(page, "curve").locator("circle").nth(1), "ArrowDown")
     assert drawn(page, "curve") == "0.125:0.333, 0.5:0.95, 0.875:0.001"
 
 
@@ -122,9 +122,7 @@ def test_a_text_in_another_notation_or_with_a_fault_is_left_as_it_is(page: Any, 
 def test_no_key_leads_past_what_a_job_takes(page: Any, name: str, least: str) -> None:
     unfold(page)
     type_into(page, name, least)
-    field(page, name).locator("circle, [role=gridcell]").first.focus()
-    for _ in range(2):
-        page.keyboard.press("ArrowUp" if name == "curve" else "+")
+    press(field(page, name).locator("circle, [role=gridcell]").first, *["ArrowUp" if name == "curve" else "+"] * 2)
     assert drawn(page, name) == {"curve": "0:5", "grid": "5, 1"}[name]
 
 
@@ -139,9 +137,7 @@ def test_a_grid_is_painted_by_keys(page: Any) -> None:
     type_into(page, "grid", "1 1 0.5; 0 0 1")
     cells = field(page, "grid").locator("[role=gridcell]")
     assert cells.count() == 6
-    cells.first.focus()
-    for key in ("ArrowRight", "ArrowDown", "+", "+", "ArrowLeft", "ArrowUp", "Enter"):
-        page.keyboard.press(key)
+    press(cells.first, "ArrowRight", "ArrowDown", "+", "+", "ArrowLeft", "ArrowUp", "Enter")
     assert drawn(page, "grid") == "0, 1, 0.5; 0, 0.2, 1"
 
 

@@ -19,23 +19,20 @@ from torch import equal, ones
 
 from lib_ipadapter import __version__
 from lib_ipadapter.model.prompt_file import SavedPrompt
-from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.unit import FIELDS
-from tests.models import save_adapter, tiny_adapter, tiny_encoder
+from tests.models import tiny_encoder
 from tests.webui.fake_host import FakeWebUI
 
 
 @pytest.fixture
-def webui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWebUI:
-    save_adapter(tiny_adapter(Kind.BASE), tmp_path / "models/ip-adapter/base.safetensors")
-    (tmp_path / "models/ip-adapter/cut.bin").touch()
-    save_file({"lora_unet.a": ones(1)}, tmp_path / "models/ip-adapter/lora.safetensors")
-    tiny_encoder().save_pretrained(tmp_path / "models/clip_vision/tiny")
-    save_file({"a": ones(1)}, tmp_path / "models/clip_vision/other.safetensors")
-    webui = FakeWebUI(tmp_path)
-    webui.install(monkeypatch)
-    LIBRARY.unload()
+def webui(webui: FakeWebUI, tmp_path: Path) -> FakeWebUI:
+    """With more files, of which not all are what their place says."""
+    adapters, encoders = tmp_path / "models/ip-adapter", tmp_path / "models/clip_vision"
+    (adapters / "ip-adapter_sd15.safetensors").rename(adapters / "base.safetensors")
+    (adapters / "cut.bin").touch()
+    save_file({"lora_unet.a": ones(1)}, adapters / "lora.safetensors")
+    save_file({"a": ones(1)}, encoders / "other.safetensors")
     return webui
 
 
