@@ -65,7 +65,9 @@ class HostError(IPAdapterError):
 
 
 def reason(error: BaseException) -> str:
-    """Why, as a part of a sentence: what libraries raise has several lines, or none."""
+    """Why, as a part of a sentence, without a path: what libraries raise has several lines, or none."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lib_ipadapter.errors import AmbiguousError, headline, reason, some
@@ -18,6 +20,12 @@ def test_of_many_names_the_first_few_are_said() -> None:
 
 def test_a_reason_is_one_line_and_never_empty() -> None:
     assert (reason(OSError("\n first \nsecond")), reason(AssertionError())) == ("first", "AssertionError")
+
+
+def test_the_reason_of_a_system_error_names_no_path(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        (tmp_path / "absent").read_bytes()
+    assert reason(error.value) == "No such file or directory"
 
 
 def test_what_is_ambiguous_is_said_with_how_to_say_which() -> None:

@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from lib_ipadapter.errors import HostError, UnitError
+from lib_ipadapter.errors import HostError, UnitError, reason
 from lib_ipadapter.model.writing import whole
 
 
@@ -23,7 +23,7 @@ def check_output(path: Path, pictures: Iterable[Path]) -> None:
         with TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise HostError(f"{path} cannot be written ({error.strerror}); choose another --output.") from error
+        raise HostError(f"{path} cannot be written ({reason(error)}); choose another --output.") from error
 
 
 def check_png(path: Path, option: str) -> None:

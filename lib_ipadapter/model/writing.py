@@ -30,8 +30,9 @@ def whole(path: Path, failure: type[IPAdapterError] = CheckpointError) -> Iterat
         yield part
         part.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch has the second for a full disk
-        why = getattr(error, "strerror", None) or reason(error)
-        raise failure(f"{path} cannot be written ({why}); choose another place, or make room there.") from error
+        raise failure(
+            f"{path} cannot be written ({reason(error)}); choose another place, or make room there."
+        ) from error
     finally:
         with suppress(OSError):
             part.unlink()

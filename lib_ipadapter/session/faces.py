@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +17,13 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
 from lib_ipadapter.session.files import ModelFile, list_files, saved_folders
+from lib_ipadapter.session.given import LONGEST_FILE_NAME, Given
 from lib_ipadapter.session.naming import find_saved
 
 FOLDER = "faces"
 """Below an adapter folder: where saved faces are searched."""
 
 SUFFIXES = (".safetensors", ".npy")
-
-LONGEST_FILE_NAME = 255
-"""Characters. Whatever is longer is base64: that of one face has 2732."""
 
 MAX_ENCODED = 4 * math.ceil(MAX_FACES * WIDTH * 4 / 3) + 1024
 
@@ -44,14 +39,8 @@ class FaceCombination(str, Enum):
     """The tokens of each, one after the other, as portrait adapters were meant to be used with up to five."""
 
 
-@dataclass(frozen=True)
-class GivenFace:
-    """What a unit's field `face` holds: one of the two."""
-
-    name: str = ""
-    """Of a saved file, never a path."""
-    values: bytes = field(default=b"", repr=False)
-    """Embeddings, row by row, float32."""
+class GivenFace(Given):
+    """What a unit's field `face` holds; the data are embeddings, row by row, float32."""
 
     @classmethod
     def parse(cls, value: Any) -> GivenFace | None:
@@ -62,27 +51,17 @@ class GivenFace:
             return value
         if isinstance(value, str):
             name = " ".join(value.split())
-            return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(values=_checked(_decoded(value)))
-        return cls(values=_checked(_numbers(value)))
-
-    @property
-    def label(self) -> str:
-        """A name, or the beginning of a hash: what may be published."""
-        return self.name or self.digest[:12]
-
-    @cached_property
-    def digest(self) -> str:
-        """Hash of the values, in hex: for what is kept longer than a face should be."""
-        return hashlib.sha256(self.values).hexdigest()
+            return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(data=_checked(_decoded(value)))
+        return cls(data=_checked(_numbers(value)))
 
     @property
     def count(self) -> int | None:
         """How many faces these are; None where only the file tells."""
-        return None if self.name else len(self.values) // (4 * WIDTH)
+        return None if self.name else len(self.data) // (4 * WIDTH)
 
     def read(self, folders: Sequence[Path]) -> Tensor:
         """Raw embeddings ``[faces, 512]``; a name is searched in `folders`. Raises `IPAdapterError`."""
-        return read_face(find_face(self.name, folders).path) if self.name else _tensor(self.values)
+        return read_face(find_face(self.name, folders).path) if self.name else _tensor(self.data)
 
 
 def face_folders(adapter_folders: Sequence[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_url
 
-from lib_ipadapter.errors import DownloadError
+from lib_ipadapter.errors import DownloadError, reason
 from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.session.remote import Remote, Repository
 
@@ -72,8 +72,8 @@ class Order:
     def cannot_write(self, error: OSError) -> DownloadError:
         """The error of a folder that cannot be written into."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return self.disk_full(str(error.strerror))
+            return self.disk_full(reason(error))
         return DownloadError(
-            f"{self.target.name} cannot be written into {self.target.parent} ({error.strerror or error});"
+            f"{self.target.name} cannot be written into {self.target.parent} ({reason(error)});"
             " give another folder, or the right to write there."
         )

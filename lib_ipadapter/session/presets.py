@@ -14,8 +14,7 @@ from typing import Any
 
 from lib_ipadapter.errors import UnitError, some
 from lib_ipadapter.model.writing import whole
-from lib_ipadapter.session.faces import GivenFace
-from lib_ipadapter.session.prompts import GivenPrompt
+from lib_ipadapter.session.given import Given
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES
 
@@ -123,7 +122,7 @@ def _normal(name: str) -> str:
 
 def _plain(value: Any) -> Any:
     """Of a face or a saved prompt only its name: their numbers tell who or what is seen, and are no setting."""
-    if isinstance(value, (GivenFace, GivenPrompt)):
+    if isinstance(value, Given):
         return value.name or None
     value = list(value) if isinstance(value, tuple) else value
     return value if isinstance(value, PLAIN) else None

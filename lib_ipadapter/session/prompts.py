@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.errors import CheckpointError, HostError, UnitError
+from lib_ipadapter.errors import CheckpointError, HostError, UnitError, reason
 from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.writing import whole
-from lib_ipadapter.session.faces import LONGEST_FILE_NAME
 from lib_ipadapter.session.files import ModelFile, list_files, saved_folders
+from lib_ipadapter.session.given import LONGEST_FILE_NAME, Given
 from lib_ipadapter.session.naming import find_saved, named
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
@@ -30,13 +27,8 @@ SUFFIX = ".safetensors"
 EXPECTED = "the name of a saved image prompt, or such a file's content in base64"
 
 
-@dataclass(frozen=True)
-class GivenPrompt:
-    """What a unit's field `embeds` holds: one of the two."""
-
-    name: str = ""
-    """Of a saved file, never a path."""
-    content: bytes = field(default=b"", repr=False)
+class GivenPrompt(Given):
+    """What a unit's field `embeds` holds; the data are such a file's content."""
 
     @classmethod
     def parse(cls, value: Any) -> GivenPrompt | None:
@@ -48,28 +40,18 @@ class GivenPrompt:
         if not isinstance(value, str):
             raise UnitError(f"IP-Adapter: embeds must be {EXPECTED}; got {type(value).__name__}.")
         name = " ".join(value.split())
-        return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(content=_decoded(value))
-
-    @property
-    def label(self) -> str:
-        """A name, or the beginning of a hash: what may be published."""
-        return self.name or self.digest[:12]
-
-    @cached_property
-    def digest(self) -> str:
-        """Hash of the content, in hex: for what is kept longer than a content should be."""
-        return hashlib.sha256(self.content).hexdigest()
+        return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(data=_decoded(value))
 
     def read(self, folders: Sequence[Path]) -> SavedPrompt:
         """The prompt; a name is searched in `folders`. Raises `IPAdapterError`."""
         if not self.name:
-            return SavedPrompt.parse(self.content, "embeds")
+            return SavedPrompt.parse(self.data, "embeds")
         file = find_prompt(self.name, folders)
         try:
             with file.path.open("rb") as content:
                 return SavedPrompt.parse(content.read(MAX_BYTES + 1), file.path.name)
         except OSError as error:
-            raise CheckpointError(f"{file.path.name} cannot be read ({error.strerror}); save it again.") from error
+            raise CheckpointError(f"{file.path.name} cannot be read ({reason(error)}); save it again.") from error
 
     def identity(self, folders: Sequence[Path]) -> tuple[object, ...]:
         """Changes when what `read` gives changes."""

@@ -123,7 +123,7 @@ def look(entry: Entry, config: TrainConfig, *, thorough: bool) -> Example | Reje
     try:
         hashes = {path: sha256(path) for path in files}
     except OSError as error:  # somebody took it away meanwhile, or the disk fails
-        return Rejected(entry.name, Problem.MISSING, error.strerror or reason(error))
+        return Rejected(entry.name, Problem.MISSING, reason(error))
     return Example(entry, hashes[entry.image], hashes[entry.reference])
 
 
@@ -132,7 +132,7 @@ def look_at(path: Path, shortest: int, *, thorough: bool) -> tuple[Problem, str]
     try:
         there = path.is_file()
     except OSError as error:  # a name too long to ask for
-        return Problem.MISSING, error.strerror or reason(error)
+        return Problem.MISSING, reason(error)
     if not there:
         return Problem.MISSING, path.name
     try:

@@ -152,9 +152,9 @@ class TrainConfig:
         """Whether what is done at these intervals is done after `step`: 0 is never, the last step always."""
         return step == self.steps or any(n and step % n == 0 for n in intervals)
 
-    def write(self, path: Path) -> None:
-        """As JSON, for people to look up."""
-        path.write_text(json.dumps(asdict(self), indent=1, default=_plain) + "\n", encoding="utf-8")
+    def as_json(self) -> str:
+        """For people to look up."""
+        return json.dumps(asdict(self), indent=1, default=_plain) + "\n"
 
 
 _LEFT_OUT = "left out with --kind full, which has no resampler and one token for each place of the encoder's grid"

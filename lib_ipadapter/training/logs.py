@@ -60,7 +60,7 @@ def _written(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TrainingError(
-            f"{path} cannot be written ({error.strerror or reason(error)}); make room there, and go on with --resume."
+            f"{path} cannot be written ({reason(error)}); make room there, and go on with --resume."
         ) from error
 
 

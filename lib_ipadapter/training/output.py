@@ -7,6 +7,7 @@ import os
 from accelerate import Accelerator
 
 from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.check import Report
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.saving import ADAPTERS, adapter_path, newest_state, saved, step_of
@@ -41,9 +42,9 @@ def finished(config: TrainConfig) -> int | None:
 
 
 def write_record(config: TrainConfig, report: Report, accelerator: Accelerator) -> None:
-    """What the run was told, and what of its data it leaves out."""
+    """What the run was told, and what of its data it leaves out. Raises `TrainingError` where there is no room."""
     if accelerator.is_main_process:
-        config.output.mkdir(parents=True, exist_ok=True)
-        config.write(config.output / "config.json")
         skipped = "".join(f"{item}\n" for item in report.rejected)
-        (config.output / "skipped.txt").write_text(skipped, encoding="utf-8", errors="backslashreplace")
+        for name, text in (("config.json", config.as_json()), ("skipped.txt", skipped)):
+            with whole(config.output / name, TrainingError) as part:
+                part.write_text(text, encoding="utf-8", errors="backslashreplace")

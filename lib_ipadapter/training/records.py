@@ -65,9 +65,7 @@ def read_records(data: Path, output: Path | None = None) -> Iterator[tuple[str, 
     except UnicodeDecodeError as error:
         raise TrainingError(f"{data} is not text in UTF-8 ({error.reason}); save it as UTF-8.") from error
     except OSError as error:
-        raise TrainingError(
-            f"{data} cannot be read ({error.strerror or reason(error)}); give data that can."
-        ) from error
+        raise TrainingError(f"{data} cannot be read ({reason(error)}); give data that can.") from error
 
 
 def _folder(folder: Path, output: Path | None) -> Iterator[tuple[str, Any] | Rejected]:
@@ -86,7 +84,7 @@ def _captioned(path: Path, folder: Path) -> tuple[str, Any] | Rejected:
     except UnicodeDecodeError:
         return Rejected(name, Problem.MALFORMED, "its caption is not UTF-8; save it as UTF-8")
     except OSError as error:
-        return Rejected(name, Problem.MALFORMED, f"its caption cannot be read: {error.strerror or reason(error)}")
+        return Rejected(name, Problem.MALFORMED, f"its caption cannot be read: {reason(error)}")
 
 
 def _caption(path: Path, folder: Path) -> str:

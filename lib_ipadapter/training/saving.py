@@ -125,10 +125,9 @@ class Saves:
             self.accelerator.save_state(str(trial))
         except (OSError, RuntimeError, SafetensorError) as error:  # torch has the second for a full disk
             shutil.rmtree(trial, ignore_errors=True)
-            why = getattr(error, "strerror", None) or reason(error)
             raise TrainingError(
-                f"No state can be written to {self.folder} ({why}); make room there, and go on with --resume from the"
-                " save before, if there is one."
+                f"No state can be written to {self.folder} ({reason(error)}); make room there, and go on with --resume"
+                " from the save before, if there is one."
             ) from error
 
     def _drop_old(self, step: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_ipadapter.errors import UnitError, some
+from lib_ipadapter.errors import UnitError, reason, some
 from lib_ipadapter.session.files import ModelFile, list_files
 from lib_ipadapter.session.naming import named
 from lib_ipadapter.webui.decoding import open_picture
@@ -52,7 +52,7 @@ def read_file(path: Path, longest: int | None = None) -> Image.Image:
             raise UnitError(f"IP-Adapter: {path.name} is larger than {MOST_BYTES >> 20} MB; make it smaller.")
         return open_picture(path.read_bytes(), path.name, longest=longest, advice="put a PNG, JPEG or WebP there")
     except OSError as error:
-        raise UnitError(f"IP-Adapter: {path.name} cannot be read ({error.strerror}).") from error
+        raise UnitError(f"IP-Adapter: {path.name} cannot be read ({reason(error)}).") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:

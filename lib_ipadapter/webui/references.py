@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import UnitError, reason
 from lib_ipadapter.hosts.a1111_folders import reference_folder
 from lib_ipadapter.model.picture import decoded
 from lib_ipadapter.session.library import LIBRARY, Pictures
@@ -35,7 +35,7 @@ def with_picture(unit: Unit, jobs: Sequence[Any]) -> Unit:
         return _with_reference(unit, jobs)
     except OSError as error:
         raise UnitError(
-            f"IP-Adapter: the reference folder cannot be read ({error.strerror}); let the WebUI read it, or name"
+            f"IP-Adapter: the reference folder cannot be read ({reason(error)}); let the WebUI read it, or name"
             " another in Settings > IP-Adapter."
         ) from error
 

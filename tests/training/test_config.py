@@ -75,7 +75,7 @@ def test_half_precision_is_for_devices_that_have_it() -> None:
 
 
 def test_a_run_writes_down_what_it_was_told(tmp_path: Path) -> None:
-    TrainConfig(data=tmp_path, precision=Precision.NO).write(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text(TrainConfig(data=tmp_path, precision=Precision.NO).as_json())
     written = json.loads((tmp_path / "config.json").read_text())
     assert written["precision"] == "no"
     assert written["data"] == str(tmp_path)

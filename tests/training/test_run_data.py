@@ -34,6 +34,12 @@ def test_unreadable_pictures_are_skipped_and_counted(world: Path, tmp_path: Path
     assert (tmp_path / "out" / "skipped.txt").read_text() == "red.png: corrupt\n"
 
 
+def test_a_record_that_cannot_be_written_is_a_sentence(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json" / "in the way").mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"config.json cannot be written \(Is a directory\); choose another place"):
+        run(world, tmp_path, steps=1)
+
+
 def test_a_name_that_is_not_utf_8_is_trained_on_or_written_down_with_the_skipped(world: Path, tmp_path: Path) -> None:
     data = save_pictures(tmp_path / "data")
     for name in ("red", "blue"):
