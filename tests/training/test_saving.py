@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from lib_ipadapter.errors import CheckpointError, TrainingError
 from lib_ipadapter.model.adapter import IPAdapter
@@ -21,6 +25,13 @@ from lib_ipadapter.training.saving import save_adapter
 from lib_ipadapter.training.stream import Draw, Drop
 from lib_ipadapter.training.window import SKIPPED, by_bucket, check_finite, check_scaled
 from tests.models import tiny_adapter
+
+
+@pytest.fixture
+def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard orders a folder's files by the second in which each was begun; runs of people are never in one."""
+    seconds = itertools.count(int(time.time()))
+    monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: float(next(seconds))))
 
 
 @pytest.fixture
@@ -75,6 +86,7 @@ def test_curves_forget_what_lies_beyond_the_state_that_is_gone_on_from(tmp_path:
     assert [line["step"] for line in lines] == [10, 20]
 
 
+@pytest.mark.usefixtures("a_second_each")
 def test_curves_of_a_run_that_ended_before_its_first_save_are_not_those_of_the_next(tmp_path: Path) -> None:
     for step in (30, 10):
         curves = Curves(tmp_path, 0)
@@ -84,6 +96,7 @@ def test_curves_of_a_run_that_ended_before_its_first_save_are_not_those_of_the_n
     assert [scalar.step for scalar in drawn.Scalars("loss/all")] == [10]
 
 
+@pytest.mark.usefixtures("a_second_each")
 def test_a_point_of_the_step_that_is_gone_on_from_is_kept_in_both(tmp_path: Path) -> None:
     for begins, steps in ((0, (10, 20, 30)), (20, (40,))):
         curves = Curves(tmp_path, begins)
