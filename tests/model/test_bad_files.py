@@ -263,7 +263,7 @@ def test_of_an_adapter_that_is_refused_no_tensor_stays_in_memory(
     assert [ref for ref in held if ref() is not None] == []
 
 
-DEEP = b")" + b"\x85" * 1_000_000
+DEEP = b")" + b"\x85" * 300_000
 """What ends Python where it is compared, or only let go."""
 TWICE = b")" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
 """What takes centuries to be compared."""

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Kind
@@ -23,10 +22,8 @@ from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.output import check_output
 from lib_ipadapter.training.resuming import _check_engine
-from lib_ipadapter.training.run import train
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves, adapter_path, step_of
-from tests.training.launching import launch
 from tests.training.world import config, equal, metrics, run, state
 
 
@@ -107,23 +104,6 @@ def test_what_is_only_looked_at_costs_no_save(world: Path, tmp_path: Path, monke
         run(world, tmp_path, steps=2, sample_every=2)
     assert (tmp_path / "state-00000002").is_dir()
     assert (tmp_path / "adapter-00000002.safetensors").is_file()
-
-
-@pytest.mark.parametrize("before", [1, 2])
-def test_a_run_goes_on_with_another_number_of_processes_as_if_nothing_had_changed(
-    before: int, world: Path, tmp_path: Path
-) -> None:
-    more = {"learning_rate": 1e-3, "full_precision": True, "save_every": 1, "cache": tmp_path / "cache"}
-    whole = run(world, tmp_path / "whole", steps=2, batch_size=4, **more)
-    for steps, processes in ((1, before), (2, 3 - before)):
-        given = config(world, tmp_path / "parts", steps=steps, batch_size=4 // processes, resume=steps > 1, **more)
-        if processes > 1:
-            launch(processes, replace(given, cpu=False))
-        else:
-            train(given)
-    parts = load_file(tmp_path / "parts" / "adapter.safetensors")
-    for key, tensor in whole.items():
-        torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_a_state_that_this_run_has_no_use_for_is_not_called_damaged(tmp_path: Path) -> None:
