@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from modules import script_callbacks
-from torch import nn
+from torch import Tensor, nn
 
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.patch.rows import StepRows
@@ -29,6 +31,8 @@ class DenoiserSteps:
         """The one picture of an outer job that this job works on."""
         self.progress = 0.0
         self.rows = StepRows()
+        self._negative: Any = None
+        """Texts of the unconditional rows."""
         self._model: nn.Module | None = None
         self._watched = ExitStack()
 
@@ -38,12 +42,14 @@ class DenoiserSteps:
         self.progress = params.denoiser.step / params.denoiser.total_steps
         one = self.within
         items = [self.first + item if one is None else one for item in step_items(params)]
-        self.rows = StepRows(step_roles(params), items)
+        self.rows, self._negative = StepRows(step_roles(params), items), params.text_uncond
         self._watch(params.denoiser.inner_model)
 
-    def before_model(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def before_model(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The denoiser calls its model with the next rows."""
-        self.begin_step(self.progress, *self.rows.take(len(args[0])))
+        texts = texts_of(kwargs.get("cond"))
+        rows = self.rows.take(len(args[0]), lambda: equal(texts, texts_of(self._negative)))
+        self.begin_step(self.progress, *rows, texts)
 
     def after_model(self, *_: Any) -> None:
         """The model has returned or failed: until it is called again, whoever calls the UNet gets no image tokens.
@@ -61,9 +67,21 @@ class DenoiserSteps:
         """A refiner puts another model in place in the middle of sampling."""
         if model is not self._model:
             self.close()
-            self._watched.callback(model.register_forward_pre_hook(self.before_model).remove)
+            self._watched.callback(model.register_forward_pre_hook(self.before_model, with_kwargs=True).remove)
             self._watched.callback(model.register_forward_hook(self.after_model, always_call=True).remove)
             self._model = model
+
+
+def texts_of(cond: Any) -> Tensor | None:
+    """What the text attention of some rows attends to, by either name (sd_samplers_cfg_denoiser.py:192)."""
+    if isinstance(cond, Mapping):
+        cond = cond.get("crossattn", cond.get("c_crossattn"))
+    return next((one for one in (cond if isinstance(cond, list) else [cond]) if isinstance(one, Tensor)), None)
+
+
+def equal(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether both are there and say the same."""
+    return one is not None and other is not None and torch.equal(one, other.to(one))
 
 
 def step_roles(params: script_callbacks.CFGDenoiserParams) -> list[Role]:

@@ -86,7 +86,7 @@ def attach(
 
     def begin_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         latent = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-        moment.begin_call(len(latent), (latent.shape[-2], latent.shape[-1]))
+        moment.begin_call(len(latent), (latent.shape[-2], latent.shape[-1]), kwargs.get("context"))
 
     def end_call(*_: object) -> None:
         try:

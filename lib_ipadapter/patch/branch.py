@@ -68,7 +68,13 @@ class ImageBranch:
         return image if self.region is None else image * self.region.over(moment.latent_size, query)
 
     def misfit(self, query: Tensor, moment: Moment) -> HostError | None:
-        """Why the unit cannot be told where in the picture it acts."""
+        """Why the unit cannot be told where in the picture it acts, or with which of its pictures."""
+        if not moment.known and max(len(kv.key) for kv in self.key_values) > 2:
+            return HostError(
+                "Another extension asks for the job's pictures in an order of its own (AnimateDiff does, beyond its"
+                " context window), so IP-Adapter cannot tell which of them has which reference; combine the references"
+                " in another way, or switch that off."
+            )
         return self.region.misfit(moment.latent_size, query.shape[1]) if self.region else None
 
     def picked(self, layer: int, moment: Moment) -> list[int]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from torch import Tensor
+
 from lib_ipadapter.errors import HostError
 
 
@@ -22,7 +24,8 @@ class Moment:
 
     A host announces each denoiser step with the roles of all its rows; how many UNet calls these rows are then
     divided into is the host's business (prompts of unequal length, memory saving, tiles): every call takes the
-    next rows, and the last is followed by the first again.
+    next rows, and the last is followed by the first again. Where a call has only some of them, they are known by
+    their texts: AnimateDiff asks for windows of frames, with the unconditional rows of each beside the others.
     """
 
     progress: float = 0.0
@@ -31,6 +34,8 @@ class Moment:
     """Role of each row of the UNet call now running; empty outside a step."""
     items: list[int] = field(default_factory=list)
     """For each of these rows, which picture of the job it is of, counted over all batches."""
+    known: bool = True
+    """Whether these are the pictures that the rows are of; not so where only their texts could tell."""
     latent_size: tuple[int, int] = (0, 0)
     """Height and width of the latent picture in that call."""
     reached: bool = True
@@ -39,30 +44,38 @@ class Moment:
     """Whether the host has ever announced a step."""
     _roles: tuple[Role, ...] = ()
     _items: tuple[int, ...] = ()
+    _texts: Tensor | None = None
     _cursor: int = 0
 
-    def begin_step(self, progress: float, roles: Sequence[Role], items: Sequence[int] = ()) -> None:
+    def begin_step(
+        self, progress: float, roles: Sequence[Role], items: Sequence[int] = (), texts: Tensor | None = None
+    ) -> None:
         """A denoiser step with these rows, in this order, will now call the UNet.
 
-        `items`: which picture of the job each row is of; without it all are of the first.
+        `items`: which picture of the job each row is of; without it all are of the first. `texts`: what each row's text
+        attention attends to, ``[rows, tokens, width]``, where that is known.
         """
         assert len(items) in (0, len(roles))
         self.announced = True
         self.progress = progress
         self._roles = tuple(roles)
         self._items = tuple(items) or (0,) * len(roles)
+        self._texts = texts
         self._cursor = 0
         self.call = []
 
-    def begin_call(self, rows: int, latent_size: tuple[int, int]) -> None:
-        """The UNet is called with the next `rows` rows."""
-        self.reached = False
+    def begin_call(self, rows: int, latent_size: tuple[int, int], texts: Tensor | None = None) -> None:
+        """The UNet is called with the next `rows` rows, or with as many that have these `texts`."""
+        self.reached, self.known = False, True
         self.latent_size = latent_size
         if not self._roles:
             self.call, self.items = [], []
             return
         count = len(self._roles)
         places = [(self._cursor + i) % count for i in range(rows)]
+        if rows < count and len(set(self._roles)) > 1:
+            found = places_of(texts, self._texts, places)
+            self.known, places = found == places, found
         self.call = [int(self._roles[place]) for place in places]
         self.items = [self._items[place] for place in places]
         self._cursor = (self._cursor + rows) % count
@@ -79,3 +92,15 @@ class Moment:
                 "The loaded UNet runs without its own cross-attention layers (TensorRT or a compiled UNet?),"
                 " so IP-Adapter has no effect; choose 'None' for the SD Unet setting."
             )
+
+
+def places_of(texts: Tensor | None, announced: Tensor | None, places: Sequence[int]) -> list[int]:
+    """Where the rows with these `texts` stand among those `announced`; what tells nothing is left as in `places`."""
+    if texts is None or announced is None or texts.shape[1:] != announced.shape[1:]:
+        return list(places)
+    announced = announced.to(texts)
+    found = []
+    for text, place in zip(texts, places, strict=True):
+        same = (announced == text).flatten(1).all(1).tolist()
+        found.append(place if same[place] or not any(same) else same.index(True))
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lib_ipadapter.patch.moment import Role
@@ -17,14 +17,18 @@ class StepRows:
     """Which picture of the job each row is of."""
     _taken: int = 0
 
-    def take(self, count: int) -> tuple[Sequence[Role], Sequence[int]]:
+    def take(
+        self, count: int, without_text: Callable[[], bool] = lambda: False
+    ) -> tuple[Sequence[Role], Sequence[int]]:
         """Roles and items of the next `count` rows.
 
-        A call with more rows than are left begins with the first again: whoever asks the model once more in the same
-        step (Perturbed-Attention Guidance does) asks it for all rows, and for those too that the host has left out.
+        A call with more rows than are left is one more in the same step. Perturbed-Attention Guidance asks for all
+        rows, and for those too that the host has left out; Self-Attention Guidance for the unconditional ones alone.
+        `without_text`, asked only then, tells whether the rows have the negative prompt.
         """
         if count > len(self.roles) - self._taken:
-            self._taken = 0
+            others = [place for place, role in enumerate(self.roles) if role == Role.UNCONDITIONAL]
+            self._taken = others[0] if len(others) == count and without_text() else 0
         part = slice(self._taken, self._taken + count)
         self._taken += count
         return self.roles[part], self.items[part]

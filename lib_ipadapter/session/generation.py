@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from lib_ipadapter.errors import HostError
 from lib_ipadapter.maths.attention import KeyValue
@@ -74,12 +74,14 @@ class Generation:
         self._loras.clear()
         self._unet = None
 
-    def begin_step(self, progress: float, roles: Sequence[Role], items: Sequence[int] = ()) -> None:
+    def begin_step(
+        self, progress: float, roles: Sequence[Role], items: Sequence[int] = (), texts: Tensor | None = None
+    ) -> None:
         """A denoiser step begins; a refiner may have put another UNet in place since the last one."""
         unet = self.host.unet()
         if unet is not self._unet:
             self._move_to(unet)
-        self.moment.begin_step(progress, roles, items)
+        self.moment.begin_step(progress, roles, items, texts)
 
     def _prepare(self, unit: Unit) -> None:
         """One unit's branch. What it says to no effect is told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,24 @@ from typing import Protocol
 
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from lib_ipadapter.errors import IPAdapterError
 from lib_ipadapter.maths.masks import WHOLE, Box, Size
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.session.disk import DiskCache
 
-BeginStep = Callable[[float, Sequence[Role], Sequence[int]], None]
-"""``begin_step(progress, roles, items)``, called before the UNet calls that these rows, or all their tiles, go through.
 
-`items` says of each row which picture of the job it is of, counted over all its batches.
-"""
+class BeginStep(Protocol):
+    """Called before the UNet calls that these rows, or all their tiles, go through."""
+
+    def __call__(
+        self, progress: float, roles: Sequence[Role], items: Sequence[int] = (), texts: Tensor | None = None
+    ) -> None:
+        """`items` says of each row which picture of the job it is of, counted over all its batches; `texts` what its
+        text attention attends to, ``[rows, tokens, width]``, where the host knows that.
+        """
+        ...
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ class RowMoment(Moment):
     The rows outlast the call: gradient checkpointing runs its layers again while the gradient is computed.
     """
 
-    def begin_call(self, rows: int, latent_size: tuple[int, int]) -> None:
-        super().begin_call(rows, latent_size)
+    def begin_call(self, rows: int, latent_size: tuple[int, int], texts: Tensor | None = None) -> None:
+        super().begin_call(rows, latent_size, texts)
         self.call = list(range(rows))
 
 

@@ -180,6 +180,28 @@ def test_every_row_gets_its_own_where_an_extension_asks_for_all_rows_again(
     assert [len(was) for was, _ in watch.calls].count(every) >= 2 * 2
 
 
+@pytest.mark.parametrize("layout", [{}, {"skip_uncond": lambda _: True}, {"batch_cond_uncond": False}, {"again": 1}])
+@pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
+@pytest.mark.parametrize("conds", [(1,), (1, 1), (2, 1, 1)])
+def test_every_row_gets_its_own_where_an_extension_asks_for_the_unconditional_rows_again(
+    conds: tuple[int, ...], lengths: tuple[int, int], layout: Any
+) -> None:
+    with watched() as watch:
+        denoiser = watch.denoiser(negative_again=2, **layout)
+        for _ in range(2):
+            denoiser(Prompt(conds, *lengths))
+    assert all(was == got for was, got in watch.calls)
+    assert [was for was, _ in watch.calls].count([0] * len(conds)) >= 2 * 2
+
+
+@pytest.mark.parametrize("window", [1, 3, 4])
+def test_every_row_gets_its_own_where_an_extension_makes_windows_of_the_pictures(window: int) -> None:
+    with watched() as watch:
+        for _ in range(2):
+            watch.denoiser(window=window)(Prompt((1,) * 8))
+    watch.check(*[2 * min(window, 8 - first) for first in range(0, 8, window)] * 2)
+
+
 @pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
 def test_several_denoiser_calls_in_one_sampler_step(lengths: tuple[int, int]) -> None:
     """Heun, DPM++ SDE: the WebUI counts calls, and twice as many are announced."""
@@ -265,3 +287,14 @@ def test_each_picture_of_the_batch_gets_its_own_and_counting_goes_on_across_batc
         denoiser(Prompt((2, 1), *lengths))  # an AND in the first picture's prompt
     one, two = 1 + first % 3, 1 + (first + 1) % 3
     assert watch.got == [one, one, two, 0, 0]
+
+
+def test_where_windows_are_made_no_picture_gets_anothers_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, numbers = Items(), torch.arange(4.0)[:, None, None].expand(-1, 2, WIDTH)
+    monkeypatch.setattr(branch, "scaled_attention", watch.attention)
+    with torch.no_grad(), attach(watch.unet, [ImageBranch([KeyValue(numbers, numbers)])], watch.moment):
+        watch.denoiser()(Prompt((1,) * 3))
+        watch.denoiser(window=3)(Prompt((1,) * 3))
+        assert watch.got == [1, 2, 3, 0, 0, 0] * 2
+        with pytest.raises(HostError, match="asks for the job's pictures in an order of its own"):
+            watch.denoiser(window=2)(Prompt((1,) * 3))

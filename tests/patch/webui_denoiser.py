@@ -5,7 +5,7 @@ Every row carries the truth about itself in its latent, so that what it is hande
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lib_ipadapter.patch.moment import Role
 from lib_ipadapter.patch.rows import StepRows
 
-BeginStep = Callable[[float, Sequence[Role], Sequence[int]], None]
+BeginStep = Callable[[float, Sequence[Role], Sequence[int], Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Options:
     """UNet calls per call, and pictures per row in each of them."""
     again: int = 0
     """How often an extension asks the model for all rows once more (Perturbed-Attention Guidance)."""
+    negative_again: int = 0
+    """How often one asks for the unconditional rows once more (Self-Attention Guidance)."""
+    window: int = 0
+    """Of how many pictures an extension makes each UNet call, with all rows of these (AnimateDiff's context)."""
 
 
 class Denoiser:
@@ -68,6 +72,8 @@ class Denoiser:
             self.call_model(uncond, prompt.uncond_tokens)
         for _ in range(self.options.again):
             self.call_model(torch.cat([cond, uncond]), prompt.cond_tokens)
+        for _ in range(self.options.negative_again):
+            self.call_model(uncond, prompt.uncond_tokens)
         self.step += 1
 
     def call_in_slices(self, latents: Tensor, size: int, prompt: Prompt) -> None:
@@ -76,11 +82,26 @@ class Denoiser:
 
     def call_model(self, latents: Tensor, tokens: int) -> None:
         """One call of the model that wraps the UNet; the host announces its rows, and tiles repeat them."""
-        self.begin_step(self.step / self.total_steps, *self.announced.take(len(latents)))
+        texts = latents[:, :1, 0, :1].expand(-1, tokens, 3)
+        rows = self.announced.take(len(latents), lambda: not latents.any())
+        self.begin_step(self.step / self.total_steps, *rows, texts)
         calls, pictures = self.options.tiles
-        for _ in range(calls):
-            tile = torch.cat([latents] * pictures)
-            self.unet(tile, timesteps=torch.zeros(len(tile)), context=torch.zeros(len(tile), tokens, 3))
+        for part in self.windows(len(latents)):
+            for _ in range(calls):
+                self.call_unet(latents[part].repeat(pictures, 1, 1, 1), texts[part].repeat(pictures, 1, 1))
+
+    def windows(self, rows: int) -> Iterator[list[int]]:
+        """Rows of each UNet call: all of them, or those of a few pictures, first the one half and then the other."""
+        if not self.options.window:
+            yield [*range(rows)]
+            return
+        pictures = rows // 2
+        for first in range(0, pictures, self.options.window):
+            window = [*range(first, min(first + self.options.window, pictures))]
+            yield window + [pictures + picture for picture in window]
+
+    def call_unet(self, latents: Tensor, texts: Tensor) -> None:
+        self.unet(latents, timesteps=torch.zeros(len(latents)), context=texts)
 
 
 def roles(cond: int, uncond: int) -> list[Role]:
