@@ -73,7 +73,11 @@ class Probe:
 
     @contextmanager
     def recording(self, trip: dict[str, Any] | None = None) -> Iterator[Recording]:
-        """Every UNet call while entered. `trip`: ``{"step": k, "what": "raise" | "interrupt" | "skip"}``."""
+        """Every UNet call while entered.
+
+        `trip`: ``{"step": k, "what": "raise" | "interrupt" | "skip"}``, or what other extensions do at every step:
+        ``{"what": "negative again"}`` or ``{"what": "windows", "size": pictures}``.
+        """
         self.client.post(f"{ROUTE}/record", trip or {})
         recording = Recording()
         try:

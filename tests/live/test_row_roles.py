@@ -76,6 +76,25 @@ def test_rows_get_the_image_tokens_of_their_role(name: str, client: Client, prob
     seen.check_roles()
 
 
+@pytest.mark.parametrize("prompt", ["a cat", LONG], ids=["equal", "unequal"])
+def test_rows_that_an_extension_asks_for_once_more_get_their_role(
+    prompt: str, client: Client, probe: Probe, unit: MakeUnit
+) -> None:
+    with probe.recording({"what": "negative again"}) as seen:
+        client.txt2img([unit()], prompt=prompt, batch_size=2)
+    assert seen.rows == (["ccuu", "uu"] if prompt == "a cat" else ["cc", "uu", "uu"]) * 3
+    seen.check_roles()
+
+
+def test_rows_get_their_role_where_an_extension_makes_windows_of_the_pictures(
+    client: Client, probe: Probe, unit: MakeUnit
+) -> None:
+    with probe.recording({"what": "windows", "size": 2}) as seen:
+        client.txt2img([unit()], batch_size=5)
+    assert seen.rows == ["ccuu", "ccuu", "cu"] * 3
+    seen.check_roles()
+
+
 def test_every_unit_follows_the_roles(client: Client, probe: Probe, unit: MakeUnit) -> None:
     with probe.recording() as seen:
         client.txt2img([unit(), unit(model=models.PLUS), unit(model=models.FULL)], prompt=LONG, batch_size=2)

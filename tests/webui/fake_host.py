@@ -31,10 +31,12 @@ class FakeModel(nn.Module):
         self.unet = [unet]
         self.tiles = tiles
 
-    def forward(self, x: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cond: dict[str, list[torch.Tensor]]) -> torch.Tensor:
         if self.fail:
             raise ZeroDivisionError
-        return torch.stack([self.unet[0](x, torch.tensor(500), text).sample for _ in range(self.tiles)]).mean(0)
+        return torch.stack(
+            [self.unet[0](x, torch.tensor(500), *cond["c_crossattn"]).sample for _ in range(self.tiles)]
+        ).mean(0)
 
 
 class FakeProcessing:
@@ -134,10 +136,12 @@ class FakeWebUI:
                 model = FakeModel(self.unet, tiles, fail)
                 denoiser = SimpleNamespace(step=step, total_steps=steps, inner_model=model)
                 for callback in list(self.callbacks):
-                    callback(SimpleNamespace(x=rows, text_cond=text[:1], denoiser=denoiser))
+                    callback(SimpleNamespace(x=rows, text_cond=text[:1], text_uncond=text[1:], denoiser=denoiser))
                 size = 2 if together else 1
-                parts = [model(x, t) for x, t in zip(rows.split(size), text.split(size), strict=True)]
-                parts = [model(rows, text)] if again else parts
+                parts = [
+                    model(x, cond={"c_crossattn": [t]}) for x, t in zip(rows.split(size), text.split(size), strict=True)
+                ]
+                parts = [model(rows, cond={"c_crossattn": [text]})] if again else parts
                 cond, uncond = torch.cat(parts)[:, None]
                 x = x - 0.1 * (uncond + 7 * (cond - uncond))
         return x

@@ -36,7 +36,10 @@ def step(rows: int, cond: int, prompts: list[int] | None) -> Any:
     batch = [[object()] * parts for parts in prompts] if prompts else None
     sampler = SimpleNamespace(sampler_extra_args={"cond": SimpleNamespace(batch=batch)}) if prompts else None
     return SimpleNamespace(
-        x=torch.zeros(rows, 1), text_cond=torch.zeros(cond, 1), denoiser=SimpleNamespace(sampler=sampler)
+        x=torch.zeros(rows, 1),
+        text_cond=torch.zeros(cond, 1),
+        text_uncond=torch.zeros(rows - cond, 1),
+        denoiser=SimpleNamespace(sampler=sampler),
     )
 
 

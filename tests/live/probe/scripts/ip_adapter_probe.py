@@ -34,6 +34,7 @@ class Recorder:
         self._layer = None
         self._step = None
         self._raise = False
+        self._windowed = None
 
     def start(self):
         self.stop()
@@ -45,6 +46,9 @@ class Recorder:
         self.trip = None
         self._step = None
         self._unwatch()
+        if self._windowed:
+            del self._windowed.forward
+            self._windowed = None
 
     def on_step(self, params):
         """Before the UNet calls of a denoiser step."""
@@ -52,13 +56,22 @@ class Recorder:
             return
         self._step = params
         self._watch(live_unet())
-        if self.trip and self.trip["step"] == params.denoiser.step:
+        if self.trip and self.trip["what"] == "windows" and not self._windowed:
+            self._windowed = in_windows(params.denoiser.inner_model, self.trip["size"])
+        if self.trip and self.trip.get("step") == params.denoiser.step:
             what, self.trip = self.trip["what"], None
             self._raise = what == "raise"
             if what == "interrupt":
                 shared.state.interrupt()
             elif what == "skip":
                 shared.state.skip()
+
+    def on_denoised(self, params):
+        """As Self-Attention Guidance does: the rows with the negative prompt once more."""
+        if self.watching and self.trip and self.trip["what"] == "negative again":
+            step, rows = self._step, len(self._step.text_uncond)
+            cond = {"c_crossattn": [step.text_uncond], "c_concat": [step.image_cond[-rows:]]}
+            params.inner_model(step.x[-rows:], step.sigma[-rows:], cond=cond)
 
     def on_text(self, module, args):
         """The first cross-attention layer is given its text: a UNet call begins."""
@@ -123,6 +136,22 @@ class Recorder:
 def crossattn(text):
     """SDXL's text comes with the vector that conditions it."""
     return text["crossattn"] if isinstance(text, dict) else text
+
+
+def in_windows(model, size):
+    """As AnimateDiff does: of so many pictures at once, all rows."""
+    whole = model.forward
+
+    def forward(x, sigma, cond):
+        pictures, out = len(x) // 2, torch.zeros_like(x)
+        for first in range(0, pictures, size):
+            window = [*range(first, min(first + size, pictures))]
+            rows = window + [pictures + picture for picture in window]
+            out[rows] = whole(x[rows], sigma[rows], cond={name: [given[0][rows]] for name, given in cond.items()})
+        return out
+
+    model.forward = forward
+    return model
 
 
 CHUNK = 77
@@ -280,4 +309,5 @@ def serve(demo, app):
 
 
 script_callbacks.on_cfg_denoiser(RECORDER.on_step)
+script_callbacks.on_cfg_denoised(RECORDER.on_denoised)
 script_callbacks.on_app_started(serve)
