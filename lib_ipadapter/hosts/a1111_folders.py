@@ -12,6 +12,7 @@ from pathlib import Path
 from modules import paths, shared
 
 from lib_ipadapter.session import presets
+from lib_ipadapter.session.files import is_folder, printable
 from lib_ipadapter.session.remote import Shelf
 
 EXTENSION = Path(__file__).resolve().parents[2]
@@ -66,7 +67,7 @@ def without_folders(sentence: str) -> str:
     for folder in sorted((one for one in ours if one and one.name), key=lambda one: -len(str(one))):
         shown = folder.relative_to(home) if folder.is_relative_to(home) else folder.name
         sentence = sentence.replace(str(folder), str(shown))
-    return sentence
+    return printable(sentence)
 
 
 def _own(shelf: Shelf) -> list[Path]:
@@ -77,9 +78,9 @@ def _own(shelf: Shelf) -> list[Path]:
 def _comfyui(folder: Path | None, shelf: Shelf) -> list[Path]:
     """That of a kind among a ComfyUI's models, where `folder` is it or its ``models``; empty when it is neither."""
     name = COMFYUI[shelf]
-    if folder and any((folder / "models" / one).is_dir() for one in COMFYUI.values()):
+    if folder and any(is_folder(folder / "models" / one) for one in COMFYUI.values()):
         return [folder / "models" / name]
-    return [folder / name] if folder and (folder / name).is_dir() else []
+    return [folder / name] if folder and is_folder(folder / name) else []
 
 
 def _controlnet_folders() -> list[Path | None]:
@@ -108,5 +109,5 @@ def _setting(name: str) -> Path | None:
 
 def _existing(own: Sequence[Path | None], others: Sequence[Path | None]) -> list[Path]:
     """Own folders always, because messages name them; others where they exist. Each once."""
-    wanted = [*(f for f in own if f), *(f for f in others if f and f.is_dir())]
+    wanted = [*(f for f in own if f), *(f for f in others if f and is_folder(f))]
     return list(dict.fromkeys(wanted))

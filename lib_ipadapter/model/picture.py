@@ -39,7 +39,7 @@ def decoded(image: Image.Image) -> Image.Image:
     """Any picture as RGB, or as RGBA where some of it is transparent; turned as its EXIF says, 16 bits scaled to 8."""
     # The WebUI's Pillow 9 opens a PNG of 16 bits as "I", and no other PNG.
     deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-    image = ImageOps.exif_transpose(image)
+    image = turned(image)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
         top = 65535.0 if deep or values.max(initial=0) > 255 else 255.0
@@ -50,13 +50,23 @@ def decoded(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def turned(image: Image.Image) -> Image.Image:
+    """As its EXIF says; where that is damaged, as it lies, which is how every viewer shows it."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # each part of Pillow's reader fails in a way of its own
+        plain = image.copy()
+        plain.info.pop("exif", None)
+        return plain
+
+
 def as_mask(image: Image.Image) -> Image.Image:
     """A mask as greyscale, white where it is: the opacity where anything is transparent, else the brightness.
 
     As the WebUI reads its inpaint masks (AUTOMATIC1111/stable-diffusion-webui@82a973c modules/processing.py:90).
     """
     if _may_be_transparent(image):
-        alpha = ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")
+        alpha = turned(image).convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
             return alpha
     return as_rgb(image).convert("L")

@@ -58,7 +58,7 @@ def every_encoder(folders: Sequence[Path], parts_of: PartsOf) -> list[ModelFile]
             home = path.parent
             if path in parts.get(home, ()):
                 name = home.relative_to(folder).as_posix() if home != folder else folder.name
-                found.append(ModelFile(name, home))
+                found.append(ModelFile(printable(name), home))
             elif path == folder or path.suffix.lower() in SUFFIXES:
                 found.append(ModelFile(_name(path, folder), path))
     return _in_order(dict.fromkeys(found))
@@ -78,12 +78,12 @@ def _one_of_each(files: Iterable[ModelFile]) -> list[ModelFile]:
 
 
 def _name(path: Path, folder: Path) -> str:
-    return path.stem if path == folder else path.relative_to(folder).with_suffix("").as_posix()
+    return printable(path.stem if path == folder else path.relative_to(folder).with_suffix("").as_posix())
 
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Files below `folder`, sorted, safetensors first; a folder reached twice through links is entered once."""
-    if folder.is_file():
+    if is_file(folder):
         yield folder
         return
     seen: set[str] = set()
@@ -104,7 +104,28 @@ def _safe(name: str) -> bool:
 
 def saved_folders(adapter_folders: Sequence[Path], name: str) -> list[Path]:
     """Below each adapter folder the one called `name`; of an adapter's file, beside it."""
-    return [(folder.parent if folder.is_file() else folder) / name for folder in adapter_folders]
+    return [(folder.parent if is_file(folder) else folder) / name for folder in adapter_folders]
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is one; not, where nobody may look."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def printable(name: str) -> str:
+    """A file's name as a page and an answer can hold it, where it was written in an alphabet of long ago."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def comparable(name: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from lib_ipadapter.session.files import is_file
+
 
 class Shelf(Enum):
     """The folder below ``models`` where a kind of file belongs."""
@@ -75,7 +77,7 @@ class Published:
 
     def is_in(self, folder: Path) -> bool:
         """Whether every file has its place taken, in the size that is known. Hashes nothing."""
-        return all(path.is_file() and file.size in (None, path.stat().st_size) for file, path in self.targets(folder))
+        return all(is_file(path) and file.size in (None, path.stat().st_size) for file, path in self.targets(folder))
 
 
 def megabytes(size: int | None) -> str:

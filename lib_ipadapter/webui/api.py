@@ -21,11 +21,23 @@ def parse_units(args: Sequence[Any], resting: bool = False) -> list[Unit]:
     """
     budget = Budget()
     if objects := units_by_name(args):
-        return [parse_unit(args[index], budget, resting) for index in objects]
-    if args and isinstance(args[0], str):
+        given = [args[index] for index in objects]
+    elif args and isinstance(args[0], str):
         raise UnitError(f"IP-Adapter: each argument must be a unit object, as {{'image': ...}}, got {args[0][:40]!r}.")
-    rows = (args[i : i + len(FIELDS)] for i in range(0, len(args), len(FIELDS)))
-    return [parse_unit(_by_name(row), budget, resting) for row in rows]
+    else:
+        given = [_by_name(args[i : i + len(FIELDS)]) for i in range(0, len(args), len(FIELDS))]
+    several = len(given) > 1
+    return [_parse(values, number if several else None, budget, resting) for number, values in enumerate(given, 1)]
+
+
+def _parse(values: Mapping[str, Any], number: int | None, budget: Budget, resting: bool) -> Unit:
+    """`parse_unit`; of several an error says which it is of."""
+    try:
+        return parse_unit(values, budget, resting)
+    except UnitError as error:
+        if number is None:
+            raise
+        raise UnitError(str(error).replace("IP-Adapter: ", f"IP-Adapter, unit {number}: ", 1)) from None
 
 
 def _by_name(row: Sequence[Any]) -> dict[str, Any]:
@@ -41,11 +53,14 @@ def parse_unit(values: Mapping[str, Any], budget: Budget | None = None, resting:
     """
     budget = budget or Budget()
     decode = {f.name: DECODERS[f.type] for f in FIELDS if f.type in DECODERS}
+    if not (resting or Unit.parse({k: v for k, v in values.items() if k == "enabled"}).enabled):
+        return Unit(enabled=False)  # whatever else it says: a text that is half written stops nobody
     without_pictures = Unit.parse({k: v for k, v in values.items() if k not in decode})
     if not (without_pictures.active or resting):
         return without_pictures
     decoded = {k: decode[k](v, k, budget) if k in decode else v for k, v in values.items()}
-    return Unit.parse({**_weights(values, without_pictures.reference), **decoded})
+    own = {} if without_pictures.weights else _weights(values, without_pictures.reference)
+    return Unit.parse({**decoded, **own})
 
 
 def _weights(values: Mapping[str, Any], reference: str) -> dict[str, Any]:

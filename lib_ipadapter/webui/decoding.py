@@ -109,7 +109,8 @@ def is_empty(value: Any) -> bool:
 def _from_base64(text: str, name: str) -> bytes:
     if len(text) > MAX_ENCODED:
         raise UnitError(f"IP-Adapter: {name} has {len(text) >> 20} MB of base64; the limit is {MAX_ENCODED >> 20} MB.")
-    body = "".join(text.split(",", 1)[-1].split() if text.startswith("data:") else text.split())
+    begins = text.lstrip()[:5].lower()
+    body = "".join((text.split(",", 1)[-1] if begins == "data:" else text).split())
     body = body.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)

@@ -87,7 +87,7 @@ def test_one_failing_unit_stops_the_job_even_beside_a_good_one(client: Client, p
 
 
 def test_a_disabled_unit_may_hold_anything(client: Client, unit: MakeUnit) -> None:
-    made = client.txt2img([unit(enabled=False, model="no-such-model", image="/etc/hostname")])
+    made = client.txt2img([unit(enabled=False, model="no-such-model", image="/etc/hostname", curve="half writ")])
     assert "IP-Adapter" not in made.infotext
 
 

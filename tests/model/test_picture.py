@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lib_ipadapter.model.picture import as_rgb, content_hash, encoder_view, pixel_values
+from lib_ipadapter.model.picture import as_mask, as_rgb, content_hash, decoded, encoder_view, pixel_values
 
 try:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil as CLIPImageProcessor
@@ -118,6 +118,17 @@ def test_a_photo_stands_upright_as_its_exif_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert as_rgb(reopened(image, "JPEG", exif=exif)).size == (2, 4)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0" + bytes(20), b"Exif\0\0no such thing", b"nothing"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_whose_exif_is_damaged_is_as_it_lies(kind: str, exif: bytes) -> None:
+    stored, plain = Image.new("RGB", (6, 4), "red"), io.BytesIO()
+    stored.save(plain, kind, exif=exif)
+    opened = Image.open(plain)
+    assert as_rgb(opened).size == (6, 4)
+    assert as_rgb(decoded(opened)).size == (6, 4)
+    assert as_mask(opened).size == (6, 4)
 
 
 def test_of_an_animation_the_first_frame_counts() -> None:

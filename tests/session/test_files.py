@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import time
 import unicodedata
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 from lib_ipadapter.errors import CheckpointError, UnitError
 from lib_ipadapter.model.encoder_files import encoder_parts
 from lib_ipadapter.model.variant import Kind
-from lib_ipadapter.session.files import list_encoders, list_files
+from lib_ipadapter.session.files import is_folder, list_encoders, list_files, saved_folders
 from lib_ipadapter.session.library import Library
 from lib_ipadapter.session.naming import find
 from tests.models import save_adapter, tiny_adapter
@@ -96,6 +98,24 @@ def test_empty_and_missing_folders_hold_nothing(tmp_path: Path) -> None:
     assert list_files([tmp_path, tmp_path / "missing"]) == []
     with pytest.raises(UnitError, match="found nothing in"):
         find("ip", [tmp_path])
+
+
+def test_a_name_in_another_alphabet_is_one_that_a_page_can_show_and_finds_its_file(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Jos\xe9.safetensors"))
+    path.touch()
+    (found,) = list_files([tmp_path])
+    assert found.name.encode()
+    assert find(found.name, [tmp_path]).path == path
+
+
+def test_a_folder_that_nobody_may_look_into_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    monkeypatch.setattr(Path, "is_dir", refused)
+    assert (list_files([tmp_path / "closed"]), is_folder(tmp_path)) == ([], False)
+    assert saved_folders([tmp_path], "faces") == [tmp_path / "faces"]
 
 
 def test_links_in_circles_end_and_linked_folders_are_searched(tmp_path: Path) -> None:

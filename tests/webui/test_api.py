@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lib_ipadapter.errors import UnitError
-from lib_ipadapter.session.unit import FIELDS
+from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import PICTURES
 from lib_ipadapter.webui import api, decoding
 
@@ -36,11 +36,12 @@ def unit(**values: object) -> dict[str, object]:
     [
         encoded(),
         "data:image/png;base64," + encoded(),
+        " \nDATA:image/png;base64," + encoded(),
         "\n".join(encoded()[i : i + 76] for i in range(0, len(encoded()), 76)),
         encoded().replace("+", "-").replace("/", "_"),
         encoded().rstrip("="),
     ],
-    ids=["bare", "data URI", "wrapped", "URL-safe", "unpadded"],
+    ids=["bare", "data URI", "spaced data URI", "wrapped", "URL-safe", "unpadded"],
 )
 def test_every_form_of_base64_gives_the_same_picture(form: str) -> None:
     (parsed,) = api.parse_units([unit(image=form)])
@@ -163,6 +164,18 @@ def test_the_picture_of_a_disabled_unit_is_not_looked_at() -> None:
     assert not parsed.active
 
 
+def test_a_disabled_unit_may_hold_anything() -> None:
+    (off,) = api.parse_units([{"enabled": False, "curve": "0:1, 0.5", "scale": "much", "no field": 1}])
+    assert off == Unit(enabled=False)
+    half_written = {f.name: "0:1, 0.5" if f.name == "curve" else f.default for f in FIELDS} | {"enabled": False}
+    assert not any(one.enabled for one in api.parse_units([*DISABLED, *half_written.values()]))
+
+
+def test_of_several_units_a_wrong_one_is_named() -> None:
+    with pytest.raises(UnitError, match="IP-Adapter, unit 2: curve must be"):
+        api.parse_units([unit(), unit(curve="0:1, 0.5")])
+
+
 def test_a_picture_instead_of_a_unit_object_is_a_sentence() -> None:
     with pytest.raises(UnitError, match="unit object"):
         api.parse_units([encoded()])
@@ -182,6 +195,13 @@ def test_the_weights_of_pictures_in_a_list_follow_that_of_the_first() -> None:
     assert api.parse_units([{"images": listed, "model": "m"}])[0].weights == "0.5 1"
     assert api.parse_units([unit(images=listed, weights="2 2")])[0].weights == "2 2"
     assert api.parse_units([{"images": listed, "model": "m", "reference": "input"}])[0].weights == "1 0.5 1"
+
+
+@pytest.mark.parametrize("empty", ["", None, []])
+def test_empty_weights_say_nothing_against_those_of_the_pictures(empty: object) -> None:
+    """Presets carry them."""
+    given = unit(images=[{"image": PICTURE, "weight": 0.5}], weights=empty)
+    assert api.parse_unit(given).weights == "1 0.5"
 
 
 @pytest.mark.parametrize("empty", [None, "", " ", {"image": None}, {"image": "", "weight": 3}])
