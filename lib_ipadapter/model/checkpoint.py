@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, some
+from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason, some
 from lib_ipadapter.model import foreign
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
@@ -33,17 +34,19 @@ OTHER_ADAPTERS = {
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Published key -> shape, without the weights, see `read_any_shapes`."""
-    shapes = unwrapped(read_any_shapes(path))
-    return joined_shapes(sources(shapes, path), shapes)
+    with _damage_as_sentence(path):
+        shapes = unwrapped(read_any_shapes(path))
+        return joined_shapes(sources(shapes, path), shapes)
 
 
 def read(path: Path) -> dict[str, Tensor]:
     """Published key -> tensor on the CPU, in the file's own dtype; nothing but the adapter is loaded."""
-    shapes = read_any_shapes(path)
-    wanted = sources(unwrapped(shapes), path)
-    parts = {part for keys in wanted.values() for part in keys}
-    own = [key for key in shapes if unwrapped_key(key) in parts]
-    return joined(wanted, unwrapped(read_any(path, only=own)))
+    with _damage_as_sentence(path):
+        shapes = read_any_shapes(path)
+        wanted = sources(unwrapped(shapes), path)
+        parts = {part for keys in wanted.values() for part in keys}
+        own = [key for key in shapes if unwrapped_key(key) in parts]
+        return joined(wanted, unwrapped(read_any(path, only=own)))
 
 
 def read_leftovers(path: Path) -> list[str]:
@@ -70,6 +73,15 @@ def sources(shapes: Shapes, path: Path) -> dict[str, tuple[str, ...]]:
     if any("to_k_ip" in key for key in shapes):
         return whole_adapter(shapes, path.name)[1]
     raise NotAnAdapterError(f"{path.name} is not an IP-Adapter: {_what_else(shapes)}.")
+
+
+@contextmanager
+def _damage_as_sentence(path: Path) -> Iterator[None]:
+    """A file may come from anybody, and one that no check has foreseen must not end a whole list."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise CheckpointError(f"{path.name} is damaged ({reason(error)}); download it again.") from error
 
 
 def _what_else(keys: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,9 @@ class EncoderSizes:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> EncoderSizes:
         """Those of a CLIP vision tower with this configuration."""
-        patches = (config["image_size"] // config["patch_size"]) ** 2
-        return cls(config["hidden_size"], config["projection_dim"], 1 + patches, config["image_size"])
+        names = ("hidden_size", "projection_dim", "image_size", "patch_size")
+        hidden, projection, image, patch = (operator.index(config[name]) for name in names)
+        return cls(hidden, projection, 1 + (image // patch) ** 2, image)
 
     def width(self, feature: Feature) -> int:
         """How wide what the encoder gives as `feature` is."""

@@ -115,7 +115,10 @@ def normed(raw: Tensor) -> Tensor:
 
 def aligned_crop(image: Image.Image, landmarks: Sequence[tuple[float, float]], size: int = CROP) -> Image.Image:
     """The face turned, scaled and moved so that its landmarks lie on ArcFace's template; black outside the picture."""
-    factor, shift = similarity([x + 1j * y for x, y in TEMPLATE], [x + 1j * y for x, y in landmarks])
+    # Fitted as the network was trained, onto the template (insightface's face_align.py), and then turned over: of
+    # landmarks that do not fit, as those of a face from the side, the other way gives another size.
+    there, by = similarity([x + 1j * y for x, y in landmarks], [x + 1j * y for x, y in TEMPLATE])
+    factor, shift = 1 / there, -by / there
     factor *= TEMPLATE_SIDE / size
     # Pillow counts from a pixel's corner, the template from its centre: half a pixel on either side.
     shift += (0.5 + 0.5j) * (1 - factor)

@@ -14,6 +14,7 @@ from PIL import Image
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures, Staged
+from lib_ipadapter.session.devices import is_full
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.stamps import FileFacts, fingerprint, stamp
@@ -109,7 +110,9 @@ class Visit:
         """By the encoder at `path`, and where: slowly on the CPU if there is no room beside the checkpoint."""
         try:
             return self._encode(view, path), self._place
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
             device = self._place[0]
             LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", device)
             self._place, self._staged = (torch.device("cpu"), torch.float32), None

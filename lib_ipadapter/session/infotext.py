@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from lib_ipadapter.errors import UnitError
@@ -35,6 +36,7 @@ def write(units: Sequence[Unit], bare_name: Callable[[str], str]) -> dict[str, s
 
 def write_each(units: Sequence[Unit], bare_name: Callable[[str], str], items: int) -> dict[str, str | list[str]]:
     """`write` for a job of so many pictures: a list where they differ, because each has a reference of its own."""
+    bare_name = cache(bare_name)  # it looks through folders
     found: dict[str, str | list[str]] = dict(write(units, bare_name))
     for number, unit in enumerate(units, 1):
         if unit.active and unit.in_turn and items > 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lib_ipadapter.errors import AmbiguousError, CheckpointError
 from lib_ipadapter.maths.attention import KeyValue
@@ -21,6 +22,7 @@ from lib_ipadapter.model.variant import Kind, Variant
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures
 from lib_ipadapter.patch.layers import CrossAttention, why_not
 from lib_ipadapter.session import encoders
+from lib_ipadapter.session.devices import where_there_is_room
 from lib_ipadapter.session.encoders import in_short
 from lib_ipadapter.session.encoding import Encoding
 from lib_ipadapter.session.host import Host
@@ -115,16 +117,17 @@ class Library:
 
         Computed on the host's device, once: batches, passes and later jobs with the same pictures find them here.
         """
+        encoder = self._encoder(unit, path, host)
 
         def compute() -> KeyValues:
             with torch.no_grad(), host.full_precision():
-                tokens = self._image_prompt(unit, path, encoder, host).stacked().to(host.device)
-                layers = tuple(kv.cpu() for kv in self.adapter(path, unit.choice).key_values(tokens))
+                tokens = self._image_prompt(unit, path, encoder, host).stacked()
+                adapter = self.adapter(path, unit.choice)
+                layers = where_there_is_room(host.device, lambda device: _maps(adapter, tokens.to(device)), "adapter")
             if not all(kv.finite for kv in layers):
                 raise self._drop_damaged(unit, path)
             return KeyValues(layers)
 
-        encoder = self._encoder(unit, path, host)
         files = (stamp(path), encoder and stamp(encoder), self._given(unit, host))
         return self.computed.get((unit.shown, *files, str(host.device), host.dtype), compute)
 
@@ -153,7 +156,12 @@ class Library:
             saved = unit.embeds.read(prompt_folders(host.adapter_folders()))
             return fitting(saved, path.stem, self.sha256(path), variant)
         known, nothing = self._seen(unit, variant, encoder, host)
-        embeds = image_tokens(unit, known, nothing, self.adapter(path, unit.choice))
+        adapter = self.adapter(path, unit.choice)
+
+        def tokens(device: torch.device) -> ImagePromptEmbeds:
+            return image_tokens(unit, [_on(device, one) for one in known], _on(device, nothing), adapter)
+
+        embeds = where_there_is_room(host.device, tokens, "adapter")
         if not embeds.finite:
             raise self._drop_damaged(unit, path)
         return embeds
@@ -183,6 +191,14 @@ class Library:
         """Identity of the files of saved faces and saved prompts."""
         saved = unit.embeds.identity(prompt_folders(host.adapter_folders())) if unit.embeds else None
         return (self.faces.identity(unit, host), saved)
+
+
+def _on(device: torch.device, parts: Parts) -> Parts:
+    return tuple(part.to(device) for part in parts)
+
+
+def _maps(adapter: IPAdapter, tokens: Tensor) -> tuple[KeyValue, ...]:
+    return tuple(kv.cpu() for kv in adapter.key_values(tokens))
 
 
 def _as_adapter(choice: Kind | None, depth: Depth) -> str:

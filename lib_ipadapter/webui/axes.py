@@ -10,7 +10,6 @@ from typing import Any
 from modules import scripts
 
 from lib_ipadapter.errors import IPAdapterError, UnitError
-from lib_ipadapter.hosts.a1111 import loaded_unet
 from lib_ipadapter.hosts.a1111_folders import adapter_folders, reference_folder
 from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.unit import FIELDS, Unit
@@ -80,9 +79,7 @@ def _choices(field: Field) -> Callable[[], list[str]] | None:
 
 def _models() -> list[str]:
     """Also those that do not fit the loaded checkpoint: another axis may change that."""
-    folders = adapter_folders()
-    entries = [entry for entry in models.choices(folders, loaded_unet()) if entry != models.NONE]
-    return [models.bare_name(entry, folders) for entry in entries]
+    return models.names(adapter_folders())
 
 
 def _checked(field: Field) -> Check:

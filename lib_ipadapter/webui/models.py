@@ -35,6 +35,11 @@ def choices(folders: Sequence[Path], unet: nn.Module | None) -> list[str]:
     return [NONE, *(entry for entry in entries if entry)]
 
 
+def names(folders: Sequence[Path]) -> list[str]:
+    """Every adapter by its bare name, whether or not it fits."""
+    return [file.name for file in list_files(folders) if _entry(file, ())]
+
+
 def choice(name: str, folders: Sequence[Path], unet: nn.Module | None) -> str | None:
     """The entry of the list that `name`, perhaps with suffix or another mark, stands for."""
     try:

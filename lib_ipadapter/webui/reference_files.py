@@ -33,10 +33,10 @@ def find_reference(name: str, folder: Path | None) -> Path:
         raise UnitError(
             "No folder of reference pictures is set; set one in Settings > IP-Adapter, and name a picture in there."
         )
-    files = _files(folder)
-    if found := named(name, files):
+    found = named(name, list_files([folder], SUFFIXES))
+    if found and inside(found.path, folder):
         return found.path
-    there = some(file.name for file in files)
+    there = some(file.name for file in _files(folder))
     raise UnitError(f"There is no reference picture called {name[:80]!r}; found {there} in the folder that is set.")
 
 
@@ -71,4 +71,7 @@ def inside(path: Path, folder: Path) -> bool:
 
 
 def _files(folder: Path | None) -> list[ModelFile]:
-    return [file for file in list_files([folder], SUFFIXES) if inside(file.path, folder)] if folder else []
+    if folder is None:
+        return []
+    real = folder.resolve()
+    return [file for file in list_files([folder], SUFFIXES) if file.path.resolve().is_relative_to(real)]

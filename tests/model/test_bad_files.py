@@ -18,12 +18,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import Tensor
 
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.adapter import IPAdapter
 from lib_ipadapter.model.checkpoint import read, read_shapes
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.weights_file import read_any
+from tests.model.test_convert import diffusers_state
 from tests.models import tiny_adapter
 
 LOOKS = [read, read_shapes]
@@ -261,6 +263,25 @@ def test_of_an_adapter_that_is_refused_no_tensor_stays_in_memory(
     del refusal
     gc.collect()
     assert [ref for ref in held if ref() is not None] == []
+
+
+def numbers_for_maps() -> dict[str, Tensor]:
+    state = diffusers_state(tiny_adapter(Kind.PLUS))
+    return {key: torch.tensor(1.0) if key.endswith(".to_k.weight") else tensor for key, tensor in state.items()}
+
+
+def a_layer_of_thousands_of_digits() -> dict[str, Tensor]:
+    return {"unet." + "9" * 5000 + ".to_k_ip.weight": torch.ones(4, 4), "adapter_modules." + "9" * 5000: torch.ones(1)}
+
+
+@pytest.mark.parametrize("make", [numbers_for_maps, a_layer_of_thousands_of_digits])
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_nobody_has_thought_of_is_damaged(
+    look: Any, make: Callable[[], dict[str, Tensor]], tmp_path: Path
+) -> None:
+    save_file(make(), tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=r"a\.safetensors"):
+        look(tmp_path / "a.safetensors")
 
 
 DEEP = b")" + b"\x85" * 300_000

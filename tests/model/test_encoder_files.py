@@ -213,6 +213,17 @@ def test_weights_of_other_sizes_than_the_configuration_says_are_refused(state: S
         ImageEncoder.read(tmp_path)
 
 
+@pytest.mark.parametrize("wrong", [{"hidden_size": [1]}, {"patch_size": "14"}, {"image_size": 0.5}, {"patch_size": 0}])
+def test_sizes_that_are_no_numbers_are_one_sentence(wrong: dict[str, object], state: State, tmp_path: Path) -> None:
+    """A list of encoders asks for them, and goes on."""
+    small_vit_l().config.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | wrong))
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="is not a CLIP image encoder"):
+        read_sizes(tmp_path)
+
+
 def test_a_configuration_of_a_billion_layers_is_refused_before_one_is_built(state: State, tmp_path: Path) -> None:
     small_vit_l().config.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

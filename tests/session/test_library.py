@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -137,6 +138,36 @@ def test_everything_kept_rests_on_the_cpu(host: FakeHost) -> None:
     assert {(kv.key.device.type, kv.key.dtype, kv.key.requires_grad) for kv in layers} == {
         ("cpu", torch.float32, False)
     }
+
+
+@pytest.mark.parametrize("step", ["project", "key_values"])
+@pytest.mark.parametrize(
+    "full", [torch.cuda.OutOfMemoryError(), RuntimeError("MPS backend out of memory (MPS allocated: 5.44 GB)")]
+)
+def test_without_room_on_the_device_an_adapter_runs_on_the_cpu(
+    step: str, full: RuntimeError, host: FakeHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, original, filled = host.folder / "adapters" / "plus.safetensors", getattr(IPAdapter, step), [full]
+
+    def once_full(*args: Any, **more: Any) -> Any:
+        if filled:
+            raise filled.pop()
+        return original(*args, **more)
+
+    wanted = Library().key_values(Unit(image=picture()), path, host)
+    monkeypatch.setattr(IPAdapter, step, once_full)
+    found = Library().key_values(Unit(image=picture()), path, host)
+    assert all(torch.equal(a.key, b.key) for a, b in zip(found.layers, wanted.layers, strict=True))
+    assert "no room for the adapter on cpu" in caplog.text
+
+
+def test_another_failure_on_the_device_is_no_want_of_room(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("device-side assert triggered")
+
+    monkeypatch.setattr(IPAdapter, "project", fail)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        Library().key_values(Unit(image=picture()), host.folder / "adapters" / "plus.safetensors", host)
 
 
 def test_an_adapter_that_changed_on_disk_is_read_again(own_host: FakeHost, counts: Counter[str]) -> None:
