@@ -2,6 +2,9 @@
 
 from modules import script_callbacks, scripts
 
+if not hasattr(scripts.Script, "process_before_every_sampling"):
+    raise ImportError("IP-Adapter needs version 1.10 of the WebUI or a newer one, and this is older; update the WebUI.")
+
 from lib_ipadapter.webui import arguments, axes, host_panel, panel, paste, routes, settings
 from lib_ipadapter.webui.door import Door
 

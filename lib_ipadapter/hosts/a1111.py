@@ -117,14 +117,10 @@ class A1111Host:
         Passes and batches come here again and again.
         """
         processing = self._processing()
-        parameters = processing.extra_generation_params if processing else {}
-        said, short = parameters.get(NOTICE_KEY, ""), f"{headline(sentence)}."
-        if short in said:
-            return
-        LOG.warning(sentence)
-        if processing:
-            processing.comment(sentence)
-            parameters[NOTICE_KEY] = f"{said} {short}".strip()
+        if note_down(processing.extra_generation_params if processing else {}, sentence):
+            LOG.warning(sentence)
+            if processing:
+                processing.comment(sentence)
 
 
 def notice(processing: Any, sentence: str) -> None:
@@ -135,6 +131,15 @@ def notice(processing: Any, sentence: str) -> None:
     sentence = without_folders(sentence)
     processing.comment(sentence)
     processing.extra_generation_params[ERROR_KEY] = headline(sentence)
+
+
+def note_down(parameters: dict[str, Any], sentence: str) -> bool:
+    """Adds it to what `parameters` say of what was set to no effect; False where they say it already."""
+    said, short = parameters.get(NOTICE_KEY, ""), f"{headline(sentence)}."
+    if short in said:
+        return False
+    parameters[NOTICE_KEY] = f"{said} {short}".strip()
+    return True
 
 
 @contextmanager

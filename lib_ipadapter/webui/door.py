@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import HTTPException
 
 from lib_ipadapter.errors import IPAdapterError, reason
-from lib_ipadapter.hosts.a1111 import A1111Host, notice
+from lib_ipadapter.hosts.a1111 import A1111Host, note_down, notice
 from lib_ipadapter.hosts.a1111_folders import adapter_folders, without_folders
 from lib_ipadapter.hosts.a1111_steps import first_item
 from lib_ipadapter.maths.combine import Combination
@@ -71,8 +71,9 @@ class Door:
             written = infotext.write_each(shown, lambda name: models.bare_name(name, adapter_folders()), pictures)
             for key, text in written.items():
                 processing.extra_generation_params[key] = text if isinstance(text, str) else _of_each(text)
+            host = A1111Host(processing)
             for sentence in (*nowhere(units), *without_hires(processing, units)):
-                processing.comment(sentence)
+                host.remark(sentence)
         except IPAdapterError:
             LOG.debug("The same arguments fail again before sampling, where it can be said", exc_info=True)
 
@@ -101,7 +102,10 @@ class Door:
             self._stop(processing, host, stopped)
 
     def end(self, processing: Any, processed: Any, args: Sequence[Any]) -> None:
-        """A job is over. Its comments are written by now, so what is said only here is added to them."""
+        """A job is over. Its comments are written by now, so what is said only here is added to them.
+
+        The parameters of its pictures are written too, but not yet those that an answer of the API begins with.
+        """
         self.close()
         if around() or is_only_reported(processing):
             return
@@ -111,6 +115,7 @@ class Door:
             return
         for sentence in said:
             LOG.warning(sentence)
+            note_down(processing.extra_generation_params, sentence)
             processed.comments += f"{sentence}\n"
 
     def _missed(self, processing: Any, processed: Any, units: Sequence[Unit]) -> list[str]:

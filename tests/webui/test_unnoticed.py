@@ -16,8 +16,9 @@ from tests.webui.jobs import JOB, RED, UNIT, begin, new, sampled
 
 def test_a_hires_unit_without_hires_fix_does_not_rest_unnoticed(webui: FakeWebUI, door: Any) -> None:
     units = [UNIT, UNIT | {"passes": "hires"}]
-    said = begin(door, units).comments
-    assert said == ["IP-Adapter: unit 2 is for the hires pass only, and this job has none."]
+    job = begin(door, units)
+    assert job.comments == ["IP-Adapter: unit 2 is for the hires pass only, and this job has none."]
+    assert job.extra_generation_params["IP-Adapter notice"] == job.comments[0], "the API's answer has no comments"
     assert begin(door, units, enable_hr=True).comments == []
     assert begin(door, [UNIT | {"passes": "hires", "enabled": False}]).comments == []
 
@@ -51,6 +52,7 @@ def test_a_detailers_unit_without_a_detailer_does_not_rest_unnoticed(webui: Fake
     for _ in range(2):
         assert comments(detailer, units) == ""
         assert comments(lambda _: None, units).startswith("IP-Adapter: unit 2 is for detailer passes only")
+        assert "unit 2 is for detailer passes only" in processing.extra_generation_params["IP-Adapter notice"]
     assert comments(lambda _: None, [UNIT, UNIT | {"detailer": "only", "enabled": False}]) == ""
 
 
