@@ -9,11 +9,15 @@ window.ipAdapter = {
         return this.tabs.map(this.panel).filter(Boolean);
     },
 
-    // A field's element of the unit whose tab is open, or of the first one.
+    // Later gradios show each tab's button once more, in a list for narrow pages.
+    unitTabs: panel => [...panel.querySelectorAll(`#${panel.id}_tabs .tab-nav button, #${panel.id}_tabs [role="tab"]`)],
+
+    // A field's element of the unit whose tab is open, also in a folded panel.
     openField(panel, name) {
         const fields = [...panel.querySelectorAll(`[id^="${panel.id}_unit_"]`)]
             .filter(field => field.id.replace(/^.*_unit_\d+_/, "") === name);
-        return fields.find(field => field.offsetParent) ?? fields[0];
+        const open = this.unitTabs(panel).findIndex(tab => tab.matches('.selected, [aria-selected="true"]'));
+        return fields.find(field => field.offsetParent) ?? fields[open] ?? fields[0];
     },
 
     // The WebUI translates what is in the page already; this is for what scripts add.
@@ -49,6 +53,18 @@ window.ipAdapter = {
         return text.trim() && Math.abs(Number(text)) <= this.limit ? Number(text) : NaN;
     },
 
+    // While the pointer that has come with `event` is down: `move` at its moves over `place`, `end` when it is gone.
+    hold(place, event, move, end) {
+        const held = new AbortController();
+        const listen = (name, act) => place.addEventListener(name, moved => {
+            if (moved.pointerId === event.pointerId) act(moved);
+        }, {signal: held.signal});
+        const letGo = ended => { held.abort(); end(ended); };
+        listen("pointermove", move);
+        listen("pointerup", letGo);
+        listen("pointercancel", letGo);
+    },
+
     within: (number, low, high) => Math.min(Math.max(number, low), high),
 
     // End of an elem_id -> class of what is drawn above that text box.
@@ -77,8 +93,7 @@ window.ipAdapter = {
         if (!label) return;
 
         const units = [...panel.querySelectorAll(`[id^="${panel.id}_unit_"][id$="_enabled"] input`)];
-        // Later gradios show each tab's button once more, in a list for narrow pages.
-        const tabs = [...panel.querySelectorAll(`#${panel.id}_tabs .tab-nav button, #${panel.id}_tabs [role="tab"]`)];
+        const tabs = here.unitTabs(panel);
         units.forEach((input, i) => tabs[i]?.classList.toggle("ip-adapter-active", input.checked));
 
         const active = units.filter(input => input.checked).length;

@@ -39,7 +39,7 @@
             makeButton(label, () => label.click());
             label.setAttribute("aria-expanded", here.isOpen(label));
         }
-        for (const input of panel.querySelectorAll('[data-testid="image"] input[type="file"]')) {
+        for (const input of panel.querySelectorAll('input[type="file"]')) {
             const place = input.parentElement;
             if (place.matches("button")) continue;
             makeButton(place, () => place.click());

@@ -2,16 +2,22 @@
 
 (function() {
     const here = window.ipAdapter;
-    const LABEL = "Blank canvas", USUAL = 512;
+    const LABEL = "Blank canvas", USUAL = 512, MOST = 2048;
 
-    // Of the picture that the tab will make.
-    function side(panel, name) {
+    // What the mask will lie over: img2img's picture, where there is one, else the picture that the tab will make.
+    function size(panel) {
         const tab = panel.id.replace(/^ip_adapter_/, "");
-        return Number(gradioApp().querySelector(`#${tab}_${name} input[type=number]`)?.value) || USUAL;
+        const given = tab === "img2img" ? [...gradioApp().querySelectorAll("#mode_img2img :is(img, canvas)")] : [];
+        const source = given.find(one => one.offsetParent && (one.naturalWidth || one.width));
+        const side = name => Number(gradioApp().querySelector(`#${tab}_${name} input[type=number]`)?.value) || USUAL;
+        const [width, height] = source
+            ? [source.naturalWidth || source.width, source.naturalHeight || source.height] : [side("width"), side("height")];
+        const share = Math.min(1, MOST / Math.max(width, height));
+        return {width: Math.round(width * share), height: Math.round(height * share)};
     }
 
     async function blank(panel) {
-        const canvas = here.make("canvas", {width: side(panel, "width"), height: side(panel, "height")});
+        const canvas = here.make("canvas", size(panel));
         const pen = canvas.getContext("2d");
         pen.fillRect(0, 0, canvas.width, canvas.height);
         const content = await new Promise(resolve => canvas.toBlob(resolve));

@@ -26,9 +26,10 @@
                 viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "ip-adapter-curve", role: "group",
                 "aria-label": here.translated("Weight over the steps; double-click adds a point, Delete removes one"),
             });
-            const add = here.make("button", {type: "button", class: "ip-adapter-small"}, here.translated("Add a point"));
-            add.addEventListener("click", () => this.addInGap());
-            box.closest("label, .block").after(this.drawing, add);
+            const label = here.translated("Add a point");
+            this.button = here.make("button", {type: "button", class: "ip-adapter-small"}, label);
+            this.button.addEventListener("click", () => this.addInGap());
+            box.closest("label, .block").after(this.drawing, this.button);
             box.addEventListener("input", () => this.draw());
             this.drawing.addEventListener("dblclick", event => this.addAt(event));
             this.drawing.addEventListener("pointerdown", event => this.grab(event));
@@ -71,7 +72,10 @@
             const line = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
             const path = line.map(([at, weight]) => `${this.x(at)},${this.y(weight)}`).join(" ");
             const zero = {x1: 0, x2: WIDTH, y1: this.y(0), y2: this.y(0), class: "ip-adapter-axis"};
-            const parts = [here.make("svg:line", zero), here.make("svg:polyline", {points: path})];
+            const known = this.points ? [here.make("svg:polyline", {points: path})] : [];
+            const parts = [here.make("svg:line", zero), ...known];
+            this.button.disabled = this.points === null;
+            this.button.title = this.points ? "" : here.translated("Written by hand; empty the text to draw");
             this.drawing.replaceChildren(...parts, ...(this.points ?? []).map((point, i) => this.dot(point, i)));
             this.drawing.children[focused]?.focus();
         }
@@ -119,20 +123,15 @@
 
         grab(event) {
             const i = Number(event.target.dataset.point ?? NaN);
-            if (Number.isNaN(i)) return;
+            if (Number.isNaN(i) || event.button !== 0) return;
             event.preventDefault();
             event.target.focus();
             this.drawing.setPointerCapture(event.pointerId);
             this.held = [this.bottom, this.top];
-            const follow = moved => this.move(i, this.place(moved));
-            this.drawing.addEventListener("pointermove", follow);
-            const end = () => {
-                this.drawing.removeEventListener("pointermove", follow);
+            here.hold(this.drawing, event, moved => this.move(i, this.place(moved)), () => {
                 this.held = null;
                 this.draw();
-            };
-            this.drawing.addEventListener("pointerup", end, {once: true});
-            this.drawing.addEventListener("pointercancel", end, {once: true});
+            });
         }
 
         press(event) {

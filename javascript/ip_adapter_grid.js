@@ -4,6 +4,7 @@
     const here = window.ipAdapter;
     const FIRST = {rows: 8, columns: 8};
     const MOST = {rows: 70, columns: 50};
+    const WIPE = 10;  // pixels to the side that a finger goes before it paints: up and down it moves the page
     const MOVES = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]};
 
     // null for a text that the server refuses, or with rows of several lengths.
@@ -106,8 +107,9 @@
         }
 
         grab(event) {
-            if (event.target.dataset.row === undefined) return;
+            if (event.target.dataset.row === undefined || event.button !== 0) return;
             event.preventDefault();
+            const isTouch = event.pointerType === "touch";
             const under = moved => document.elementFromPoint(moved.clientX, moved.clientY);
             const paint = moved => {
                 const cell = under(moved);
@@ -115,11 +117,14 @@
                 this.at = [Number(cell.dataset.row), Number(cell.dataset.column)];
                 this.paint(cell, Number(this.brush.value));
             };
-            paint(event);
-            const end = () => window.removeEventListener("pointermove", paint);
-            window.addEventListener("pointermove", paint);
-            window.addEventListener("pointerup", end, {once: true});
-            window.addEventListener("pointercancel", end, {once: true});
+            let isPainting = !isTouch;
+            if (isPainting) paint(event);
+            here.hold(window, event, moved => {
+                isPainting ||= Math.abs(moved.clientX - event.clientX) > WIPE;
+                if (isPainting) paint(moved);
+            }, ended => {
+                if (isTouch && !isPainting && ended.type === "pointerup") paint(event);
+            });
         }
 
         press(event) {

@@ -4,6 +4,7 @@
     const here = window.ipAdapter;
     const SEND = "Send to IP-Adapter";
     const UNREADABLE = "This picture cannot be fetched from its place; save it and drop the file.";
+    const STUCK = "The pictures could not be changed; look at the list, and try again.";
 
     const isPicture = file => file?.type.startsWith("image/");
     const upload = field => field?.querySelector('input[type="file"]');
@@ -23,9 +24,18 @@
     here.filesIn = field => [...field.querySelectorAll("a[href]")]
         .map(link => ({name: link.download || "picture", address: link.href}));
 
-    async function until(holds) {
-        for (let tries = 0; tries < 100 && !holds(); tries++) await new Promise(resolve => setTimeout(resolve, 50));
+    async function until(holds, seconds = 5) {
+        for (let tries = 0; tries < 20 * seconds && !holds(); tries++) await new Promise(resolve => setTimeout(resolve, 50));
+        if (!holds()) throw Object.assign(new Error("gradio has not done it"), {sentence: STUCK});
     }
+
+    // What changes a field begins when what was begun there before has ended.
+    const turns = new WeakMap();
+    here.inTurn = function(field, act) {
+        const mine = (turns.get(field) ?? Promise.resolve()).catch(() => null).then(act);
+        turns.set(field, mine);
+        return mine;
+    };
 
     function hand(field, given) {
         const files = new DataTransfer();
@@ -34,7 +44,9 @@
         upload(field).dispatchEvent(new Event("change", {bubbles: true}));
     }
 
-    const clear = field => field.querySelector('[aria-label="Clear"], [aria-label="Remove Image"]')?.click();
+    // Its label is in the browser's language; it is the last button that belongs to no single file.
+    const clear = field => (field.querySelector('[aria-label="Remove Image"]')
+        ?? [...field.querySelectorAll("button")].filter(button => !button.closest("tr, li")).pop())?.click();
 
     // Gradio 3 keeps its file input beside a picture, later ones have it only where none is.
     here.put = async function(field, file) {
@@ -48,7 +60,7 @@
         if (here.filesIn(field).length) clear(field);
         await until(() => upload(field) && !here.filesIn(field).length);
         if (files.length) hand(field, files);
-        await until(() => here.filesIn(field).length === files.length);
+        await until(() => here.filesIn(field).length === files.length, 60);
     };
 
     const kept = field => Promise.all(here.filesIn(field).map(({address, name}) => here.fetched(address, name)));
@@ -75,7 +87,7 @@
             await act();
         } catch (error) {
             console.error(error);
-            say(field, UNREADABLE);
+            say(field, error.sentence ?? UNREADABLE);
         }
     };
 
@@ -89,7 +101,8 @@
         }
     }
 
-    const take = (field, files, address) => here.orSay(field, async() => give(field, await given(files, address)));
+    const take = (field, files, address) => here.orSay(field, () => here.inTurn(field, async() =>
+        give(field, await given(files, address))));
 
     // A page's picture that is dragged has an address, and in some browsers is a file too: the address has the original.
     const addressOf = data => (data.getData("text/uri-list") || "").split("\n").find(line => line && line[0] !== "#");
@@ -120,7 +133,10 @@
         // The mouse says it more exactly than the focus, which a click anywhere in the panel leaves behind.
         const over = [...gradioApp().querySelectorAll(".ip-adapter :hover")].pop() ?? document.activeElement;
         const panel = panelOf(over);
-        if (!file || !panel) return;
+        // Cells of a spreadsheet, and words of a document, come with a picture of themselves.
+        const wantsText = event.target.closest?.("textarea, [contenteditable], input:not([type=file], [type=checkbox])");
+        const isText = wantsText && event.clipboardData.types.includes("text/plain");
+        if (!file || !panel || isText) return;
         event.preventDefault();
         event.stopImmediatePropagation();
         take(fieldFor(over, panel), [file]);

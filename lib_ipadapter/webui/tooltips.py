@@ -13,7 +13,7 @@ from lib_ipadapter.webui import compat
 OTHERS = {
     "refresh": "Looks into all folders again.",
     "view": "What the encoder is given for the pictures.",
-    "mask_blank": "A black canvas of the size that is set, to draw on in white.",
+    "mask_blank": "A black canvas of the size that is set, in img2img of the picture there, to draw on in white.",
     "save_name": "What the image prompt that is saved shall be called.",
     "save": "Writes what the encoder makes of this unit's pictures, to be used without them.",
     "preset": "A unit's settings without its pictures, by a name.",

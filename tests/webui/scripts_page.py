@@ -29,8 +29,9 @@ UNIT = """
   <div id="{unit}_composition_image"><div class="place"><input type="file" hidden></div></div></div></div>
 <div id="{unit}_mask"><div data-testid="image"><div class="place">Drop<input type="file" hidden></div></div></div>
 <div id="{unit}_grid" class="block"><label>Grid<textarea></textarea></label></div>
-<div id="{unit}_images_panel"><div id="{unit}_images" class="files"><input type="file" multiple>
-    <button aria-label="Clear"></button><div class="list"></div></div>
+<div id="{unit}_images_panel"><div id="{unit}_images" class="files"><label>Further pictures</label>
+    <div class="place"><input type="file" multiple hidden></div><button aria-label="Löschen"></button>
+    <div class="list"></div></div>
   <div id="{unit}_weights" class="block"><label>Weights<textarea></textarea></label></div></div>
 """
 PAGE = """<!DOCTYPE html><html><head><style>{style}</style></head><body>
@@ -40,7 +41,9 @@ PAGE = """<!DOCTYPE html><html><head><style>{style}</style></head><body>
 <div id="txt2img_gallery"><img src="{picture}" width="60" height="60"></div>
 <div id="image_buttons_txt2img"><button class="tool">x</button></div>
 <div id="ip_adapter_txt2img" class="ip-adapter"><div class="label-wrap"><span>IP-Adapter</span></div>
-<div id="content" style="display: none">{units}<div data-about="{about}" hidden></div></div></div>
+<div id="content" style="display: none"><div id="ip_adapter_txt2img_tabs"><div class="tab-nav">
+<button class="selected">1</button><button>2</button></div></div>{units}
+<div data-about="{about}" hidden></div></div></div>
 <script>
 const outer = document.querySelector("#ip_adapter_txt2img > .label-wrap");
 outer.onclick = () => {{ content.style.display = outer.classList.toggle("open") ? "block" : "none"; }};

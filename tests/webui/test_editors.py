@@ -111,7 +111,8 @@ def test_a_text_in_another_notation_or_with_a_fault_is_left_as_it_is(page: Any, 
         type_into(page, name, foreign)
         assert field(page, name).locator(".ip-adapter-foreign").count() == 1
         for place in field(page, name).locator("[role=gridcell], button").all()[:2]:
-            place.click()
+            place.click(force=True)
+        assert field(page, name).locator("polyline").count() == 0, "a line would say what is not so"
         for number in field(page, name).locator("input[type=number]").all()[1:]:
             number.fill("4")
             number.press("Tab")
@@ -152,6 +153,41 @@ def test_a_grid_is_painted_by_mouse_over_several_cells(page: Any) -> None:
     page.mouse.move(last["x"] + 5, last["y"] + 5, steps=20)
     page.mouse.up()
     assert drawn(page, "grid") == "0.3, 0.3, 0.3; 1, 1, 1"
+
+
+def test_the_right_mouse_button_paints_nothing(page: Any) -> None:
+    unfold(page)
+    type_into(page, "grid", "1, 1, 1; 1, 1, 1")
+    field(page, "grid").locator("[role=gridcell]").first.click(button="right")
+    assert drawn(page, "grid") == "1, 1, 1; 1, 1, 1"
+
+
+FINGER = """(cell, moves) => {
+    const box = cell.getBoundingClientRect(), at = {x: box.x + 3, y: box.y + 3};
+    for (const [name, x, y] of moves) {
+        cell.dispatchEvent(new PointerEvent(name, {
+            bubbles: true, cancelable: true, pointerId: 7, pointerType: "touch", button: 0,
+            clientX: at.x + x, clientY: at.y + y,
+        }));
+        if (!cell.isConnected) cell = document.body;
+    }
+}"""
+FINGERS = {
+    "up and down moves the page": ([("pointermove", 1, 9), ("pointercancel", 1, 9)], "1, 1; 1, 1"),
+    "a tap": ([("pointerup", 0, 0)], "0, 1; 1, 1"),
+    "a wipe": ([("pointermove", 12, 0), ("pointerup", 12, 0)], "0, 1; 1, 1"),
+    "another finger": ([("pointermove", 1, 9), ("pointercancel", 1, 9), ("pointermove", 40, 0)], "1, 1; 1, 1"),
+}
+
+
+@pytest.mark.parametrize("name", FINGERS)
+def test_a_finger_paints_only_where_it_means_to(name: str, page: Any) -> None:
+    moves, painted = FINGERS[name]
+    unfold(page)
+    type_into(page, "grid", "1, 1; 1, 1")
+    field(page, "grid").scroll_into_view_if_needed()
+    field(page, "grid").locator("[role=gridcell]").first.evaluate(FINGER, [("pointerdown", 0, 0), *moves])
+    assert drawn(page, "grid") == painted
 
 
 def test_a_grid_is_stretched_to_other_numbers(page: Any) -> None:

@@ -97,6 +97,12 @@ def test_what_is_dropped_on_a_topics_heading_is_the_reference_and_goes_into_no_f
     assert taken(page) == {IMAGE: "image/png"}
 
 
+def test_what_is_dropped_on_the_folded_panel_is_the_open_units_reference(page: Any) -> None:
+    page.locator(".tab-nav").evaluate("tabs => [...tabs.children].forEach(tab => tab.classList.toggle('selected'))")
+    assert page.locator("#ip_adapter_txt2img > .label-wrap").evaluate(DROP, ["file", "..."]) == [True, True]
+    assert list(taken(page)) == ["ip_adapter_txt2img_unit_2_image"]
+
+
 def test_dropped_text_is_left_to_the_page(page: Any) -> None:
     unfold(page)
     assert field(page, "image").evaluate(DROP, ["text/plain", "a cat"]) == [False, False]
@@ -133,6 +139,16 @@ def test_a_picture_is_pasted_into_the_field_under_the_mouse(page: Any) -> None:
     assert list(taken(page)) == ["ip_adapter_txt2img_unit_2_image"]
 
 
+@pytest.mark.parametrize(("text", "is_taken"), [("1\t0.5", False), ("", True)])
+def test_words_that_come_with_a_picture_of_themselves_are_pasted_as_words(text: str, is_taken: bool, page: Any) -> None:
+    """As cells of a spreadsheet are."""
+    unfold(page)
+    field(page, "grid").hover()
+    with_words = PASTE.replace("const event", f"if ({text!r}) data.setData('text/plain', {text!r}); const event", 1)
+    assert field(page, "grid").locator("textarea").evaluate(with_words) == is_taken
+    assert bool(taken(page)) == is_taken
+
+
 def test_what_is_pasted_elsewhere_is_left_to_the_page(page: Any) -> None:
     unfold(page)
     page.locator("#txt2img_prompt textarea").focus()
@@ -165,7 +181,7 @@ def test_the_panel_is_walked_through_with_the_tab_key(page: Any) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")
         met.append(page.evaluate("document.activeElement.closest('[id]')?.id.replace(/.*unit_1_/, '')"))
-    assert list(dict.fromkeys(met))[:5] == ["enabled", "image", "refresh", "curve_panel", "curve"]
+    assert list(dict.fromkeys(met))[1:6] == ["enabled", "image", "refresh", "curve_panel", "curve"]
 
 
 def test_what_happens_in_the_rest_of_the_page_costs_the_panel_nothing(page: Any) -> None:
