@@ -12,8 +12,10 @@ from lib_ipadapter.cli.target import check_target
 
 
 def encode(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="One or several.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    names: Annotated[
+        list[Path],
+        typer.Argument(metavar="PICTURE... OUT", help="One picture or several; OUT is the .safetensors to write."),
+    ],
     *,
     adapter: Annotated[Path, typer.Option(help="The adapter file.")],
     encoder: Annotated[
@@ -34,7 +36,8 @@ def encode(
     from lib_ipadapter.session.prompts import write_prompt  # noqa: PLC0415
     from lib_ipadapter.session.unit import Unit  # noqa: PLC0415
 
-    check_target(target, force=force)
+    *pictures, target = names
+    check_target(target, force=force, pictures=len(pictures))
     images = [read_picture(path) for path in pictures]
     how = {"combine": combine, "weights": weights} | ({"kind": kind} if kind else {})
     unit = Unit.parse({"images": images, "model": adapter.stem, **how})

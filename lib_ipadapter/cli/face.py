@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def face(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="One face is taken from each.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    names: Annotated[
+        list[Path],
+        typer.Argument(metavar="PICTURE... OUT", help="One face is taken from each; OUT is the .safetensors to write."),
+    ],
     *,
     index: Annotated[int, typer.Option(min=0, help="Which face of each picture; 0 is the largest.")] = 0,
     crop: Annotated[Path | None, typer.Option(help="Write the first picture's aligned face here, as PNG.")] = None,
@@ -28,7 +30,8 @@ def face(
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Save the embeddings of faces, for machines without insightface and for use again and again."""
-    check_target(target, force=force)
+    *pictures, target = names
+    check_target(target, force=force, pictures=len(pictures))
     if crop:
         check_png(crop, "--crop")
         check_free(crop, force=force, failure=UnitError)
@@ -37,7 +40,7 @@ def face(
     from lib_ipadapter.model.face_file import write_face  # noqa: PLC0415
     from lib_ipadapter.model.insight import InsightFace  # noqa: PLC0415
 
-    analyser = InsightFace.open(models or [Path.home() / ".insightface"])
+    analyser = InsightFace.open(models or [Path.home() / ".insightface"], otherwise="")
     found = [_features(path, index, analyser) for path in pictures]
     write_face(target, torch.cat([one.raw for one in found]))
     if crop:

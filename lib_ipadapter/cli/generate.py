@@ -14,7 +14,7 @@ from lib_ipadapter.cli.fields import ABOUT, DEFAULT
 FACE = "A saved face for FaceID files: its file, or its name in the folder faces beside the adapter."
 ANY = (
     f"Any field of a unit, as often as needed; a picture is a path, and several are divided by {os.pathsep}."
-    f" The fields: {', '.join(ABOUT)}."
+    f" The fields: {', '.join(name for name in ABOUT if name not in ('model', 'encoder'))}."
 )
 MOST_SEED = (1 << 64) - 1
 SIZE = "In pixels; what the checkpoint says, if not given."

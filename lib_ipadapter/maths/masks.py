@@ -19,6 +19,10 @@ Size = tuple[int, int]
 """Height and width."""
 
 
+BLOCK = 512
+"""Rows of a mask that are widened at once: one of 64 megapixels would take half a gigabyte."""
+
+
 @dataclass(frozen=True)
 class Box:
     """A part of a picture, in fractions of its width and height; what lies beyond its edges repeats them."""
@@ -70,7 +74,8 @@ def token_mask(
     rows = _shares(mask.shape[0], (box.top, box.bottom), latent_size[0], 2**level)
     columns = _shares(mask.shape[1], (box.left, box.right), latent_size[1], 2**level)
     # In double precision and clamped: the shares of a cell add up to 1 but for rounding.
-    return (rows @ mask.double() @ columns.T).clamp(0, 1).float().flatten()
+    across = torch.cat([part.double() @ columns.T for part in mask.split(BLOCK)])
+    return (rows @ across).clamp(0, 1).float().flatten()
 
 
 def _shares(length: int, span: tuple[float, float], latent: int, step: int) -> Float[Tensor, "cells length"]:

@@ -27,8 +27,12 @@ SIZES = (640, 512, 384, 320, 256, 192, 128)
 A face that fills its picture is larger than what the detector knows; in a smaller copy it is found.
 """
 
-INSTALL = 'python -m pip install insightface onnxruntime "onnx<1.17" "numpy<2" "protobuf<4"'
-"""Without the bounds pip replaces the numpy and the protobuf that WebUI 1.10.1 pins."""
+INSTALL = "python -m pip install insightface onnxruntime"
+BOUNDS = ' "onnx<1.17" "numpy<2" "protobuf<4"'
+"""Where numpy is of version 1: without them pip replaces the numpy and the protobuf that WebUI 1.10.1 pins."""
+
+READY_MADE = ", or give a ready-made embedding in the field `face`"
+"""What a unit has for those who do not want to install anything."""
 
 REPAIR = "python -m pip install --force-reinstall --no-deps --no-cache-dir insightface"
 
@@ -42,9 +46,12 @@ class InsightFace:
             analysis.prepare(ctx_id=-1, det_size=(SIZES[0], SIZES[0]))
 
     @classmethod
-    def open(cls, roots: Sequence[Path]) -> InsightFace:
-        """With the models below the first of `roots` that has them, in ``models/buffalo_l``. Raises `UnitError`."""
-        make = _face_analysis()
+    def open(cls, roots: Sequence[Path], otherwise: str = READY_MADE) -> InsightFace:
+        """With the models below the first of `roots` that has them, in ``models/buffalo_l``. Raises `UnitError`.
+
+        `otherwise`: what its sentence adds where insightface is missing.
+        """
+        make = _face_analysis(otherwise)
         root = _root(roots)
         try:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -94,20 +101,20 @@ def _reason(error: Exception) -> str:
     return "there is none for detection" if silent else reason(error)
 
 
-def _face_analysis() -> Any:
+def _face_analysis(otherwise: str) -> Any:
     """insightface's class. Raises `UnitError` that says how to install it."""
     try:
         from insightface.app import FaceAnalysis  # noqa: PLC0415 - optional, and takes seconds to import
     except ImportError as error:
         raise UnitError(
             "FaceID files need a face embedding, and insightface, which makes them, is not installed"
-            f" ({error.name or error}): run `{INSTALL}` with the Python that this runs in and start again, or give a"
-            " ready-made embedding in the field `face`."
+            f" ({error.name or error}): run `{INSTALL}{BOUNDS if np.__version__.startswith('1.') else ''}` with the"
+            f" Python that this runs in and start again{otherwise}."
         ) from None
     except Exception as error:  # what was built for another numpy raises a ValueError
         raise UnitError(
             f"insightface is installed, but cannot be imported ({_reason(error)}): run `{REPAIR}` with the Python"
-            " that this runs in and start again, or give a ready-made embedding in the field `face`."
+            f" that this runs in and start again{otherwise}."
         ) from error
     return FaceAnalysis
 

@@ -29,8 +29,18 @@ class Region:
         tokens = like.shape[1]
         key = (latent_size, tokens, like.device, like.dtype)
         if key not in self._known:
-            self._known[key] = token_mask(self.mask, latent_size, tokens, self.box)[:, None].to(like)
+            cells = self._on(latent_size)
+            found = cells.flatten() if cells.numel() == tokens else token_mask(cells, latent_size, tokens)
+            self._known[key] = found[:, None].to(like)
         return self._known[key]
+
+    def _on(self, latent_size: Size) -> Tensor:
+        """On the cells of the latent picture, of which those of every level are made: the mask itself may be large."""
+        if latent_size not in self._known:
+            height, width = latent_size
+            found = token_mask(self.mask, latent_size, height * width, self.box)
+            self._known[latent_size] = found.unflatten(0, latent_size)
+        return self._known[latent_size]
 
     def misfit(self, latent_size: Size, tokens: int) -> HostError | None:
         """Why nobody can say where these tokens lie in the picture."""

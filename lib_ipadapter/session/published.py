@@ -145,6 +145,7 @@ PUBLISHED: tuple[Published, ...] = (
         "201344e22e6f55849cf07ca7a6e53d8c3b001327c66cb9710d69fd5da48a8da7",
         of=FACEID,
     ),
+    _twin("ip-adapter-faceid-plus_sd15.bin", "SD1.5, FaceID with the face's picture, the first version", VIT_H),
     _twin("ip-adapter-faceid-plusv2_sd15.bin", "SD1.5, FaceID with the face's picture", VIT_H),
     _adapter(
         "ip-adapter-faceid-portrait-v11_sd15.bin",

@@ -13,6 +13,7 @@ from lib_ipadapter.model.face import CROP, FaceAnalyser, FaceFeatures, FoundFace
 from lib_ipadapter.model.insight import InsightFace
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.faces import face_folders, find_face
+from lib_ipadapter.session.files import is_file
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.stamps import stamp
@@ -66,7 +67,13 @@ class Recognition:
 
 def roots(host: Host) -> list[Path]:
     """Where insightface's models may be: ``insightface`` beside each folder of encoders, and its own default place."""
-    return [*(folder.parent / "insightface" for folder in host.encoder_folders()), Path.home() / ".insightface"]
+    beside = (_shelf(folder).parent / "insightface" for folder in host.encoder_folders())
+    return [*dict.fromkeys(beside), Path.home() / ".insightface"]
+
+
+def _shelf(folder: Path) -> Path:
+    """The folder of encoders, also where one of them was named itself."""
+    return folder.parent if is_file(folder) or is_file(folder / "config.json") else folder
 
 
 def _called(image: Image.Image, unit: Unit) -> str:

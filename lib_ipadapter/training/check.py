@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +18,9 @@ from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.entries import Entry, read_entries
 from lib_ipadapter.training.records import Problem, Rejected
+
+AT_ONCE = 4096
+"""Entries that are looked at side by side: a million would wait in as many objects."""
 
 NAMED = 20
 """Entries that a refusal names."""
@@ -87,8 +91,9 @@ def examine(
     """
     entries, rejected = read_entries(config.data, config.image_root, config.output)
     with ThreadPoolExecutor() as pool:
-        looked = pool.map(lambda entry: look(entry, config, thorough=thorough), entries)
-        results = list(progress(looked, len(entries)))
+        parts = (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
+        looked = (pool.map(lambda entry: look(entry, config, thorough=thorough), some) for some in parts)
+        results = list(progress(chain.from_iterable(looked), len(entries)))
     examples: dict[str, Example] = {}
     for result in results:
         if isinstance(result, Rejected):

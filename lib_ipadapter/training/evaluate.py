@@ -1,4 +1,7 @@
-"""Is it learning? The loss with the right reference against the loss with somebody else's: their gap is the signal."""
+"""Is it learning? The loss with the right reference against the loss with somebody else's: their gap is the signal.
+
+And is the text still followed? The same with somebody else's caption.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lib_ipadapter.training.cache import batches
+from lib_ipadapter.training.cache import batches, stacked, text_key
 from lib_ipadapter.training.inject import Conditioner, Injection
 from lib_ipadapter.training.objective import Batches, losses
 from lib_ipadapter.training.stream import Draw, Drop
 
 FIRST = 1 << 62
-"""Number of the first row of every evaluation: noise that training does not reach, and always the same."""
+"""Number of the first row of every evaluation: rows that training does not reach, and always the same."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Gap:
 
     right: float
     shuffled: float
+    """With another reference."""
+    renamed: float
+    """With another caption."""
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -31,29 +37,33 @@ class Gap:
             "reference/right": self.right,
             "reference/shuffled": self.shuffled,
             "reference/gap": self.shuffled - self.right,
+            "text/shuffled": self.renamed,
+            "text/gap": self.renamed - self.right,
         }
 
 
 @torch.no_grad()
 def measure(source: Batches, conditioner: Conditioner, injection: Injection, size: int) -> Gap:
     """Over all of `source`, with timesteps spread evenly. `size`: rows at once."""
-    right, shuffled = [], []
-    draws = spread(len(source.examples), source.stream.timesteps)
-    references = others_of([example.reference_hash for example in source.examples])
-    for some in batches(list(zip(draws, references, strict=True)), size):
-        batch = source.make([draw for draw, _ in some])
-        others = [source.cache.features.get(reference)["features"] for _, reference in some]
-        swapped = {**batch.given, "features": torch.stack(others).to(source.frozen.device)}
-        for found, given in ((right, batch.given), (shuffled, swapped)):
+    examples, cache, device = source.examples, source.cache, source.frozen.device
+    right, shuffled, renamed = [], [], []
+    draws = spread(len(examples), source.stream.timesteps)
+    references = others_of([example.reference_hash for example in examples])
+    texts = others_of([example.entry.text for example in examples])
+    for some in batches(list(zip(draws, references, texts, strict=True)), size):
+        batch = source.make([draw for draw, *_ in some])
+        swapped = batch.given | stacked([cache.features.get(reference) for _, reference, _ in some], device)
+        told = batch.given | stacked([cache.texts.get(text_key(text)) for *_, text in some], device)
+        for found, given in ((right, batch.given), (shuffled, swapped), (renamed, told)):
             key_values = conditioner(given["features"].float())
             found.append(losses(source.frozen, injection, key_values, replace(batch, given=given)))
-    return Gap(*(mean(found) for found in (right, shuffled)))
+    return Gap(*(mean(found) for found in (right, shuffled, renamed)))
 
 
-def others_of(references: Sequence[str]) -> list[str]:
-    """For each reference the next one that is another picture; itself where there is no other."""
-    ring = [*references, *references]
-    return [next((r for r in ring[i:] if r != own), own) for i, own in enumerate(references)]
+def others_of(given: Sequence[str]) -> list[str]:
+    """For each reference or caption the next one that is another; itself where there is no other."""
+    ring = [*given, *given]
+    return [next((one for one in ring[i:] if one != own), own) for i, own in enumerate(given)]
 
 
 def spread(rows: int, timesteps: int) -> list[Draw]:

@@ -100,6 +100,8 @@ class Loop:
         with self.injection, bar:
             if config.cuda_graph:  # before batches are made, because that uses the device as well
                 self._compute = recorded(self.plain, partial(self._losses, self.plain), self._next())
+            if curves and config.warm_start and not first:  # what it begins with, to compare with what comes of it
+                self.measurements.look(0, curves, self.plain, self.injection)
             since, begun = first, perf_counter()
             for step, parts in enumerate(self._batches(), first + 1):
                 self._step(step - 1, parts)
@@ -159,9 +161,7 @@ class Loop:
 
     def _weights(self, batch: Batch) -> Tensor:
         """Of the rows in what is minimised; the curves show the plain loss."""
-        frozen = self.source.frozen
-        alphas = frozen.alphas.to(batch.timesteps.device)[batch.timesteps]
-        return row_weights(self.config.weighting, frozen.prediction, alphas)
+        return row_weights(self.config.weighting, self.source.frozen.prediction, batch.alphas)
 
     def _norm(self) -> Tensor:
         """Of the gradient, before it is shortened."""

@@ -35,6 +35,8 @@ class Batch:
     target: Tensor
     """What the UNet should answer, ``[rows, 4, h, w]``."""
     timesteps: Tensor
+    alphas: Tensor
+    """Cumulated, of each row's timestep, ``[rows]``."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,16 @@ class Batches:
         mean, deviation = given.pop("moments").float().chunk(2, dim=1)
         own, noise = (n.to(device) for n in self.stream.noise([d.number for d in draws], mean.shape[1:]))
         timesteps = torch.tensor([draw.timestep for draw in draws])
-        alphas = frozen.alphas[timesteps].to(device)[:, None, None, None]
+        alphas = frozen.alphas[timesteps].to(device)
+        shares = alphas[:, None, None, None]
         clean = mean + deviation * own
         return Batch(
             draws=draws,
             given=given,
-            latents=noised(clean, noise, alphas),
-            target=target(frozen.prediction, clean, noise, alphas),
+            latents=noised(clean, noise, shares),
+            target=target(frozen.prediction, clean, noise, shares),
             timesteps=timesteps.to(device),
+            alphas=alphas,
         )
 
     def at(self, numbers: Sequence[int]) -> Batch:

@@ -27,7 +27,9 @@ class RowLosses(nn.Module):
     def forward(self, latents: Tensor, target: Tensor, timesteps: Tensor, *given: Tensor) -> Tensor:
         """``[rows]``."""
         named = dict(zip(self._names, given, strict=True))
-        return self._losses(Batch(draws=(), given=named, latents=latents, target=target, timesteps=timesteps))
+        made = {"latents": latents, "target": target, "timesteps": timesteps}
+        # What each row counts comes afterwards.
+        return self._losses(Batch(draws=(), given=named, **made, alphas=latents.new_zeros(0)))
 
 
 def recorded(trained: nn.Module, losses: Callable[[Batch], Tensor], like: Batch) -> Callable[[Batch], Tensor]:

@@ -87,8 +87,9 @@ SAVED = (
     Example(
         "embeds",
         "A prompt without its picture",
-        "*Save as image prompt* in the page, `POST /ip-adapter/encode`, or `python -m lib_ipadapter encode` writes what"
-        " the adapter made of the pictures, a few kB; it is chosen by name, and needs neither picture nor encoder. Here"
+        "*Save as image prompt* in the page, or `python -m lib_ipadapter encode`, writes what the adapter made of the"
+        " pictures, a few kB; it is chosen by name, and needs neither picture nor encoder. `POST /ip-adapter/encode`"
+        " answers with the same in base64, which `embeds` takes as it is. Here"
         f" “{SAVED_AS}” was made of `{SAVED_FROM}`.",
         (
             Cell("none"),

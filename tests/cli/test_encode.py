@@ -50,6 +50,15 @@ def test_the_kind_that_is_asked_for_can_be_said(files: Path) -> None:
     assert re.search("insightface|No face", told.stderr), "it is known what it is, and what is lacking is a face"
 
 
+@pytest.mark.parametrize("command", [["encode", "--adapter", "a.safetensors"], ["face"]])
+def test_a_picture_or_a_file_to_write_that_was_forgotten_is_what_is_asked_for(command: list[str]) -> None:
+    verb, *options = command
+    asked = CliRunner().invoke(app, [verb, "cat.png", *options])
+    assert (asked.exit_code, "and cat.png does not end with .safetensors" in asked.stderr) == (2, True)
+    asked = CliRunner().invoke(app, [verb, "cat.safetensors", *options])
+    assert (asked.exit_code, "There is no picture: before cat.safetensors" in asked.stderr) == (2, True)
+
+
 def test_what_cannot_be_used_is_one_line(files: Path) -> None:
     where = [str(files / "0.png"), str(files / "o.safetensors")]
     wrong = run("encode", *where, "--adapter", str(files / "base.safetensors"))

@@ -17,7 +17,7 @@ from tests.model.faces import FakeAnalyser, embedding, face, portrait
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Two, each of one face."""
-    monkeypatch.setattr(InsightFace, "open", lambda _: FakeAnalyser([face(3)]))
+    monkeypatch.setattr(InsightFace, "open", lambda *_, **__: FakeAnalyser([face(3)]))
     paths = [tmp_path / f"{name}.png" for name in ("one", "two")]
     for path in paths:
         portrait(face(3)).save(path)

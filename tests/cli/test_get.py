@@ -74,7 +74,7 @@ def test_an_adapter_comes_with_its_encoder_and_the_table_then_says_that_both_are
     there = [line.split("│")[1].strip() for line in out.splitlines() if "yes" in line]
     assert (status, there) == (0, ["vit-h", "ip-adapter_sd15.safetensors"])
     assert [item.name for item in PUBLISHED if item.name not in out] == []
-    assert out.count("non-commercial research only") == 7
+    assert out.count("non-commercial research only") == 8
 
 
 def test_an_encoder_that_is_there_is_not_got_again_and_a_terminal_sees_a_bar(hub: Hub, tmp_path: Path) -> None:

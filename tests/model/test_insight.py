@@ -130,11 +130,15 @@ def test_in_a_picture_too_thin_to_be_scaled_there_is_no_face(
     assert analyser.analysis.det_model.seen[0] == (640, 640)
 
 
-def test_without_it_one_sentence_says_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("numpy", "bounds"), [("1.26.2", ' "onnx<1.17" "numpy<2" "protobuf<4"'), ("2.4.6", "")])
+def test_without_it_one_sentence_says_the_command(
+    numpy: str, bounds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "insightface", None)
+    monkeypatch.setattr(np, "__version__", numpy)
     with pytest.raises(UnitError, match=r"is not installed .*`python -m pip install insightface onnxr") as said:
         InsightFace.open([models(tmp_path)])
-    assert '"numpy<2" "protobuf<4"` with the Python that this runs in' in str(said.value)
+    assert f"insightface onnxruntime{bounds}` with the Python that this runs in" in str(said.value)
     assert "ready-made embedding in the field `face`." in str(said.value)
     assert "\n" not in str(said.value)
 

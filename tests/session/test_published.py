@@ -45,7 +45,7 @@ def test_every_encoder_that_an_adapter_needs_is_in_the_table() -> None:
 def test_faceid_is_for_research_and_the_rest_is_not() -> None:
     research = {item.name for item in PUBLISHED if item.repository.licence is Licence.RESEARCH}
     assert research == {item.name for item in PUBLISHED if "faceid" in item.name}
-    assert len(research) == 7
+    assert len(research) == 8
 
 
 def test_the_readme_says_of_each_file_what_the_table_says() -> None:

@@ -18,7 +18,8 @@ from tests.training.world import config, run
 def make_batch(seed: int) -> Batch:
     latents, target, text, features = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(seed))
     given = {"text": text, "features": features}
-    return Batch(draws=(), given=given, latents=latents, target=target, timesteps=torch.tensor([1, 2, 3]))
+    steps, alphas = torch.tensor([1, 2, 3]), torch.ones(3)
+    return Batch(draws=(), given=given, latents=latents, target=target, timesteps=steps, alphas=alphas)
 
 
 def test_losses_and_gradients_are_those_of_each_batch_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

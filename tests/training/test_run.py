@@ -43,6 +43,15 @@ def test_it_learns_what_the_reference_shows(
     run(world, tmp_path / "out", data=data, kind=kind, steps=16, batch_size=8, learning_rate=1e-2, eval_every=16)
     found = {name: value for line in metrics(tmp_path / "out") for name, value in line.items()}
     assert found["reference/right"] < 0.7 * found["reference/shuffled"]
+    assert found["text/gap"] == 0, "all have one caption"
+
+
+def test_how_much_the_text_says_is_measured(world: Path, tmp_path: Path) -> None:
+    data = save_pictures(tmp_path / "data", ("red", "lime"))
+    (data / "lime.txt").write_text("a green one")
+    run(world, tmp_path / "out", data=data, steps=1, batch_size=2, full_precision=True)
+    (found,) = [line for line in metrics(tmp_path / "out") if "text/gap" in line]
+    assert found["text/gap"] == pytest.approx(found["text/shuffled"] - found["reference/right"], abs=1e-6) != 0
 
 
 @pytest.mark.parametrize("kind", PICTURE_KINDS)
@@ -87,6 +96,8 @@ def test_warm_start_begins_where_the_adapter_ended(kind: Kind, world: Path, tmp_
     found = run(world, tmp_path / "out", warm_start=path, steps=1, learning_rate=0.0, full_precision=True)
     assert equal(found, adapter.state_dict())
     assert read_metadata(tmp_path / "out" / "adapter.safetensors")["warm_start"] == "published.safetensors"
+    begun = metrics(tmp_path / "out")[0]
+    assert (begun["step"], "reference/gap" in begun) == (0, True), "what it begins with is measured"
 
 
 def test_a_full_adapter_takes_its_tokens_from_the_encoder_and_no_number_from_the_user(
@@ -209,7 +220,7 @@ def test_curves_are_drawn(world: Path, tmp_path: Path) -> None:
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == [2, 4, 4]
     assert {"loss/all", "grad_norm", "learning_rate", "dropped/both"} <= lines[0].keys()
-    assert {"reference/right", "reference/shuffled", "reference/gap"} <= lines[2].keys()
+    assert {"reference/right", "reference/shuffled", "reference/gap", "text/gap"} <= lines[2].keys()
     drawn = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     for line in lines:
         for name in line.keys() - {"step"}:

@@ -90,6 +90,7 @@ class Saved:
     embeds: GivenPrompt | None = setting(
         "Saved image prompt",
         Type.EMBEDS,
-        "The name of a saved image prompt, which stands for the pictures and needs no encoder.",
+        "The name of a saved image prompt, which stands for the pictures and needs no encoder; in the API also its"
+        " content in base64.",
         rare=True,
     )

@@ -43,7 +43,8 @@ class Where:
     region: str = setting(
         "Acts",
         Type.CHOICE,
-        "On which side of the mask, or of the mask that is inpainted; without a mask, everywhere.",
+        "On which side of the mask, or of the mask that is inpainted. Without one, `inside the mask` is everywhere, and"
+        " the others stop the job.",
         default=Side.INSIDE.value,
         choices=tuple(side.value for side in Side),
         rare=True,
