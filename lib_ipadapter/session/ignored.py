@@ -11,7 +11,9 @@ from lib_ipadapter.maths.weight_types import WeightType
 from lib_ipadapter.model.picture import as_mask
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.session.unit import FIELDS, Unit
+from lib_ipadapter.session.unit.field import fields_of
 from lib_ipadapter.session.unit.passes import REPLACED, Source
+from lib_ipadapter.session.unit.seen import Seen
 
 
 class Found(NamedTuple):
@@ -23,6 +25,9 @@ class Found(NamedTuple):
     where: str = ""
     """Where not, if elsewhere they are used."""
 
+
+OF_SEEN = [field.name for field in fields_of(Seen)]
+"""Fields that say how a picture is seen as a whole."""
 
 SEEN = ("image", "images", "weights", "image_mask", "face")
 """Fields that say what the reference is."""
@@ -103,7 +108,8 @@ def _of_faces(unit: Unit, variant: Variant, face_folders: Sequence[Path]) -> Ite
         why = f"it is a {variant.kind.value} adapter, which asks for no face"
         yield Found(("face", "face_index", "face_combine"), why, "choose a FaceID file, or reset them")
         return
-    yield Found(("image_mask",), "a FaceID file sees the aligned face", "choose the face by face_index")
+    if unit.pictures:
+        yield Found(OF_SEEN, "a FaceID file sees the aligned face", "reset them, and choose the face by face_index")
     if unit.face is not None and variant.feature is None:
         yield Found(("image", "images"), "the ready-made face stands for what is seen", "take one of the two away")
     if unit.face is not None and variant.feature is not None and len(unit.pictures) > 1:

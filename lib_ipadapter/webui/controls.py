@@ -84,7 +84,7 @@ def build_unit(elem_id: str, lists: Lists) -> UnitControls:
         if topic is not Everyday:
             found |= _folded(title, fields_of(topic), elem_id, lists, refreshes)
 
-    preview.follow(found, view, note, again)
+    preview.follow(found, view, note, again, lists)
     compat.run_script_on_change(enabled, "() => ipAdapterShowActive()")
     return UnitControls({field.name: found[field.name] for field in FIELDS}, note, found[SAVE], tuple(refreshes))
 

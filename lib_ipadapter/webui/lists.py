@@ -30,6 +30,8 @@ class Lists:
     prompts: Choices = tuple
     save_prompt: saved_prompts.Save = saved_prompts.cannot
     folders: Choices = tuple
+    searched_for: Callable[[str, str], str] = lambda *_: ""
+    """What of a picture an adapter of this name and kind looks at, where that is not all of it."""
     presets: Presets | None = None
     """Where presets are kept; without it there are none."""
     wait: Callable[[], None] = lambda: None

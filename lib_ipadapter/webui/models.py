@@ -62,20 +62,26 @@ def faces(folders: Sequence[Path]) -> list[str]:
 
 
 def adapters(folders: Sequence[Path], unet: nn.Module | None) -> list[dict[str, Any]]:
-    """Every adapter for the API: what it is, whether it fits the loaded UNet (null without one), and why not."""
+    """Every adapter for the API: what it is, whether it fits the loaded UNet, and why not.
+
+    ``fits`` is null without a UNet, and of a file that may be several things: these are its ``kinds``.
+    """
     layers = _layers(unet)
     found: list[dict[str, Any]] = []
     for file in list_files(folders):
+        row = {"name": file.name, "variant": None, "base": None, "encoder": None, "kinds": []}
         why = LIBRARY.why_not(file.path, layers)
+        fits = not why if layers else None
         try:
             about = LIBRARY.variant(file.path, depth=Depth.HEADER)
+            row |= {"variant": about.kind.value, "base": about.base.value, "encoder": about.encoder}
         except NotAnAdapterError:
             continue
+        except AmbiguousError as error:
+            row["kinds"], fits = list(error.choices), None
         except CheckpointError:
-            found.append({"name": file.name, "fits": False, "why": why})
-            continue
-        parts = {"variant": about.kind.value, "base": about.base.value, "encoder": about.encoder}
-        found.append({"name": file.name, **parts, "fits": not why if layers else None, "why": why})
+            fits = False
+        found.append({**row, "fits": fits, "why": why})
     return found
 
 
@@ -83,13 +89,11 @@ def encoders(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """Every image encoder for the API, with the widths of what it gives, or why it is none."""
     found: list[dict[str, Any]] = []
     for file in list_encoders(folders, encoder_parts):
-        if why := _why_no_encoder(file):
-            found.append({"name": file.name, "why": why})
-            continue
-        sizes = LIBRARY.sizes(file.path)
-        widths = {feature.value: sizes.width(feature) for feature in Feature}
-        known = ENCODERS[Feature.HIDDEN_STATES].get(sizes.hidden_size)
-        found.append({"name": file.name, "encoder": known, **widths, "why": ""})
+        why = _why_no_encoder(file)
+        sizes = None if why else LIBRARY.sizes(file.path)
+        widths = {feature.value: sizes.width(feature) if sizes else None for feature in Feature}
+        known = ENCODERS[Feature.HIDDEN_STATES].get(sizes.hidden_size) if sizes else None
+        found.append({"name": file.name, "encoder": known, **widths, "why": why})
     return found
 
 
@@ -108,6 +112,18 @@ def encoder_names(folders: Sequence[Path], model: str, adapter_folders: Sequence
 def presets(folder: Path, folders: Callable[[], Sequence[Path]]) -> Presets:
     """Those in `folder`, with models called by their files' names. `folders`: gives those of adapters."""
     return Presets(folder, lambda name: bare_name(name, folders()))
+
+
+def searched_for(model: str, kind: str, folders: Sequence[Path]) -> str:
+    """What of a picture the adapter called `model` looks at, where that is not all of it; empty where it is."""
+    try:
+        choice = Kind(kind) if kind in {one.value for one in Kind} else None
+        about = LIBRARY.variant(find(model, folders).path, choice, Depth.HEADER)
+    except (UnitError, CheckpointError):  # what is wrong with it stands in the list of models
+        return ""
+    if about.face is None:
+        return ""
+    return "a face in it, turned and cut out" if about.feature else "who the face in it is"
 
 
 def unload() -> str:

@@ -66,9 +66,11 @@ class PresetButtons:
     def save(self, name: str | None, *values: Any) -> Any:
         """Writes what the components hold."""
         said = {field.name: value for field, value in zip(SAVED, values, strict=True) if value is not None}
+        there = self.presets.names()
         saved = self._try(lambda: self.presets.save(name or "", Unit.parse(said)))
         if saved:
-            gr.Info(f"IP-Adapter: the preset {saved!r} is saved.")
+            before = ", in place of the one of that name" if saved in there else ""
+            gr.Info(f"IP-Adapter: the preset {saved!r} is saved{before}.")
         return self._list(saved or name)
 
     def delete(self, name: str | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,13 +14,19 @@ from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.views import MOST_TILES, Crop
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.sight import views
+from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.field import fields_of
+from lib_ipadapter.session.unit.passes import Source
 from lib_ipadapter.session.unit.seen import Seen
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.api import parse_unit
+from lib_ipadapter.webui.lists import Lists
 
-SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)))
+SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)), "reference", "embeds", "model", "kind")
 """Fields on which the view depends, in the order of `show_view`'s arguments."""
+
+SearchedFor = Callable[[str, str], str]
+"""See `Lists.searched_for`."""
 
 SIDE, GAP = 224, 8
 """Pixels of a square, and between squares that are shown beside each other."""
@@ -35,7 +41,7 @@ Squares = Sequence[Image.Image]
 """In which the encoder sees one picture: one, or several tiles."""
 
 
-def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: gr.Button) -> None:
+def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: gr.Button, lists: Lists) -> None:
     """Shows the view anew whenever one of a unit's `components` that it depends on has changed.
 
     The page's script asks for it by `again` (javascript/ip_adapter_view.js): gradio drops what happens while a view is
@@ -50,29 +56,46 @@ def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: 
     given = {"inputs": [note, *inputs], "outputs": [view, note], "show_progress": "hidden"}
     # A script before a function is handed the outputs' values as well.
     send = f"(...values) => (ipAdapter.view.send('{unit}'), values.slice(0, {len(given['inputs'])}))"
-    shown = compat.run_script(again.click, send, fn=show_view, **given)
+    shown = compat.run_script(
+        again.click, send, fn=lambda *said: show_view(*said, searched=lists.searched_for), **given
+    )
     compat.run_script(shown.then, f"() => ipAdapter.view.end('{unit}')")
 
 
-def show_view(noted: str | None, *values: Any) -> tuple[Any, str]:
+def show_view(noted: str | None, *values: Any, searched: SearchedFor = lambda *_: "") -> tuple[Any, str]:
     """What the encoder will see of a unit's pictures, and the first one's hash. `values`: of the fields in `SHOWN`.
 
     `noted`: what stands in the note. A paste may just have said there which picture is wanted; that stays until it is
-    there.
+    there. Where something else is looked at than these pictures, the note says so in place of a view.
     """
     said = {name: value for name, value in zip(SHOWN, values, strict=False) if value is not None}
     wanted = noted[noted.find(MADE_WITH) :] if noted and MADE_WITH in noted else ""
     try:
         unit = parse_unit(said, resting=True)
-        seen = [views(unit, picture, SIDE) for picture in unit.pictures[:MOST_SHOWN]]
+        other = _instead(unit, searched) if unit.pictures else ""
+        seen = [] if other else [views(unit, picture, SIDE) for picture in unit.pictures[:MOST_SHOWN]]
     except UnitError as error:
         return gr.update(value=None, visible=False), str(error)
     if not seen:
-        return gr.update(value=None, visible=False), wanted
+        return gr.update(value=None, visible=False), " ".join(filter(None, (other, wanted)))
     first, *more = unit.pictures
     known = content_hash(first)[: infotext.HASH_LENGTH]
     text = f"Picture {known}{_left_out(first, unit.look.crop, len(seen[0]))}{_further(len(more))}"
     return gr.update(value=laid_out(seen), visible=True), text if known in wanted or not wanted else f"{text}. {wanted}"
+
+
+def _instead(unit: Unit, searched: SearchedFor) -> str:
+    """What is looked at in place of all that the unit's pictures show; empty where it is that."""
+    if unit.embeds:
+        return f"The saved image prompt {unit.embeds.label} stands for the pictures."
+    if unit.reference != Source.PICTURE:
+        return f"Not this picture is looked at: the reference is the {unit.reference}."
+    part = searched(unit.model or "", unit.kind)
+    return (
+        f"Picture {content_hash(unit.pictures[0])[: infotext.HASH_LENGTH]}: {part} is all that is looked at."
+        if part
+        else ""
+    )
 
 
 def laid_out(pictures: Sequence[Squares]) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import gradio as gr
@@ -100,3 +101,28 @@ def test_what_a_paste_wants_stays_in_the_note_until_it_is_there() -> None:
     assert show_view(other, None)[1] == pasted
     assert show_view(other, wanted)[1] == f"Picture {Unit(image=wanted).image_hash[:12]}"
     assert show_view("Picture 0123", None)[1] == ""
+
+
+def rest(**said: object) -> list[object]:
+    """Values of the fields that come after the pictures."""
+    return [said.get(name, getattr(Unit(), name)) for name in SHOWN[2:]]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({"reference": "input"}, "Not this picture is looked at: the reference is the input."),
+        ({"embeds": "dusk"}, "The saved image prompt dusk stands for the pictures."),
+        ({"model": "faces", "crop": "tiles"}, r"Picture \w{12}: a face in it is all that is looked at\."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_where_something_else_is_looked_at_no_view_says_otherwise(said: dict[str, object], wanted: str) -> None:
+    def searched(model: str, kind: str) -> str:
+        return "a face in it" if (model, kind) == ("faces", Unit().kind) else ""
+
+    update, note = show_view("", Image.new("RGB", (64, 32)), None, *rest(**said), searched=searched)
+    assert (update["visible"], update["value"]) == (False, None)
+    assert re.fullmatch(wanted, note)
+    update, note = show_view("", Image.new("RGB", (64, 32)), None, *rest(model="other"), searched=searched)
+    assert update["visible"]

@@ -98,16 +98,29 @@ def test_adapters_are_listed_with_what_they_are_and_others_left_out(routes: Modu
             "variant": "base",
             "base": "sd15",
             "encoder": "one that is not published",
+            "kinds": [],
             "fits": True,
             "why": "",
         },
-        {"name": "cut", "fits": False, "why": "is an empty file"},
+        {
+            "name": "cut",
+            "variant": None,
+            "base": None,
+            "encoder": None,
+            "kinds": [],
+            "fits": False,
+            "why": "is an empty file",
+        },
     ]
 
 
 def test_encoders_are_listed_with_their_widths_or_why_they_are_none(routes: ModuleType) -> None:
     assert routes.get_encoders() == [
-        {"name": "other", "why": "is not a CLIP image encoder: it has no vision tower"},
+        {
+            "name": "other",
+            **dict.fromkeys(("encoder", "image_embeds", "hidden_states")),
+            "why": "is not a CLIP image encoder: it has no vision tower",
+        },
         {"name": "tiny", "encoder": None, "image_embeds": 40, "hidden_states": 64, "why": ""},
     ]
 
