@@ -103,9 +103,12 @@ window.ipAdapter = {
             label.append(badge);
         }
         const count = Math.max(units.length, tabs.length) === 1 ? "" : `${active} `;
-        badge.textContent = active === 0 ? "" : count + here.translated("active");
+        const text = active === 0 ? "" : count + here.translated("active");
+        if (badge.textContent !== text) badge.textContent = text;  // the panel is watched, and this is in it
         badge.hidden = active === 0;
     }
+
+    here.onPanelUpdate(showActive);  // gradio 3 makes the buttons of two tabs anew when another one is chosen
 
     window.ipAdapterShowActive = function() {
         // The checkbox changes after the event that announces it.

@@ -68,16 +68,18 @@
             this.seen = this.box.value;
             this.points = read(this.seen);
             this.drawing.classList.toggle("ip-adapter-foreign", this.points === null);
-            const points = this.points?.length ? this.points : [[0, 1]];
-            const line = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
-            const path = line.map(([at, weight]) => `${this.x(at)},${this.y(weight)}`).join(" ");
             const zero = {x1: 0, x2: WIDTH, y1: this.y(0), y2: this.y(0), class: "ip-adapter-axis"};
-            const known = this.points ? [here.make("svg:polyline", {points: path})] : [];
-            const parts = [here.make("svg:line", zero), ...known];
+            const parts = [here.make("svg:line", zero), ...this.points ? [this.line()] : []];
             this.button.disabled = this.points === null;
             this.button.title = this.points ? "" : here.translated("Written by hand; empty the text to draw");
             this.drawing.replaceChildren(...parts, ...(this.points ?? []).map((point, i) => this.dot(point, i)));
             this.drawing.children[focused]?.focus();
+        }
+
+        line() {
+            const points = this.points.length ? this.points : [[0, 1]];
+            const ends = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
+            return here.make("svg:polyline", {points: ends.map(([at, weight]) => `${this.x(at)},${this.y(weight)}`).join(" ")});
         }
 
         dot([at, weight], i) {
@@ -113,7 +115,6 @@
         }
 
         addInGap() {
-            if (this.points === null) return;
             const points = this.points.length ? this.points : [[0, 1], [1, 1]];
             const ends = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
             const gaps = ends.slice(1).map((end, i) => [end[0] - ends[i][0], i]);

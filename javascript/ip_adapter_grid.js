@@ -120,7 +120,10 @@
             let isPainting = !isTouch;
             if (isPainting) paint(event);
             here.hold(window, event, moved => {
-                isPainting ||= Math.abs(moved.clientX - event.clientX) > WIPE;
+                if (!isPainting && Math.abs(moved.clientX - event.clientX) > WIPE) {
+                    isPainting = true;
+                    paint(event);
+                }
                 if (isPainting) paint(moved);
             }, ended => {
                 if (isTouch && !isPainting && ended.type === "pointerup") paint(event);

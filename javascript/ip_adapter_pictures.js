@@ -6,6 +6,8 @@
     const UNREADABLE = "This picture cannot be fetched from its place; save it and drop the file.";
     const STUCK = "The pictures could not be changed; look at the list, and try again.";
 
+    const TEXTS = "textarea, [contenteditable], input:is([type=text], [type=number], [type=search], :not([type]))";
+
     const isPicture = file => file?.type.startsWith("image/");
     const upload = field => field?.querySelector('input[type="file"]');
 
@@ -133,10 +135,10 @@
         // The mouse says it more exactly than the focus, which a click anywhere in the panel leaves behind.
         const over = [...gradioApp().querySelectorAll(".ip-adapter :hover")].pop() ?? document.activeElement;
         const panel = panelOf(over);
+        if (!file || !panel) return;
         // Cells of a spreadsheet, and words of a document, come with a picture of themselves.
-        const wantsText = event.target.closest?.("textarea, [contenteditable], input:not([type=file], [type=checkbox])");
-        const isText = wantsText && event.clipboardData.types.includes("text/plain");
-        if (!file || !panel || isText) return;
+        const wantsText = event.target.closest?.(TEXTS);
+        if (wantsText && event.clipboardData.types.includes("text/plain")) return;
         event.preventDefault();
         event.stopImmediatePropagation();
         take(fieldFor(over, panel), [file]);

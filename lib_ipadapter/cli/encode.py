@@ -14,7 +14,7 @@ from lib_ipadapter.cli.target import check_target
 def encode(
     names: Annotated[
         list[Path],
-        typer.Argument(metavar="PICTURE... OUT", help="One picture or several; OUT is the .safetensors to write."),
+        typer.Argument(metavar="PICTURES OUT", help="One picture or several; OUT is the .safetensors to write."),
     ],
     *,
     adapter: Annotated[Path, typer.Option(help="The adapter file.")],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def face(
     names: Annotated[
         list[Path],
-        typer.Argument(metavar="PICTURE... OUT", help="One face is taken from each; OUT is the .safetensors to write."),
+        typer.Argument(metavar="PICTURES OUT", help="One face is taken from each; OUT is the .safetensors to write."),
     ],
     *,
     index: Annotated[int, typer.Option(min=0, help="Which face of each picture; 0 is the largest.")] = 0,

@@ -20,7 +20,8 @@ class DenoiserSteps:
 
     Its callback (sd_samplers_cfg_denoiser.py:211) tells all rows of a step, before the denoiser decides to leave some
     out or to divide them. The model that wraps the UNet is then called with the next so many of them, and by some
-    extensions with all of them again; whether tiles repeat these rows in many UNet calls no longer matters.
+    extensions with all of them again, or with the unconditional ones; whether tiles repeat these rows in many UNet
+    calls no longer matters.
     """
 
     def __init__(self, begin_step: BeginStep, first: int = 0, within: int | None = None) -> None:

@@ -65,6 +65,12 @@ class LayerHooks:
 
     def misfit(self, query: Tensor) -> HostError | None:
         """A patcher that calls attention on part of the batch hides which rows these are."""
+        if not self.moment.clear:
+            return HostError(
+                "Another extension asks for the rows of a step in an order of its own (AnimateDiff does, beyond its"
+                " context window), and prompt and negative prompt are the same, so IP-Adapter cannot tell one from the"
+                " other; write something into either."
+            )
         if len(query) == len(self.moment.call):
             acting = (branch for branch in self.branches if branch.acts(self.moment))
             return next(filter(None, (branch.misfit(query, self.moment) for branch in acting)), None)

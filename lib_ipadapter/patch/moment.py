@@ -35,7 +35,9 @@ class Moment:
     items: list[int] = field(default_factory=list)
     """For each of these rows, which picture of the job it is of, counted over all batches."""
     known: bool = True
-    """Whether these are the pictures that the rows are of; not so where only their texts could tell."""
+    """Whether these are the pictures that the rows are of: not so where they came in an order of somebody else's."""
+    clear: bool = True
+    """Whether these are the rows' roles: not so where they came like that, and both roles have the same text."""
     latent_size: tuple[int, int] = (0, 0)
     """Height and width of the latent picture in that call."""
     reached: bool = True
@@ -66,19 +68,28 @@ class Moment:
 
     def begin_call(self, rows: int, latent_size: tuple[int, int], texts: Tensor | None = None) -> None:
         """The UNet is called with the next `rows` rows, or with as many that have these `texts`."""
-        self.reached, self.known = False, True
+        self.reached, self.known, self.clear = False, True, True
         self.latent_size = latent_size
         if not self._roles:
             self.call, self.items = [], []
             return
         count = len(self._roles)
         places = [(self._cursor + i) % count for i in range(rows)]
-        if rows < count and len(set(self._roles)) > 1:
-            found = places_of(texts, self._texts, places)
-            self.known, places = found == places, found
+        if rows < count:
+            self.known, places = self._some(texts, places)
         self.call = [int(self._roles[place]) for place in places]
         self.items = [self._items[place] for place in places]
         self._cursor = (self._cursor + rows) % count
+
+    def _some(self, texts: Tensor | None, places: list[int]) -> tuple[bool, list[int]]:
+        """Whether a call with some of the rows has those in `places`, as far as its `texts` tell; and which it has."""
+        if len(set(self._roles)) == 1:
+            return False, places
+        found = []
+        for place, same in zip(places, same_texts(texts, self._texts, len(places)), strict=True):
+            self.clear = self.clear and len({self._roles[other] for other in same}) < 2
+            found.append(place if place in same or not same else same[0])
+        return found == places, found
 
     def end_call(self) -> None:
         """The UNet call has ended. Raises `HostError` when the image branches could have had no part in it."""
@@ -94,13 +105,9 @@ class Moment:
             )
 
 
-def places_of(texts: Tensor | None, announced: Tensor | None, places: Sequence[int]) -> list[int]:
-    """Where the rows with these `texts` stand among those `announced`; what tells nothing is left as in `places`."""
+def same_texts(texts: Tensor | None, announced: Tensor | None, rows: int) -> list[list[int]]:
+    """For each of `rows` with these `texts` where the same one stands among those `announced`; nowhere, if unknown."""
     if texts is None or announced is None or texts.shape[1:] != announced.shape[1:]:
-        return list(places)
+        return [[] for _ in range(rows)]
     announced = announced.to(texts)
-    found = []
-    for text, place in zip(texts, places, strict=True):
-        same = (announced == text).flatten(1).all(1).tolist()
-        found.append(place if same[place] or not any(same) else same.index(True))
-    return found
+    return [(announced == text).flatten(1).all(1).nonzero().flatten().tolist() for text in texts]

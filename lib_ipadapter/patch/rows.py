@@ -28,7 +28,7 @@ class StepRows:
         """
         if count > len(self.roles) - self._taken:
             others = [place for place, role in enumerate(self.roles) if role == Role.UNCONDITIONAL]
-            self._taken = others[0] if len(others) == count and without_text() else 0
+            self._taken = others[0] if count <= len(others) and without_text() else 0
         part = slice(self._taken, self._taken + count)
         self._taken += count
         return self.roles[part], self.items[part]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,12 +13,10 @@ from PIL import Image
 from lib_ipadapter.errors import CheckpointError
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.model.vision import ImageEncoder, ImageFeatures, Staged
-from lib_ipadapter.session.devices import is_full
+from lib_ipadapter.session.devices import is_full, warn
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.stamps import FileFacts, fingerprint, stamp
-
-LOG = logging.getLogger("IP-Adapter")
 
 NOTHING = "nothing"
 """In place of a picture's hash: a zero pixel tensor."""
@@ -113,8 +110,7 @@ class Visit:
         except RuntimeError as error:
             if not is_full(error):
                 raise
-            device = self._place[0]
-            LOG.warning("IP-Adapter: no room for the image encoder on %s; it runs on the CPU this time.", device)
+            warn("image encoder", self._place[0])
             self._place, self._staged = (torch.device("cpu"), torch.float32), None
         return self._encode(view, path), self._place
 

@@ -125,7 +125,7 @@ def is_folder(path: Path) -> bool:
 
 def printable(name: str) -> str:
     """A file's name as a page and an answer can hold it, where it was written in an alphabet of long ago."""
-    return name.encode("utf-8", "replace").decode()
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def comparable(name: str) -> str:

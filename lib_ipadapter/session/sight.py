@@ -21,7 +21,7 @@ from lib_ipadapter.session.recognition import Recognition
 from lib_ipadapter.session.unit import NO_PICTURE, Unit
 
 Parts = tuple[Tensor, ...]
-"""What a projection takes: a face embedding, an encoder's features, or both, each with a row for each view."""
+"""What a projection takes, on the CPU: a face embedding, an encoder's features, or both, with a row for each view."""
 
 
 def views(unit: Unit, image: Image.Image, size: int) -> list[Image.Image]:
@@ -65,7 +65,7 @@ class Sight:
         seen = self._negative(unit)
         if seen is None and self.variant.feature is not None:
             seen = self._seen_nothing(self.variant.feature)
-        faces = [torch.zeros(1, WIDTH, device=self.host.device)] if self.variant.face else []
+        faces = [torch.zeros(1, WIDTH)] if self.variant.face else []
         return (*faces, *([seen] if seen is not None else []))
 
     def _negative(self, unit: Unit) -> Tensor | None:
@@ -89,7 +89,7 @@ class Sight:
         return self._seen(shown)
 
     def _faces(self, unit: Unit, feature: FaceFeature) -> list[Parts]:
-        rows = [raw.to(self.host.device) for raw in self.faces.rows(unit, self.host)]
+        rows = self.faces.rows(unit, self.host)
         if feature is FaceFeature.NORMED:
             rows = [normed(raw) for raw in rows]
         if self.variant.feature is None:
@@ -101,9 +101,9 @@ class Sight:
     def _seen(self, shown: Sequence[Image.Image | None]) -> Tensor:
         """By the encoder, ``[views, ...]``; None for a zero pixel tensor."""
         assert self.variant.feature is not None
-        return torch.cat([one.get(self.variant.feature) for one in self.see(shown)]).to(self.host.device)
+        return torch.cat([one.get(self.variant.feature) for one in self.see(shown)])
 
     def _seen_nothing(self, feature: Feature) -> Tensor:
         if feature is Feature.IMAGE_EMBEDS:
-            return torch.zeros(1, self.variant.features, device=self.host.device)
+            return torch.zeros(1, self.variant.features)
         return self._seen([None])

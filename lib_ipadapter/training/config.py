@@ -88,7 +88,7 @@ class TrainConfig:
     cpu: Annotated[bool, "Leave the GPU alone."] = False
 
     log_every: Annotated[int, "Steps between points of the curves."] = 50
-    eval_every: Annotated[int, "Steps between losses with the right and with a shuffled reference."] = 500
+    eval_every: Annotated[int, "Steps between losses with the right and with a shuffled reference or caption."] = 500
     save_every: Annotated[int, "Steps between saves: an adapter, and a state to resume from."] = 5000
     keep: Annotated[int, "How many saves are kept."] = 3
     full_precision: Annotated[bool, "Save adapters in float32; half precision is what is published."] = False

@@ -45,7 +45,7 @@ class UnitControls:
     fields: dict[str, Any]
     """Field name -> component, in the order of `FIELDS`."""
     note: gr.HTML
-    """Says which picture is there, or which one a pasted infotext wants."""
+    """Says which picture is there, whether it is looked at, or which one a pasted infotext wants."""
     save: tuple[gr.Textbox, gr.Button]
     """A name, and what saves an image prompt under it."""
     refreshes: tuple[Any, ...] = ()

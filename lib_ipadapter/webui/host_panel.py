@@ -30,7 +30,7 @@ def lists() -> Lists:
         prompts=lambda: saved_prompts.choices(adapter_folders()),
         save_prompt=save_prompt,
         folders=references.folders,
-        searched_for=lambda model, kind: models.searched_for(model, kind, adapter_folders()),
+        looked_at=lambda unit: models.looked_at(unit, adapter_folders()),
         presets=models.presets(preset_folder(), adapter_folders),
         wait=wait_for_checkpoint,
     )

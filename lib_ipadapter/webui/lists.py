@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lib_ipadapter.session.presets import Presets
+from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import saved_prompts
 
 Choices = Callable[[], Sequence[str]]
@@ -30,8 +31,8 @@ class Lists:
     prompts: Choices = tuple
     save_prompt: saved_prompts.Save = saved_prompts.cannot
     folders: Choices = tuple
-    searched_for: Callable[[str, str], str] = lambda *_: ""
-    """What of a picture an adapter of this name and kind looks at, where that is not all of it."""
+    looked_at: Callable[[Unit], str] = lambda _: ""
+    """What a unit's adapter makes of its pictures, where it does not look at all of them."""
     presets: Presets | None = None
     """Where presets are kept; without it there are none."""
     wait: Callable[[], None] = lambda: None

@@ -20,6 +20,7 @@ from lib_ipadapter.session.files import ModelFile, list_encoders, list_files
 from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.naming import find
 from lib_ipadapter.session.presets import Presets
+from lib_ipadapter.session.unit import Unit
 
 NONE = "None"
 """The WebUI's word for no choice."""
@@ -64,7 +65,8 @@ def faces(folders: Sequence[Path]) -> list[str]:
 def adapters(folders: Sequence[Path], unet: nn.Module | None) -> list[dict[str, Any]]:
     """Every adapter for the API: what it is, whether it fits the loaded UNet, and why not.
 
-    ``fits`` is null without a UNet, and of a file that may be several things: these are its ``kinds``.
+    ``fits`` is null without a UNet, and of a file that may be several things: these are its ``kinds``. It is false of
+    one that is damaged.
     """
     layers = _layers(unet)
     found: list[dict[str, Any]] = []
@@ -114,16 +116,19 @@ def presets(folder: Path, folders: Callable[[], Sequence[Path]]) -> Presets:
     return Presets(folder, lambda name: bare_name(name, folders()))
 
 
-def searched_for(model: str, kind: str, folders: Sequence[Path]) -> str:
-    """What of a picture the adapter called `model` looks at, where that is not all of it; empty where it is."""
+def looked_at(unit: Unit, folders: Sequence[Path]) -> str:
+    """What a unit's adapter makes of its pictures, where it does not look at all of them; empty where it does."""
+    if not unit.model:  # nobody's name: no folder need be searched for it
+        return ""
     try:
-        choice = Kind(kind) if kind in {one.value for one in Kind} else None
-        about = LIBRARY.variant(find(model, folders).path, choice, Depth.HEADER)
+        about = LIBRARY.variant(find(unit.model, folders).path, unit.choice, Depth.HEADER)
     except (UnitError, CheckpointError):  # what is wrong with it stands in the list of models
         return ""
     if about.face is None:
         return ""
-    return "a face in it, turned and cut out" if about.feature else "who the face in it is"
+    if about.feature:
+        return "only the face in it is looked at, turned and cut out"
+    return "not looked at beside the face that is given" if unit.face else "only whose face is in it is looked at"
 
 
 def unload() -> str:

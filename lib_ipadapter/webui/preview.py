@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -16,17 +17,14 @@ from lib_ipadapter.session import infotext
 from lib_ipadapter.session.sight import views
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.session.unit.field import fields_of
-from lib_ipadapter.session.unit.passes import Source
+from lib_ipadapter.session.unit.passes import REPLACED
 from lib_ipadapter.session.unit.seen import Seen
 from lib_ipadapter.webui import compat
 from lib_ipadapter.webui.api import parse_unit
 from lib_ipadapter.webui.lists import Lists
 
-SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)), "reference", "embeds", "model", "kind")
+SHOWN = ("image", "images", *(field.name for field in fields_of(Seen)), "reference", "embeds", "face", "model", "kind")
 """Fields on which the view depends, in the order of `show_view`'s arguments."""
-
-SearchedFor = Callable[[str, str], str]
-"""See `Lists.searched_for`."""
 
 SIDE, GAP = 224, 8
 """Pixels of a square, and between squares that are shown beside each other."""
@@ -56,46 +54,54 @@ def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: 
     given = {"inputs": [note, *inputs], "outputs": [view, note], "show_progress": "hidden"}
     # A script before a function is handed the outputs' values as well.
     send = f"(...values) => (ipAdapter.view.send('{unit}'), values.slice(0, {len(given['inputs'])}))"
-    shown = compat.run_script(
-        again.click, send, fn=lambda *said: show_view(*said, searched=lists.searched_for), **given
-    )
+    shown = compat.run_script(again.click, send, fn=partial(show_view, lists.looked_at), **given)
     compat.run_script(shown.then, f"() => ipAdapter.view.end('{unit}')")
 
 
-def show_view(noted: str | None, *values: Any, searched: SearchedFor = lambda *_: "") -> tuple[Any, str]:
+def show_view(looked_at: Callable[[Unit], str], noted: str | None, *values: Any) -> tuple[Any, str]:
     """What the encoder will see of a unit's pictures, and the first one's hash. `values`: of the fields in `SHOWN`.
 
-    `noted`: what stands in the note. A paste may just have said there which picture is wanted; that stays until it is
-    there. Where something else is looked at than these pictures, the note says so in place of a view.
+    `looked_at`: see `Lists`; where it says something, there is no view. `noted`: what stands in the note. A paste may
+    just have said there which picture is wanted; that stays until it is there.
     """
     said = {name: value for name, value in zip(SHOWN, values, strict=False) if value is not None}
     wanted = noted[noted.find(MADE_WITH) :] if noted and MADE_WITH in noted else ""
     try:
         unit = parse_unit(said, resting=True)
-        other = _instead(unit, searched) if unit.pictures else ""
-        seen = [] if other else [views(unit, picture, SIDE) for picture in unit.pictures[:MOST_SHOWN]]
+        instead = _instead(unit, looked_at) if unit.pictures else ""
+        seen = [] if instead else [views(unit, picture, SIDE) for picture in _own(unit)[:MOST_SHOWN]]
     except UnitError as error:
         return gr.update(value=None, visible=False), str(error)
-    if not seen:
-        return gr.update(value=None, visible=False), " ".join(filter(None, (other, wanted)))
-    first, *more = unit.pictures
-    known = content_hash(first)[: infotext.HASH_LENGTH]
-    text = f"Picture {known}{_left_out(first, unit.look.crop, len(seen[0]))}{_further(len(more))}"
-    return gr.update(value=laid_out(seen), visible=True), text if known in wanted or not wanted else f"{text}. {wanted}"
+    view = gr.update(value=laid_out(seen), visible=True) if seen else gr.update(value=None, visible=False)
+    if not unit.pictures:
+        return view, wanted
+    known = content_hash(unit.pictures[0])[: infotext.HASH_LENGTH]
+    text = f"Picture {known}{f': {instead}' if instead else _about(unit, seen)}"
+    return view, text if known in wanted or not wanted else f"{text}. {wanted}"
 
 
-def _instead(unit: Unit, searched: SearchedFor) -> str:
-    """What is looked at in place of all that the unit's pictures show; empty where it is that."""
+def _own(unit: Unit) -> Sequence[Image.Image]:
+    """The unit's pictures but for those in whose place the job has others."""
+    replaced = REPLACED[unit.reference]
+    first = () if "image" in replaced or unit.image is None else (unit.image,)
+    return (*first, *(() if "images" in replaced else unit.images))
+
+
+def _instead(unit: Unit, looked_at: Callable[[Unit], str]) -> str:
+    """What becomes of the unit's pictures where the encoder sees none of them as they are."""
     if unit.embeds:
-        return f"The saved image prompt {unit.embeds.label} stands for the pictures."
-    if unit.reference != Source.PICTURE:
-        return f"Not this picture is looked at: the reference is the {unit.reference}."
-    part = searched(unit.model or "", unit.kind)
-    return (
-        f"Picture {content_hash(unit.pictures[0])[: infotext.HASH_LENGTH]}: {part} is all that is looked at."
-        if part
-        else ""
-    )
+        return f"not looked at, because the saved image prompt {unit.embeds.label} stands for it"
+    if not _own(unit):
+        return f"not looked at, because the reference is the {unit.reference}"
+    return looked_at(unit)
+
+
+def _about(unit: Unit, seen: Sequence[Squares]) -> str:
+    """What the user should know about the pictures that are shown."""
+    first, *more = unit.pictures
+    if first is not _own(unit)[0]:
+        return f": not looked at, because the reference is the {unit.reference}{_further(len(more))}"
+    return f"{_left_out(first, unit.look.crop, len(seen[0]))}{_further(len(more))}"
 
 
 def laid_out(pictures: Sequence[Squares]) -> Image.Image:

@@ -296,5 +296,15 @@ def test_where_windows_are_made_no_picture_gets_anothers_reference(monkeypatch: 
         watch.denoiser()(Prompt((1,) * 3))
         watch.denoiser(window=3)(Prompt((1,) * 3))
         assert watch.got == [1, 2, 3, 0, 0, 0] * 2
-        with pytest.raises(HostError, match="asks for the job's pictures in an order of its own"):
-            watch.denoiser(window=2)(Prompt((1,) * 3))
+        for together in (True, False):
+            with pytest.raises(HostError, match="asks for the job's pictures in an order of its own"):
+                watch.denoiser(window=2, batch_cond_uncond=together)(Prompt((1,) * 3))
+
+
+def test_where_windows_are_made_and_both_prompts_are_the_same_nobody_can_tell_them_apart() -> None:
+    with watched() as watch:
+        watch.denoiser(same_texts=True)(Prompt((1,) * 4))
+        watch.denoiser(same_texts=True, window=2, batch_cond_uncond=False)(Prompt((1,) * 4))
+        watch.check(8, 2, 2, 2, 2)
+        with pytest.raises(HostError, match="cannot tell one from the other; write something into either"):
+            watch.denoiser(same_texts=True, window=2)(Prompt((1,) * 4))

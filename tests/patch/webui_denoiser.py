@@ -42,6 +42,8 @@ class Options:
     """How often an extension asks the model for all rows once more (Perturbed-Attention Guidance)."""
     negative_again: int = 0
     """How often one asks for the unconditional rows once more (Self-Attention Guidance)."""
+    same_texts: bool = False
+    """Whether prompt and negative prompt are the same."""
     window: int = 0
     """Of how many pictures an extension makes each UNet call, with all rows of these (AnimateDiff's context)."""
 
@@ -82,7 +84,7 @@ class Denoiser:
 
     def call_model(self, latents: Tensor, tokens: int) -> None:
         """One call of the model that wraps the UNet; the host announces its rows, and tiles repeat them."""
-        texts = latents[:, :1, 0, :1].expand(-1, tokens, 3)
+        texts = latents[:, :1, 0, :1].expand(-1, tokens, 3) * (not self.options.same_texts)
         rows = self.announced.take(len(latents), lambda: not latents.any())
         self.begin_step(self.step / self.total_steps, *rows, texts)
         calls, pictures = self.options.tiles
@@ -95,10 +97,11 @@ class Denoiser:
         if not self.options.window:
             yield [*range(rows)]
             return
-        pictures = rows // 2
+        halves = 2 if self.options.batch_cond_uncond else 1
+        pictures = rows // halves
         for first in range(0, pictures, self.options.window):
             window = [*range(first, min(first + self.options.window, pictures))]
-            yield window + [pictures + picture for picture in window]
+            yield [half * pictures + picture for half in range(halves) for picture in window]
 
     def call_unet(self, latents: Tensor, texts: Tensor) -> None:
         self.unet(latents, timesteps=torch.zeros(len(latents)), context=texts)

@@ -25,6 +25,7 @@ from lib_ipadapter.patch.branch import ImageBranch
 from lib_ipadapter.patch.moment import Moment
 from lib_ipadapter.session.generation import Generation
 from lib_ipadapter.session.library import Library
+from lib_ipadapter.session.recognition import roots
 from lib_ipadapter.session.unit import Unit
 from tests.hooks import attributes, hook_count
 from tests.model.faces import FakeAnalyser, face, portrait
@@ -388,3 +389,5 @@ def test_the_real_analyser_is_looked_for_beside_the_encoders(faceid_host: FakeHo
     library.faces.open_analyser = lambda roots: asked.extend(roots) or FakeAnalyser([LARGE])
     generate(faceid_host, library, unit(Kind.FACEID))
     assert asked == [faceid_host.folder / "insightface", Path.home() / ".insightface"]
+    faceid_host.encoder_folders = lambda: [faceid_host.folder / "encoders" / "tiny"]
+    assert roots(faceid_host)[0] == faceid_host.folder / "insightface", "beside the folder of one that is named itself"

@@ -46,6 +46,7 @@ IGNORED: dict[str, tuple[Kind, dict[str, object], str]] = {
     "a mask": (Kind.FACEID, {"embeds": "dusk", "image": None, "image_mask": SECOND}, "image_mask .* prompt dusk"),
     "a face for the prompt": (Kind.FACEID, {"embeds": "dusk", "image": None, "face": NUMBERS}, "face .* dusk stands"),
     "a face for pictures": (Kind.BASE, {"face": NUMBERS}, "face .* a base adapter, which asks for no face"),
+    "a crop of a face": (Kind.FACEID, {"crop": "tiles", "sharpening": 0.5}, "crop and sharpening .* the aligned face"),
     "a mask on a face": (Kind.FACEID_PLUS, {"image_mask": SECOND}, "image_mask .* sees the aligned face"),
     "a picture of a face": (Kind.FACEID, {"face": NUMBERS}, "image .* the ready-made face stands for"),
     "pictures beyond the faces": (

@@ -142,7 +142,12 @@ def test_everything_kept_rests_on_the_cpu(host: FakeHost) -> None:
 
 @pytest.mark.parametrize("step", ["project", "key_values"])
 @pytest.mark.parametrize(
-    "full", [torch.cuda.OutOfMemoryError(), RuntimeError("MPS backend out of memory (MPS allocated: 5.44 GB)")]
+    "full",
+    [
+        torch.cuda.OutOfMemoryError(),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5.44 GB)"),
+        RuntimeError("Could not allocate tensor with 4096 bytes. There is not enough GPU video memory available!"),
+    ],
 )
 def test_without_room_on_the_device_an_adapter_runs_on_the_cpu(
     step: str, full: RuntimeError, host: FakeHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

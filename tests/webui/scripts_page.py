@@ -65,9 +65,10 @@ document.addEventListener("change", event => {{
 {scripts}</body></html>"""
 
 
-def picture() -> str:
+def picture(width: int = 8, height: int = 8) -> str:
+    """As an address."""
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    Image.new("RGB", (width, height), "red").save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

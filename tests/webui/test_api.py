@@ -174,6 +174,8 @@ def test_a_disabled_unit_may_hold_anything() -> None:
 def test_of_several_units_a_wrong_one_is_named() -> None:
     with pytest.raises(UnitError, match="IP-Adapter, unit 2: curve must be"):
         api.parse_units([unit(), unit(curve="0:1, 0.5")])
+    with pytest.raises(UnitError, match="IP-Adapter, unit 2: a unit has no field 'nofield'"):
+        api.parse_units([unit(), {"nofield": 1}])
 
 
 def test_a_picture_instead_of_a_unit_object_is_a_sentence() -> None:

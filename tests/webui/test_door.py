@@ -197,3 +197,13 @@ def test_the_encoder_computes_in_its_own_precision_where_the_webui_casts_by_hand
     with A1111Host(FakeProcessing(), pytest.fail).full_precision():
         assert torch.nn.Linear.forward is original
     assert torch.nn.Linear.forward is cast
+
+
+def test_the_texts_of_a_models_rows_are_found_under_either_name(door: Any) -> None:
+    from lib_ipadapter.hosts.a1111_steps import texts_of
+
+    text = torch.zeros(2, 77, 4)
+    given = {"c_concat": [torch.zeros(2, 5)]}
+    for cond in ({"c_crossattn": [text], **given}, {"crossattn": text, "vector": torch.zeros(2, 8), **given}):
+        assert texts_of(cond) is text
+    assert (texts_of(None), texts_of(given)) == (None, None)

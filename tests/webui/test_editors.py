@@ -167,15 +167,17 @@ FINGER = """(cell, moves) => {
     for (const [name, x, y] of moves) {
         cell.dispatchEvent(new PointerEvent(name, {
             bubbles: true, cancelable: true, pointerId: 7, pointerType: "touch", button: 0,
-            clientX: at.x + x, clientY: at.y + y,
+            clientX: at.x + (x < 1000 ? x : box.width), clientY: at.y + y,
         }));
         if (!cell.isConnected) cell = document.body;
     }
 }"""
+ACROSS = 1000  # as much as a cell is wide
 FINGERS = {
     "up and down moves the page": ([("pointermove", 1, 9), ("pointercancel", 1, 9)], "1, 1; 1, 1"),
     "a tap": ([("pointerup", 0, 0)], "0, 1; 1, 1"),
     "a wipe": ([("pointermove", 12, 0), ("pointerup", 12, 0)], "0, 1; 1, 1"),
+    "a long wipe": ([("pointermove", ACROSS, 0), ("pointerup", ACROSS, 0)], "0, 0; 1, 1"),
     "another finger": ([("pointermove", 1, 9), ("pointercancel", 1, 9), ("pointermove", 40, 0)], "1, 1; 1, 1"),
 }
 

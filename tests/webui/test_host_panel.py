@@ -8,8 +8,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from safetensors.torch import save_file
 
+from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.session.faces import GivenFace
 from lib_ipadapter.session.remote import Shelf
+from lib_ipadapter.session.unit import Unit
+from tests.models import save_adapter, tiny_adapter
 from tests.webui.fake_host import FakeWebUI
 from tests.webui.panels import functions_of
 
@@ -28,6 +33,27 @@ def test_its_lists_are_of_the_webuis_folders(host_panel: Any, webui: FakeWebUI) 
     assert list(lists.encoders("None")) == ["tiny"]
     assert host_panel.searched(Shelf.ADAPTERS)[0] == webui.data / "models/ip-adapter"
     assert host_panel.searched(Shelf.ENCODERS)[0] == webui.data / "models/clip_vision"
+
+
+LOOKED_AT = [
+    (Unit(model="ip-adapter_sd15"), ""),
+    (Unit(model="gone"), ""),
+    (Unit(), ""),
+    (Unit(model="faces [a mark]"), "only whose face is in it is looked at"),
+    (Unit(model="faces", face=GivenFace("ada")), "not looked at beside the face that is given"),
+    (Unit(model="either"), ""),
+    (Unit(model="either", kind="faceid-plus"), "only the face in it is looked at, turned and cut out"),
+]
+
+
+@pytest.mark.parametrize(("unit", "wanted"), LOOKED_AT)
+def test_what_a_faceid_file_makes_of_a_picture_is_known(
+    unit: Unit, wanted: str, host_panel: Any, webui: FakeWebUI
+) -> None:
+    folder = webui.data / "models/ip-adapter"
+    save_adapter(tiny_adapter(Kind.FACEID), folder / "faces.safetensors")
+    save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), folder / "either.safetensors")
+    assert host_panel.lists().looked_at(unit) == wanted
 
 
 @pytest.mark.parametrize("without", [False, True])

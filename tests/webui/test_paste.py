@@ -119,10 +119,10 @@ def test_a_hostile_hash_reaches_no_page(entry: str, controls: list[UnitControls]
 
 
 def test_the_preview_is_the_square_that_the_encoder_sees_and_the_note_says_so() -> None:
-    update, note = show_view("", Image.new("RGB", (300, 200), "red"))
+    update, note = show_view(lambda _: "", "", Image.new("RGB", (300, 200), "red"))
     assert update["value"].size == (224, 224)
     assert "square in its middle" in note
-    assert "square" not in show_view("", Image.new("RGB", (300, 300)))[1]
+    assert "square" not in show_view(lambda _: "", "", Image.new("RGB", (300, 300)))[1]
 
 
 def test_a_picture_that_pasted_parameters_do_not_mention_is_taken_out(controls: list[UnitControls]) -> None:

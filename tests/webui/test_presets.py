@@ -40,7 +40,9 @@ def test_what_was_saved_is_set_again(row: PresetButtons, said: list[str]) -> Non
     loaded = dict(zip([f.name for f in SAVED], row.load("mine"), strict=True))
     wanted = on_page(unit) | {"encoder": "Automatic", "embeds": "None", "reference_folder": "None"}
     assert {name: update["value"] for name, update in loaded.items()} == wanted
-    assert ["is saved" in sentence for sentence in said] == [True]
+    assert said == ["IP-Adapter: the preset 'mine' is saved."]
+    row.save("mine", *on_page(unit).values())
+    assert said[1:] == ["IP-Adapter: the preset 'mine' is saved, in place of the one of that name."]
 
 
 def test_what_goes_wrong_is_said_and_changes_nothing(row: PresetButtons, said: list[str]) -> None:

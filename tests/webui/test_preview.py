@@ -10,17 +10,22 @@ import gradio as gr
 import pytest
 from PIL import Image, ImageColor
 
+from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import Unit
 from lib_ipadapter.webui import panel
 from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 from tests.webui.panels import LISTS, nowhere
 
 
+def as_it_is(_: Unit) -> str:
+    return ""
+
+
 def test_the_preview_shows_every_tile_and_what_sharpening_mask_and_background_make_of_it() -> None:
     image = Image.new("RGB", (640, 224), "red")
     mask = Image.new("L", (640, 224), 0)
     mask.paste(255, (0, 0, 640, 112))
-    update, note = show_view("", image, None, "tiles", 0.0, "#0000ff", mask)
+    update, note = show_view(as_it_is, "", image, None, "tiles", 0.0, "#0000ff", mask)
     assert update["value"].size == (3 * 224 + 2 * GAP, 224)
     assert (update["value"].getpixel((9, 9)), update["value"].getpixel((9, 200))) == ((255, 0, 0), (0, 0, 255))
     assert "3 tiles" in note
@@ -36,7 +41,7 @@ def png(colour: str, *size: int) -> bytes:
 @pytest.mark.parametrize("first", [None, Image.new("RGB", (9, 9), "red")], ids=["no first", "a first"])
 def test_the_preview_shows_every_picture(first: Image.Image | None) -> None:
     colours = [*(["red"] if first else []), "lime", "blue", "yellow"]
-    update, note = show_view("", first, [png(colour, 30, 30) for colour in colours if colour != "red"])
+    update, note = show_view(as_it_is, "", first, [png(colour, 30, 30) for colour in colours if colour != "red"])
     columns, rows = (2, 2)
     assert update["value"].size == (columns * (224 + GAP) - GAP, rows * (224 + GAP) - GAP)
     places = [(9 + (n % columns) * (224 + GAP), 9 + (n // columns) * (224 + GAP)) for n in range(len(colours))]
@@ -48,20 +53,22 @@ def test_the_preview_shows_the_tiles_of_each_picture_in_a_row_and_the_mask_is_fo
     mask = Image.new("L", (448, 224), 255)
     mask.paste(0, (0, 0, 448, 112))
     values = ("tiles", 0.0, "#0000ff", mask)
-    update, _ = show_view("", Image.new("RGB", (448, 224), "red"), [png("lime", 672, 224)], *values)
+    update, _ = show_view(as_it_is, "", Image.new("RGB", (448, 224), "red"), [png("lime", 672, 224)], *values)
     assert update["value"].size == (3 * (224 + GAP) - GAP, 2 * (224 + GAP) - GAP)
     at = {place: update["value"].getpixel(place) for place in [(9, 9), (9, 200), (9, 249), (480, 249), (480, 9)]}
     assert list(at.values()) == [(0, 0, 255), (255, 0, 0), (0, 255, 0), (0, 255, 0), (128, 128, 128)]
 
 
 def test_a_further_picture_that_cannot_be_read_is_said_beside_the_picture() -> None:
-    update, note = show_view("", Image.new("RGB", (9, 9)), [b"nothing"])
+    update, note = show_view(as_it_is, "", Image.new("RGB", (9, 9)), [b"nothing"])
     assert update["visible"] is False
     assert "images is not a picture that can be read" in note
 
 
 def test_a_mask_that_hides_everything_is_said_beside_the_picture() -> None:
-    update, note = show_view("", Image.new("RGB", (9, 9)), [], "center", 0.0, "#ffffff", Image.new("L", (9, 9)))
+    update, note = show_view(
+        as_it_is, "", Image.new("RGB", (9, 9)), [], "center", 0.0, "#ffffff", Image.new("L", (9, 9))
+    )
     assert update["visible"] is False
     assert "hides all of it" in note
 
@@ -86,7 +93,7 @@ def asking(config: Any) -> list[Any]:
 
 
 def test_without_a_picture_the_preview_is_hidden() -> None:
-    update, note = show_view("", None)
+    update, note = show_view(as_it_is, "", None)
     assert update["visible"] is False
     assert note == ""
 
@@ -94,35 +101,43 @@ def test_without_a_picture_the_preview_is_hidden() -> None:
 def test_what_a_paste_wants_stays_in_the_note_until_it_is_there() -> None:
     wanted = Image.new("RGB", (8, 8), "red")
     pasted = f"Made with reference picture {Unit(image=wanted).image_hash[:12]}: add what is missing"
-    assert show_view(pasted, None)[1] == pasted
-    other = show_view(pasted, Image.new("RGB", (8, 8)))[1]
+    assert show_view(as_it_is, pasted, None)[1] == pasted
+    other = show_view(as_it_is, pasted, Image.new("RGB", (8, 8)))[1]
     assert other.startswith("Picture ")
     assert other.endswith(f". {pasted}")
-    assert show_view(other, None)[1] == pasted
-    assert show_view(other, wanted)[1] == f"Picture {Unit(image=wanted).image_hash[:12]}"
-    assert show_view("Picture 0123", None)[1] == ""
+    assert show_view(as_it_is, other, None)[1] == pasted
+    assert show_view(as_it_is, other, wanted)[1] == f"Picture {Unit(image=wanted).image_hash[:12]}"
+    assert show_view(as_it_is, "Picture 0123", None)[1] == ""
 
 
-def rest(**said: object) -> list[object]:
-    """Values of the fields that come after the pictures."""
-    return [said.get(name, getattr(Unit(), name)) for name in SHOWN[2:]]
+def shown(unit: Unit, model_sees: str = "", noted: str = "") -> tuple[dict[str, Any], str]:
+    """As the page asks for it."""
+    return show_view(lambda _: model_sees, noted, *(getattr(unit, name) for name in SHOWN))
+
+
+ONE, TWO = Image.new("RGB", (64, 32), "red"), Image.new("RGB", (32, 32), "blue")
 
 
 @pytest.mark.parametrize(
-    ("said", "wanted"),
+    ("unit", "model_sees", "wanted"),
     [
-        ({"reference": "input"}, "Not this picture is looked at: the reference is the input."),
-        ({"embeds": "dusk"}, "The saved image prompt dusk stands for the pictures."),
-        ({"model": "faces", "crop": "tiles"}, r"Picture \w{12}: a face in it is all that is looked at\."),
+        (Unit(image=ONE, reference="input"), "", r"not looked at, because the reference is the input"),
+        (Unit(images=(ONE,), reference="whole folder"), "", "not looked at, because the reference is the whole folder"),
+        (Unit(image=ONE, embeds=GivenPrompt("dusk")), "", "not looked at, because .* prompt dusk stands for it"),
+        (Unit(image=ONE, model="faces", crop="tiles"), "only the face in it", "only the face in it"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=["input", "folder", "prompt", "face"],
 )
-def test_where_something_else_is_looked_at_no_view_says_otherwise(said: dict[str, object], wanted: str) -> None:
-    def searched(model: str, kind: str) -> str:
-        return "a face in it" if (model, kind) == ("faces", Unit().kind) else ""
-
-    update, note = show_view("", Image.new("RGB", (64, 32)), None, *rest(**said), searched=searched)
+def test_where_a_picture_is_not_looked_at_as_it_is_no_view_says_so(unit: Unit, model_sees: str, wanted: str) -> None:
+    update, note = shown(unit, model_sees)
     assert (update["visible"], update["value"]) == (False, None)
-    assert re.fullmatch(wanted, note)
-    update, note = show_view("", Image.new("RGB", (64, 32)), None, *rest(model="other"), searched=searched)
-    assert update["visible"]
+    assert re.fullmatch(rf"Picture \w{{12}}: {wanted}", note)
+    assert shown(unit, model_sees, f"Made with reference picture {note[8:20]}: add what is missing")[1] == note
+
+
+def test_pictures_beside_one_that_comes_from_the_job_are_seen() -> None:
+    update, note = shown(Unit(image=ONE, images=(TWO,), reference="input"))
+    assert (update["visible"], update["value"].getpixel((9, 9))) == (True, (0, 0, 255))
+    assert note.endswith(": not looked at, because the reference is the input; and 1 further picture")
+    update, note = shown(Unit(images=(TWO,), reference="input"))
+    assert (update["visible"], "not looked at" in note) == (True, False)

@@ -19,9 +19,10 @@ from torch import equal, ones
 
 from lib_ipadapter import __version__
 from lib_ipadapter.model.prompt_file import SavedPrompt
+from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import LIBRARY
 from lib_ipadapter.session.unit import FIELDS
-from tests.models import tiny_encoder
+from tests.models import tiny_adapter, tiny_encoder
 from tests.webui.fake_host import FakeWebUI
 
 
@@ -112,6 +113,12 @@ def test_adapters_are_listed_with_what_they_are_and_others_left_out(routes: Modu
             "why": "is an empty file",
         },
     ]
+
+
+def test_of_a_file_that_may_be_two_things_the_list_says_which(routes: ModuleType, tmp_path: Path) -> None:
+    save_file(tiny_adapter(Kind.FACEID_PLUS).tensors(), tmp_path / "models/ip-adapter/either.safetensors")
+    (found,) = [row for row in routes.get_models() if row["name"] == "either"]
+    assert (found["fits"], found["kinds"], found["variant"]) == (None, ["faceid-plus", "faceid-plusv2"], None)
 
 
 def test_encoders_are_listed_with_their_widths_or_why_they_are_none(routes: ModuleType) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.webui.scripts_page import ABOUT, field, unfold
+from tests.webui.scripts_page import ABOUT, field, picture, unfold
 
 
 def taken(page: Any) -> dict[str, str]:
@@ -207,3 +207,21 @@ def test_a_mask_is_drawn_on_a_canvas_of_the_pictures_size(page: Any) -> None:
     assert page.evaluate("window.size") == [96, 160]
     assert taken(page) == {"ip_adapter_txt2img_unit_2_mask": "image/png"}
     assert page.get_by_text("Blank canvas").count() == 2, "one in each unit"
+
+
+def test_in_img2img_the_canvas_has_the_shape_of_the_picture_there(page: Any) -> None:
+    unfold(page)
+    page.evaluate(
+        """async picture => {
+            document.getElementById("ip_adapter_txt2img").id = "ip_adapter_img2img";
+            const mode = document.createElement("div"), source = new Image();
+            Object.assign(mode, {id: "mode_img2img"}).append(source);
+            document.body.prepend(mode);
+            source.src = picture;
+            await source.decode();
+        }""",
+        picture(4096, 1024),
+    )
+    page.locator("#ip_adapter_txt2img_unit_2_mask_blank").click()
+    page.wait_for_function("window.size")
+    assert page.evaluate("window.size") == [2048, 512], "no larger than a mask need be"

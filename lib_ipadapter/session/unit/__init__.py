@@ -51,7 +51,7 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
         if unknown := sorted(set(values) - set(known), key=str):
             near = difflib.get_close_matches(str(unknown[0]), known, 1)
             raise UnitError(
-                f"An IP-Adapter unit has no field {unknown[0]!r}; the fields are {', '.join(known)}"
+                f"IP-Adapter: a unit has no field {unknown[0]!r}; the fields are {', '.join(known)}"
                 f"{'; the nearest is ' + near[0] if near else ''}."
             )
         return cls(**{name: known[name].parse(value) for name, value in values.items()})
