@@ -32,8 +32,8 @@ NOT_IN_THE_WEBUI := tests/cli tests/hosts/test_diffusers_checkpoint.py tests/hos
 # pipeline, on which both run.
 NOT_IN_THE_WEBUI += tests/training tests/pocket tests/hosts/test_diffusers.py
 # These floors import nothing but torch, and that is the same in both environments; so do tests of shapes and pickles.
-TORCH_ALONE := bad_files convert dtypes identity lora pickle_header variant
-NOT_IN_THE_WEBUI += tests/maths tests/patch tests/session/test_memory.py $(TORCH_ALONE:%=tests/model/test_%.py)
+TORCH_ALONE := against_diffusers bad_files convert dtypes identity lora pickle_header variant
+NOT_IN_THE_WEBUI += tests/maths tests/patch $(addprefix tests/session/test_,layering.py memory.py) $(TORCH_ALONE:%=tests/model/test_%.py)
 
 test-webui-pins: .venv-webui/stamp ## the same with what WebUI 1.10.1 pins, except the command line
 	$(WEBUI_BIN)/python -m pytest $(PYTEST_FLAGS) $(NOT_IN_THE_WEBUI:%=--ignore=%)
