@@ -29,8 +29,7 @@
         const text = here.translated(LABEL);
         const about = {id: `${field.id}_blank`, type: "button", class: "ip-adapter-small"};
         const button = here.make("button", about, text);
-        button.addEventListener("click", () => here.orSay(field, () => here.inTurn(field, async() =>
-            here.put(field, await blank(panel)))));
+        button.addEventListener("click", () => here.change(field, async() => here.put(field, await blank(panel))));
         field.after(button);
     }
 

@@ -19,6 +19,8 @@
 
     const written = points => points.map(([at, weight]) => `${at}:${weight}`).join(", ");
 
+    const withEnds = points => [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
+
     class Curve {
         constructor(field, box) {
             this.box = box;
@@ -77,8 +79,7 @@
         }
 
         line() {
-            const points = this.points.length ? this.points : [[0, 1]];
-            const ends = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
+            const ends = withEnds(this.points.length ? this.points : [[0, 1]]);
             return here.make("svg:polyline", {points: ends.map(([at, weight]) => `${this.x(at)},${this.y(weight)}`).join(" ")});
         }
 
@@ -116,7 +117,7 @@
 
         addInGap() {
             const points = this.points.length ? this.points : [[0, 1], [1, 1]];
-            const ends = [[0, points[0][1]], ...points, [1, points[points.length - 1][1]]];
+            const ends = withEnds(points);
             const gaps = ends.slice(1).map((end, i) => [end[0] - ends[i][0], i]);
             const [, i] = gaps.reduce((a, b) => b[0] > a[0] + NEAR ? b : a);
             this.add([(ends[i][0] + ends[i + 1][0]) / 2, (ends[i][1] + ends[i + 1][1]) / 2]);

@@ -103,7 +103,7 @@
         async arrange(change) {
             if (this.busy) return;
             this.busy = true;
-            await here.orSay(this.field, () => here.inTurn(this.field, () => this.exchange(change)));
+            await here.change(this.field, () => this.exchange(change));
             this.busy = false;
             this.draw();
         }

@@ -109,7 +109,6 @@
         grab(event) {
             if (event.target.dataset.row === undefined || event.button !== 0) return;
             event.preventDefault();
-            const isTouch = event.pointerType === "touch";
             const under = moved => document.elementFromPoint(moved.clientX, moved.clientY);
             const paint = moved => {
                 const cell = under(moved);
@@ -117,7 +116,7 @@
                 this.at = [Number(cell.dataset.row), Number(cell.dataset.column)];
                 this.paint(cell, Number(this.brush.value));
             };
-            let isPainting = !isTouch;
+            let isPainting = event.pointerType !== "touch";
             if (isPainting) paint(event);
             here.hold(window, event, moved => {
                 if (!isPainting && Math.abs(moved.clientX - event.clientX) > WIPE) {
@@ -126,7 +125,7 @@
                 }
                 if (isPainting) paint(moved);
             }, ended => {
-                if (isTouch && !isPainting && ended.type === "pointerup") paint(event);
+                if (!isPainting && ended.type === "pointerup") paint(event);
             });
         }
 

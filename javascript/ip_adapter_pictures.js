@@ -31,14 +31,6 @@
         if (!holds()) throw Object.assign(new Error("gradio has not done it"), {sentence: STUCK});
     }
 
-    // What changes a field begins when what was begun there before has ended.
-    const turns = new WeakMap();
-    here.inTurn = function(field, act) {
-        const mine = (turns.get(field) ?? Promise.resolve()).catch(() => null).then(act);
-        turns.set(field, mine);
-        return mine;
-    };
-
     function hand(field, given) {
         const files = new DataTransfer();
         given.forEach(file => files.items.add(file));
@@ -84,13 +76,15 @@
         if (place) place.textContent = here.translated(sentence);
     }
 
-    here.orSay = async function(field, act) {
-        try {
-            await act();
-        } catch (error) {
+    // What changes a field begins when what was begun there before has ended; what goes wrong is said in the note.
+    const turns = new WeakMap();
+    here.change = function(field, act) {
+        const mine = (turns.get(field) ?? Promise.resolve()).then(act).catch(function(error) {
             console.error(error);
             say(field, error.sentence ?? UNREADABLE);
-        }
+        });
+        turns.set(field, mine);
+        return mine;
     };
 
     // The picture at `address`, or, where there is none or it cannot be fetched, the files that came with it.
@@ -103,8 +97,7 @@
         }
     }
 
-    const take = (field, files, address) => here.orSay(field, () => here.inTurn(field, async() =>
-        give(field, await given(files, address))));
+    const take = (field, files, address) => here.change(field, async() => give(field, await given(files, address)));
 
     // A page's picture that is dragged has an address, and in some browsers is a file too: the address has the original.
     const addressOf = data => (data.getData("text/uri-list") || "").split("\n").find(line => line && line[0] !== "#");

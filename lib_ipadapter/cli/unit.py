@@ -12,6 +12,7 @@ from PIL import Image
 
 from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face_file import read_face
+from lib_ipadapter.session.files import is_file
 from lib_ipadapter.session.unit import FIELDS, Unit
 from lib_ipadapter.session.unit.field import Type
 
@@ -66,19 +67,12 @@ def _divided(setting: str) -> tuple[str, str]:
 
 def _face(value: str) -> Any:
     """The numbers in a file; what is no file is a name, or the numbers themselves."""
-    return read_face(Path(value)).tolist() if _is_file(value) else value
-
-
-def _is_file(value: str) -> bool:
-    try:
-        return Path(value).is_file()
-    except OSError:  # a name that is too long for a path: base64, or several paths
-        return False
+    return read_face(Path(value)).tolist() if is_file(Path(value)) else value
 
 
 def _paths(value: str) -> list[Path]:
     """Of several pictures, divided as the system divides its search path; a file may have that sign in its name."""
-    return [Path(value)] if _is_file(value) else [Path(path) for path in value.split(os.pathsep) if path]
+    return [Path(value)] if is_file(Path(value)) else [Path(path) for path in value.split(os.pathsep) if path]
 
 
 def _pictures(value: str) -> list[Image.Image]:

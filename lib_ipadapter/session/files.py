@@ -108,7 +108,7 @@ def saved_folders(adapter_folders: Sequence[Path], name: str) -> list[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is one; not, where nobody may look."""
+    """Whether it is one: not, where nobody may look, nor where the name is too long for one, as base64 is."""
     try:
         return path.is_file()
     except OSError:
@@ -124,7 +124,7 @@ def is_folder(path: Path) -> bool:
 
 
 def printable(name: str) -> str:
-    """A file's name as a page and an answer can hold it, where it was written in an alphabet of long ago."""
+    """A file's name as a page, an answer or a terminal takes it: it may hold a byte that is no UTF-8, as of Latin-1."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from lib_ipadapter.maths.attention import KeyValue
+from lib_ipadapter.session.files import printable
 from lib_ipadapter.training.cache import Cache, stacked
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.config import Weighting
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.inject import Injection
-from lib_ipadapter.training.records import printable
 from lib_ipadapter.training.stream import Draw, Drop, Stream
 
 LEAST_SIGNAL = 2.0**-24

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_ipadapter.errors import TrainingError, reason
+from lib_ipadapter.session.files import printable
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 ENCODING = "utf-8-sig"
@@ -41,11 +42,6 @@ class Rejected:
 
     def __str__(self) -> str:
         return printable(f"{self.name}: {self.problem.value}" + (f" ({self.detail})" if self.detail else ""))
-
-
-def printable(name: str) -> str:
-    """For messages: names may hold what neither UTF-8 nor a terminal takes, such as a byte of Latin-1."""
-    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def read_records(data: Path, output: Path | None = None) -> Iterator[tuple[str, Any] | Rejected]:

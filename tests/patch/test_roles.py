@@ -165,17 +165,23 @@ def test_a_step_cut_short_does_not_shift_the_next() -> None:
     watch.check(1, 1, 1)
 
 
+def two_steps(prompt: Prompt, **options: Any) -> Watch:
+    """In which every row got its own."""
+    with watched() as watch:
+        denoiser = watch.denoiser(**options)
+        for _ in range(2):
+            denoiser(prompt)
+    assert all(was == got for was, got in watch.calls)
+    return watch
+
+
 @pytest.mark.parametrize("layout", [{}, {"skip_uncond": lambda _: True}, {"batch_cond_uncond": False}])
 @pytest.mark.parametrize("lengths", [(77, 77), (154, 77)])
 @pytest.mark.parametrize("conds", [(1,), (1, 1), (2, 1, 1)])
 def test_every_row_gets_its_own_where_an_extension_asks_for_all_rows_again(
     conds: tuple[int, ...], lengths: tuple[int, int], layout: Any
 ) -> None:
-    with watched() as watch:
-        denoiser = watch.denoiser(again=2, **layout)
-        for _ in range(2):
-            denoiser(Prompt(conds, *lengths))
-    assert all(was == got for was, got in watch.calls)
+    watch = two_steps(Prompt(conds, *lengths), again=2, **layout)
     every = sum(conds) + len(conds)
     assert [len(was) for was, _ in watch.calls].count(every) >= 2 * 2
 
@@ -186,11 +192,7 @@ def test_every_row_gets_its_own_where_an_extension_asks_for_all_rows_again(
 def test_every_row_gets_its_own_where_an_extension_asks_for_the_unconditional_rows_again(
     conds: tuple[int, ...], lengths: tuple[int, int], layout: Any
 ) -> None:
-    with watched() as watch:
-        denoiser = watch.denoiser(negative_again=2, **layout)
-        for _ in range(2):
-            denoiser(Prompt(conds, *lengths))
-    assert all(was == got for was, got in watch.calls)
+    watch = two_steps(Prompt(conds, *lengths), negative_again=2, **layout)
     assert [was for was, _ in watch.calls].count([0] * len(conds)) >= 2 * 2
 
 
