@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from lib_ipadapter.model.variant import Kind
+from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.config import Decay, Precision, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
@@ -19,6 +21,7 @@ from pocket import ship
 from pocket.captions import caption
 from pocket.diffusion import close_up
 from pocket.draw import close_up_of, draw
+from pocket.records import begin
 from pocket.scenes import SIZE, Scene, sample_scene, with_other_shape
 
 COUNT = 6000
@@ -51,60 +54,75 @@ RUN = TrainConfig(
 
 @dataclass(frozen=True)
 class Round:
-    """One run of the trainer; each goes on from the one before."""
+    """One run of the trainer."""
 
     name: str
+    kind: Kind
     steps: int
     learning_rate: float = 3e-3
     batch_size: int = 64
+    """Over all processes."""
     close_ups: bool = True
     """On close-ups, which cost a quarter, or on whole scenes."""
     seed: int = 0
+    after: str | None = None
+    """The round that it goes on from; of a kind the last is what ships."""
 
 
-ROUNDS: dict[Kind, tuple[Round, ...]] = {
-    Kind.BASE: (
-        Round("base-half", 1500, batch_size=32),
-        Round("base", 1200, 2e-3, batch_size=32, close_ups=False),
-        Round("base-again", 2500, batch_size=32, close_ups=False, seed=3),
-        Round("base-third", 2500, batch_size=32, close_ups=False, seed=4),
-    ),
-    Kind.PLUS: (
-        Round("plus-close", 4000),
-        Round("plus-whole", 7000, close_ups=False, seed=1),
-    ),
+ROUNDS = {
+    one.name: one
+    for one in (
+        Round("base-close", Kind.BASE, 1500, batch_size=32),
+        Round("base-whole", Kind.BASE, 4000, batch_size=32, close_ups=False, seed=1, after="base-close"),
+        Round("plus-close", Kind.PLUS, 4000),
+        Round("plus-whole", Kind.PLUS, 7000, close_ups=False, seed=1, after="plus-close"),
+    )
 }
 """A Resampler must first find out what is where in the grid: plus takes longer, on close-ups above all."""
 
 
-def train_adapter(kind: Kind, work: Path) -> Path:
-    """Round after round; the half precision result goes to the weights."""
-    trained: Path | None = None
-    for part in ROUNDS[kind]:
-        fresh = trained is None
-        config = replace(
+def train_round(name: str, work: Path) -> None:
+    """Begins a round, goes on with it, or finds it done; what a kind's last has reached goes to the weights.
+
+    Raises `TrainingError` where it was begun by another plan, or on other models.
+    """
+    one, output = ROUNDS[name], work / name
+    processes, first = _processes()
+    before = work / one.after / "adapter.safetensors" if one.after else None
+    if first:
+        begin(work / f"{name}.json", asdict(one) | ship.contents() | ({one.after: sha256(before)} if before else {}))
+    trained = train(
+        replace(
             RUN,
-            data=write_data(work, close_ups=part.close_ups),
-            output=work / part.name,
-            kind=kind if fresh else None,
-            resampler_dim=RESAMPLER_DIM if fresh and kind is Kind.PLUS else None,
-            warm_start=trained,
-            learning_rate=part.learning_rate,
-            batch_size=part.batch_size,
-            resolution=SIZE // 2 if part.close_ups else SIZE,
-            steps=part.steps,
-            seed=part.seed,
-            full_precision=part.close_ups,  # a round on whole scenes may be the last, and what ships is in half
+            data=write_data(work, close_ups=one.close_ups),
+            output=output,
+            kind=None if before else one.kind,
+            resampler_dim=RESAMPLER_DIM if one.kind is Kind.PLUS and not before else None,
+            warm_start=before,
+            resume=newest_state(output) is not None,
+            learning_rate=one.learning_rate,
+            batch_size=one.batch_size // processes,
+            resolution=SIZE // 2 if one.close_ups else SIZE,
+            steps=one.steps,
+            seed=one.seed,
+            full_precision=not _ships(one),
             cuda_graph=torch.cuda.is_available(),
+            cpu=not torch.cuda.is_available(),
         )
-        trained = _finish(config)
-    assert trained is not None
-    return ship.adapter(kind, trained)
+    )
+    if _ships(one) and first:
+        ship.adapter(one.kind, trained)
 
 
-def _finish(config: TrainConfig) -> Path:
-    """Begins, goes on with, or finds done."""
-    return train(replace(config, resume=newest_state(config.output) is not None))
+def _processes() -> tuple[int, bool]:
+    """How many there are, and whether this is the first. Without a launcher's variables the others are not about us."""
+    if "LOCAL_RANK" not in os.environ:
+        return 1, True
+    return int(os.environ["WORLD_SIZE"]), os.environ["RANK"] == "0"
+
+
+def _ships(one: Round) -> bool:
+    return one.name not in {other.after for other in ROUNDS.values()}
 
 
 def write_all(work: Path) -> None:

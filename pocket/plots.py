@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from lib_ipadapter.model.variant import Kind
 from pocket import ship
 from pocket.adapters import ROUNDS
 
@@ -21,23 +21,24 @@ RESULTS = ship.WEIGHTS.parent / "results.json"
 INK, COLOURS = "#1f2328", ("#2a7f8e", "#e4572e", "#6a4c93", "#8a8578")
 
 STAGES = (
-    ("vae.jsonl", "pixel", "autoencoder: mean absolute error, range 2"),
-    ("vision.jsonl", "right", "vision tower: attributes read rightly"),
-    ("diffusion-half.jsonl", "noise", "UNet and text, 64 x 64: noise loss"),
-    ("diffusion.jsonl", "noise", "UNet and text, 128 x 128: noise loss"),
+    ("vae", "vae.jsonl", "pixel", "autoencoder: mean absolute error, range 2"),
+    ("vision", "vision.jsonl", "right", "vision tower: attributes read rightly"),
+    ("diffusion", "diffusion-half.jsonl", "noise", "UNet and text, 64 x 64: noise loss"),
+    ("diffusion", "diffusion.jsonl", "noise", "UNet and text, 128 x 128: noise loss"),
 )
-"""File of a stage's curve, what is drawn of it, and its heading."""
+"""Part, file of a stage's curve, what is drawn of it, and its heading."""
 GAP = "reference/gap"
 """Of an adapter's curves: what a shuffled reference costs more than the right one."""
 
 
-def collect(work: Path) -> dict[str, Any]:
-    """Every stage's curve, thinned to what a picture can show; of a stage that left none in `work`, the known one."""
-    logs = {name: (work / name, value) for name, value, _ in STAGES}
-    logs |= {part.name: (work / part.name / "metrics.jsonl", GAP) for part in itertools.chain(*ROUNDS.values())}
-    new = {name: _thin(_read(path, value), "step", value) for name, (path, value) in logs.items() if path.is_file()}
+def collect(work: Path, parts: Collection[str]) -> dict[str, Any]:
+    """Every stage's curve, thinned to what a picture can show: of `parts`, that have run, from their logs in `work`."""
+    logs = {name: (work / name, value) for part, name, value, _ in STAGES if part in parts}
+    logs |= {name: (work / name / "metrics.jsonl", GAP) for name in ROUNDS if name in parts}
+    new = {name: _thin(_read(path, value), "step", value) for name, (path, value) in logs.items()}
     known = json.loads(CURVES.read_text(encoding="utf-8")) if CURVES.is_file() else {}
-    return {name: new.get(name) or known[name] for name in logs}
+    every = known | new
+    return {name: every[name] for name in (*(name for _, name, _, _ in STAGES), *ROUNDS) if name in every}
 
 
 def _read(path: Path, value: str) -> list[dict[str, float]]:
@@ -55,11 +56,12 @@ def training(curves: dict[str, Any]) -> Figure:
     """One panel per stage, one for the adapters."""
     figure = Figure(figsize=(13, 6.4), layout="constrained")
     panels: Any = figure.subplots(2, 3)
-    for panel, (name, _, heading) in zip(panels.flat, STAGES, strict=False):
+    for panel, (_, name, _, heading) in zip(panels.flat, STAGES, strict=False):
         _line(panel, curves[name], heading)
-    for panel, (kind, rounds) in zip(panels.flat[4:], ROUNDS.items(), strict=True):
-        for colour, part in zip(COLOURS, rounds, strict=False):
-            panel.plot(*curves[part.name], color=colour, marker=".", label=part.name)
+    for panel, kind in zip(panels.flat[4:], (Kind.BASE, Kind.PLUS), strict=True):
+        rounds = [name for name, one in ROUNDS.items() if one.kind is kind]
+        for colour, name in zip(COLOURS, rounds, strict=False):
+            panel.plot(*curves[name], color=colour, marker=".", label=name)
         panel.set_title(f"{kind.value} adapter: loss, shuffled less right reference", loc="left", fontsize=11)
         panel.legend(frameon=False)
     for panel in panels.flat:
@@ -97,9 +99,9 @@ def scale(results: dict[str, Any]) -> Figure:
     return figure
 
 
-def write_curves(work: Path) -> None:
+def write_curves(work: Path, parts: Collection[str]) -> None:
     """Keeps the curves beside the weights."""
-    CURVES.write_text(json.dumps(collect(work)) + "\n", encoding="utf-8")
+    CURVES.write_text(json.dumps(collect(work, parts)) + "\n", encoding="utf-8")
 
 
 def write(curves: dict[str, Any], results: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lib_ipadapter.model.writing import whole
+from pocket.records import begin
 
 Loss = Callable[[nn.Module, random.Random], tuple[Tensor, dict[str, float]]]
 """Of one batch, drawn by the lot that it is given; with numbers for the curve."""
@@ -33,8 +34,15 @@ class Plan:
     warmup: int = 100
     ema: float = 0.998
     seed: int = 0
+    made_of: tuple[tuple[str, str | int], ...] = ()
+    """What else its result depends on: name, value."""
     save_seconds: float = 120.0
     log_every: int = 25
+
+    def as_record(self) -> dict[str, Any]:
+        """All that its result depends on."""
+        found = asdict(self)
+        return {name: found[name] for name in found if name not in ("save_seconds", "log_every")}
 
     def rate(self, step: int) -> float:
         """Rises over the warm-up, then falls as a cosine."""
@@ -43,15 +51,19 @@ class Plan:
 
 
 def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Accelerator) -> nn.Module:
-    """`module`'s moving average after `plan.steps`; goes on from the newest state in `work`."""
-    work.mkdir(parents=True, exist_ok=True)
+    """`module`'s moving average after `plan.steps`; goes on from the newest state in `work`.
+
+    Raises `TrainingError` if that was begun by another plan.
+    """
     state = work / f"{plan.name}.pt"
     module = module.to(accelerator.device)
     average = deepcopy(module).requires_grad_(False).eval()
     optimiser = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=0.01, fused=True)
-    done = _read(state, module, average, optimiser)
+    kept = {"module": module, "average": average, "optimiser": optimiser}
+    done = _read(state, kept)
     curve = work / f"{plan.name}.jsonl"
     if accelerator.is_main_process:
+        begin(work / f"{plan.name}.json", plan.as_record())
         _cut(curve, done)
     model: Any = accelerator.prepare(module) if accelerator.num_processes > 1 else module
     saved = time.monotonic()
@@ -67,7 +79,7 @@ def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Ac
             _log(curve, {"step": step, **numbers})
             progress.set_postfix({name: f"{value:.4f}" for name, value in numbers.items()})
         if time.monotonic() - saved > plan.save_seconds or step + 1 == plan.steps:
-            _write(state, module, average, optimiser, step + 1)
+            _write(state, kept, step + 1)
             saved = time.monotonic()
     return average
 
@@ -95,20 +107,23 @@ def _follow(average: nn.Module, module: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(mine, theirs, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _read(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+Kept = Mapping[str, Any]
+"""Its name in a state -> a module or an optimiser."""
+
+
+def _read(state: Path, kept: Kept) -> int:
     if not state.is_file():
         return 0
     found = torch.load(state, map_location="cpu", weights_only=True)
-    module.load_state_dict(found["module"])
-    average.load_state_dict(found["average"])
-    optimiser.load_state_dict(found["optimiser"])
+    for name, one in kept.items():
+        one.load_state_dict(found[name])
     return found["step"]
 
 
-def _write(state: Path, module: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    found = {"module": module, "average": average, "optimiser": optimiser}
+def _write(state: Path, kept: Kept, step: int) -> None:
+    found = {name: one.state_dict() for name, one in kept.items()}
     with whole(state) as part:
-        torch.save({name: trained.state_dict() for name, trained in found.items()} | {"step": step}, part)
+        torch.save(found | {"step": step}, part)
 
 
 def _cut(curve: Path, step: int) -> None:

@@ -44,7 +44,9 @@ def _train(config: TrainConfig, accelerator: Accelerator, say: Say) -> Path:
             loop = build(config, accelerator, tell)
             _go(loop, accelerator, tell)
             done = loop.position.step
-            if not adapter_path(config.output, done).is_file():  # of a run whose last save failed half way
+            cut = not adapter_path(config.output, done).is_file()  # of a run whose last save failed half way
+            accelerator.wait_for_everyone()  # all have looked before the first writes it
+            if cut:
                 loop.save_adapter(done)
         else:
             tell(f"All {config.steps} steps are done already.")

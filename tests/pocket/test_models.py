@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.hosts.diffusers_single_file import read_single_file
 from lib_ipadapter.patch.layers import cross_attentions
 from pocket import ship
@@ -101,6 +102,8 @@ def test_an_interrupted_stage_continues_exactly(tmp_path: Path) -> None:
     again = run(tmp_path / "cut", 99, 12)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
+    with pytest.raises(TrainingError, match="another steps"):
+        run(tmp_path / "cut", 99, 13)
 
 
 def test_a_world_is_encoded_once(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pocket import plots
 from pocket.adapters import ROUNDS
 from pocket.plots import STAGES
 
-PARTS = [part.name for part in itertools.chain(*ROUNDS.values())]
+ROUND_NAMES = [*ROUNDS]
 
 
 def log(path: Path, value: str, count: int) -> None:
@@ -24,25 +23,32 @@ def log(path: Path, value: str, count: int) -> None:
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The curves that lie beside the weights."""
-    curves = {name: [[0, 1], [2.0, 1.0]] for name in (*(stage for stage, _, _ in STAGES), *PARTS)}
+    curves = {name: [[0, 1], [2.0, 1.0]] for name in (*(stage for _, stage, _, _ in STAGES), *ROUND_NAMES)}
     monkeypatch.setattr(plots, "CURVES", tmp_path / "curves.json")
     plots.CURVES.write_text(json.dumps(curves))
     return curves
 
 
 def test_a_new_log_replaces_the_known_curve_and_the_others_stay(known: dict[str, Any], tmp_path: Path) -> None:
-    stage, value, _ = STAGES[0]
+    part, stage, value, _ = STAGES[0]
     log(tmp_path / "work" / stage, value, 3)
-    log(tmp_path / "work" / PARTS[0] / "metrics.jsonl", plots.GAP, 2)
-    plots.write_curves(tmp_path / "work")
+    log(tmp_path / "work" / ROUND_NAMES[0] / "metrics.jsonl", plots.GAP, 2)
+    log(tmp_path / "work" / STAGES[1][1], "half done", 2)
+    plots.write_curves(tmp_path / "work", [part, ROUND_NAMES[0]])
     found = json.loads(plots.CURVES.read_text())
-    assert found == known | {stage: [[0, 1, 2], [1.0, 0.5, 0.33333]], PARTS[0]: [[0, 1], [1.0, 0.5]]}
+    assert found == known | {stage: [[0, 1, 2], [1.0, 0.5, 0.33333]], ROUND_NAMES[0]: [[0, 1], [1.0, 0.5]]}
+
+
+def test_a_stage_that_never_ran_has_no_curve_yet(known: dict[str, Any], tmp_path: Path) -> None:
+    plots.CURVES.write_text("{}")
+    log(tmp_path / "work" / ROUND_NAMES[0] / "metrics.jsonl", plots.GAP, 2)
+    assert list(plots.collect(tmp_path / "work", ROUND_NAMES[:1])) == [ROUND_NAMES[0]]
 
 
 def test_a_long_log_is_thinned_to_what_a_picture_can_show(known: dict[str, Any], tmp_path: Path) -> None:
-    stage, value, _ = STAGES[0]
+    part, stage, value, _ = STAGES[0]
     log(tmp_path / "work" / stage, value, 1000)
-    steps, values = plots.collect(tmp_path / "work")[stage]
+    steps, values = plots.collect(tmp_path / "work", [part])[stage]
     assert 80 <= len(steps) == len(values) <= 160
     assert (steps[0], values[0]) == (0, 1.0)
     assert sorted(steps) == steps
@@ -51,9 +57,9 @@ def test_a_long_log_is_thinned_to_what_a_picture_can_show(known: dict[str, Any],
 def test_every_stage_and_every_round_has_its_line(known: dict[str, Any]) -> None:
     figure = plots.training(known)
     drawn = [line.get_ydata().tolist() for axes in figure.axes for line in axes.lines]
-    assert drawn == [[2.0, 1.0]] * (len(STAGES) + len(PARTS))
+    assert drawn == [[2.0, 1.0]] * (len(STAGES) + len(ROUND_NAMES))
     legends = [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
-    assert legends == PARTS
+    assert legends == ROUND_NAMES
 
 
 def test_the_scale_plot_shows_the_measured_shares_in_percent() -> None:
@@ -68,5 +74,5 @@ def test_the_scale_plot_shows_the_measured_shares_in_percent() -> None:
 
 def test_the_curves_that_ship_are_those_of_all_stages_and_rounds() -> None:
     shipped = json.loads(plots.CURVES.read_text(encoding="utf-8"))
-    assert set(shipped) >= {stage for stage, _, _ in STAGES}
+    assert set(shipped) == {*(stage for _, stage, _, _ in STAGES), *ROUNDS}
     assert all(len(steps) == len(values) > 1 for steps, values in shipped.values())

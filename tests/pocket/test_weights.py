@@ -21,7 +21,7 @@ from pocket.adapters import OTHER_SHAPE, SILENT, entries
 from pocket.diffusion import close_up
 from pocket.draw import draw
 from pocket.judge import judge
-from pocket.make import CLOSE_UPS, SCENES, WHOLE
+from pocket.parts import CLOSE_UPS, SCENES, WHOLE
 from pocket.questions import tasks
 from pocket.scenes import COLOURS, SHAPES, SIZE, TEXTURES, sample_scene
 from pocket.studio import KINDS, Studio
