@@ -89,8 +89,9 @@ def train_round(name: str, work: Path) -> None:
     one, output = ROUNDS[name], work / name
     processes, first = _processes()
     before = work / one.after / "adapter.safetensors" if one.after else None
+    begun_on = ship.contents() | ({str(one.after): sha256(before)} if before else {})
     if first:
-        begin(work / f"{name}.json", asdict(one) | ship.contents() | ({one.after: sha256(before)} if before else {}))
+        begin(work / f"{name}.json", asdict(one) | begun_on)
     trained = train(
         replace(
             RUN,
