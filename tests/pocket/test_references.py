@@ -39,9 +39,9 @@ def together(way: str, **values: object) -> Unit:
 
 @pytest.mark.parametrize("way", ["concat", "average", "norm average", "add"])
 def test_of_two_references_the_one_with_the_weight_is_followed(way: str, studio: Studio) -> None:
-    first, second = (drawn(studio, together(way, weights=weights)) for weights in ("1 0.1", "0.1 1"))
+    first, second = (drawn(studio, together(way, weights=weights), seed=1) for weights in ("1 0.1", "0.1 1"))
     assert (first.colour, first.shape) == ("red", "star")
-    assert (second.colour, second.texture) == ("blue", "striped")
+    assert (second.colour, second.shape, second.texture) == ("blue", "ring", "striped")
 
 
 def test_side_by_side_both_references_have_a_say_in_one_picture(studio: Studio) -> None:
