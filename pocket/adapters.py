@@ -14,6 +14,7 @@ import torch
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.model.writing import whole
+from lib_ipadapter.training.accelerator import LAUNCHED
 from lib_ipadapter.training.config import Decay, Precision, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
 from lib_ipadapter.training.saving import newest_state
@@ -117,7 +118,7 @@ def train_round(name: str, work: Path) -> None:
 
 def _processes() -> tuple[int, bool]:
     """How many there are, and whether this is the first. Without a launcher's variables the others are not about us."""
-    if "LOCAL_RANK" not in os.environ:
+    if LAUNCHED not in os.environ:
         return 1, True
     return int(os.environ["WORLD_SIZE"]), os.environ["RANK"] == "0"
 

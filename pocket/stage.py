@@ -55,6 +55,8 @@ def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Ac
 
     Raises `TrainingError` if that was begun by another plan.
     """
+    if accelerator.is_main_process:
+        begin(work / f"{plan.name}.json", plan.as_record())
     state = work / f"{plan.name}.pt"
     module = module.to(accelerator.device)
     average = deepcopy(module).requires_grad_(False).eval()
@@ -63,7 +65,6 @@ def train(module: nn.Module, loss: Loss, plan: Plan, work: Path, accelerator: Ac
     done = _read(state, kept)
     curve = work / f"{plan.name}.jsonl"
     if accelerator.is_main_process:
-        begin(work / f"{plan.name}.json", plan.as_record())
         _cut(curve, done)
     model: Any = accelerator.prepare(module) if accelerator.num_processes > 1 else module
     saved = time.monotonic()
