@@ -20,13 +20,14 @@ from lib_ipadapter.training.check import Example, Report, data_hash, examine
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.filler import Filler
 from lib_ipadapter.training.frozen import Frozen
-from lib_ipadapter.training.holdout import divide
+from lib_ipadapter.training.holdout import divide, one_of_each
 from lib_ipadapter.training.loop import Loop
 from lib_ipadapter.training.objective import Batches
 from lib_ipadapter.training.output import check_output, write_record
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, newest_state
 from lib_ipadapter.training.stream import Stream
+from lib_ipadapter.training.trial import check_step
 
 Say = Callable[[str], None]
 
@@ -42,6 +43,8 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
         frozen.unet.enable_gradient_checkpointing()
         frozen.unet.train()  # older diffusers checkpoint only then; a Stable Diffusion UNet has no dropout
     adapter = prepare(frozen.unet, frozen.encoder.sizes, config)
+    if frozen.device.type == "cuda":
+        check_step(config, frozen, adapter)
     cache, report = encode(config, accelerator, frozen, adapter.variant, report)
     if config.sample_steps > len(frozen.alphas):
         raise TrainingError(f"--sample-steps must be at most {len(frozen.alphas)} for this checkpoint.")
@@ -57,7 +60,7 @@ def build(config: TrainConfig, accelerator: Accelerator, tell: Say) -> Loop:
         adapter=adapter,
         source=Batches(trained, cache, stream, frozen),
         held_out=Batches(held, cache, held_stream, frozen),
-        samples=Samples(held[: config.sample_count], cache, frozen, config),
+        samples=Samples(one_of_each(held)[: config.sample_count], cache, frozen, config),
         position=position_of(config, trained),
         metadata=metadata_of(config, adapter.variant, frozen.encoder.sizes, report),
     )
@@ -98,7 +101,9 @@ def encode(
     cache = Cache.open(frozen, variant.feature, config, folder)
     rank, processes = accelerator.process_index, accelerator.num_processes
     progress = partial(_bar, disable=not accelerator.is_main_process)
-    filler = Filler(cache, frozen, config, split=lambda items: items[rank::processes], progress=progress)
+    filler = Filler(
+        cache, frozen, config, split=lambda items: items[rank::processes], processes=processes, progress=progress
+    )
     unread = filler.fill(report, variant.feature)
     if processes > 1:
         unread = gather_object(unread)
@@ -147,9 +152,13 @@ def metadata_of(config: TrainConfig, variant: Variant, sizes: EncoderSizes, repo
 
 def _resume(loop: Loop, tell: Say) -> None:
     """Where asked. Raises `TrainingError`; nothing of the run has been written over by then."""
-    if state := newest_state(loop.config.output) if loop.config.resume else None:
+    if not loop.config.resume:
+        return
+    if state := newest_state(loop.config.output):
         loop.resume(state)
         tell(f"Going on from {state} at step {loop.position.step}")
+    else:
+        tell(f"{loop.config.output} holds no state to go on from: this is the beginning.")
 
 
 def _entries(items: Iterable[Any], total: int) -> Iterable[Any]:

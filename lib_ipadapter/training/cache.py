@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.hashes import model_hash, vocabulary_hash
 from lib_ipadapter.training.store import Store
 
+READERS = 8
+"""Files that are waited for at once: a network's disk answers late, but many at a time."""
 NOTHING = "nothing"
 """Key of what stands for no picture; the empty text stands for no text."""
 
@@ -28,6 +31,8 @@ class Cache:
     latents: Store
     features: Store
     texts: Store
+    readers: Executor | None = None
+    """What reads files; None where all is in memory."""
 
     @classmethod
     def open(cls, frozen: Frozen, feature: Feature, config: TrainConfig, folder: Path | None) -> Cache:
@@ -42,7 +47,16 @@ class Cache:
             Store(
                 folder / f"texts-{model_hash(*frozen.text_encoders)}-{vocabulary_hash(frozen)}-{frozen.dtype}", limit
             ),
+            ThreadPoolExecutor(READERS),
         )
+
+    def rows(self, wanted: Iterable[tuple[Example, bool, bool]]) -> list[Item]:
+        """Of each example, with its text and with its picture or without. Raises `TrainingError`."""
+
+        def one(row: tuple[Example, bool, bool]) -> Item:
+            return self.of(row[0], text=row[1], image=row[2])
+
+        return list(self.readers.map(one, wanted) if self.readers else map(one, wanted))
 
     def of(self, example: Example, *, text: bool = True, image: bool = True) -> Item:
         """Everything that one row of a batch is made of, with the text or the picture dropped if so asked."""

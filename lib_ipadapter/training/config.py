@@ -42,7 +42,7 @@ class TrainConfig:
     """One run. The annotation of each field says what it means; the command line is made from them."""
 
     data: Annotated[Path, "Folder of pictures with .txt captions, or a .jsonl, or a .json list."]
-    checkpoint: Annotated[Path | None, "Diffusers folder, or single file with its YAML and tokenizer beside it."] = None
+    checkpoint: Annotated[Path | None, "Diffusers folder, or a single file, which needs CLIP's tokenizer beside it or by --tokenizer."] = None
     encoder: Annotated[Path | None, "Image encoder: its folder, or a single file."] = None
     output: Annotated[Path, "Folder for adapters, states and curves."] = Path("outputs/training")
 
@@ -53,7 +53,7 @@ class TrainConfig:
     tokens: Annotated[int | None, "Image tokens; 4 for base, 16 for plus, if not given. full has the grid's."] = None
     resampler_dim: Annotated[int | None, "Width inside plus; the text's, at most 1280, if not given."] = None
     warm_start: Annotated[Path | None, "A published adapter to go on from."] = None
-    resume: Annotated[bool, "Go on from the newest state in the output folder."] = False
+    resume: Annotated[bool, "Go on from the newest state in the output folder; begin, if there is none."] = False
 
     image_root: Annotated[Path | None, "Where image_file starts from; the list's own folder, if not given."] = None
     resolution: Annotated[int, "Pixels of the square that is trained on: short side, centre crop."] = 512
@@ -106,7 +106,7 @@ class TrainConfig:
         """Raises `TrainingError` for a value that no run can use."""
         for name, fits, wanted in self._rules():
             if not fits:
-                raise TrainingError(f"--{name.replace('_', '-')} must be {wanted}, got {getattr(self, name)}.")
+                raise TrainingError(f"--{name.replace('_', '-')} must be {wanted}, got {_plain(getattr(self, name))}.")
         if self.drop_text + self.drop_image + self.drop_both > 1:
             raise TrainingError("The probabilities of dropping text, image and both must not exceed 1 together.")
 

@@ -48,8 +48,9 @@ def measure(source: Batches, conditioner: Conditioner, injection: Injection, siz
     examples, cache, device = source.examples, source.cache, source.frozen.device
     right, shuffled, renamed = [], [], []
     draws = spread(len(examples), source.stream.timesteps)
-    references = others_of([example.reference_hash for example in examples])
-    texts = others_of([example.entry.text for example in examples])
+    pictures = [example.image_hash for example in examples]
+    references = others_of([example.reference_hash for example in examples], pictures)
+    texts = others_of([example.entry.text for example in examples], pictures)
     for some in batches(list(zip(draws, references, texts, strict=True)), size):
         batch = source.make([draw for draw, *_ in some])
         swapped = batch.given | stacked([cache.features.get(reference) for _, reference, _ in some], device)
@@ -60,10 +61,18 @@ def measure(source: Batches, conditioner: Conditioner, injection: Injection, siz
     return Gap(*(mean(found) for found in (right, shuffled, renamed)))
 
 
-def others_of(given: Sequence[str]) -> list[str]:
-    """For each reference or caption the next one that is another; itself where there is no other."""
-    ring = [*given, *given]
-    return [next((one for one in ring[i:] if one != own), own) for i, own in enumerate(given)]
+def others_of(given: Sequence[str], pictures: Sequence[str]) -> list[str]:
+    """For each reference or caption the next one that is another.
+
+    Of another picture, because a second caption of the same one is right as well; if need be, of the same; itself where
+    there is no other.
+    """
+    ring = [*zip(given, pictures, strict=True)] * 2
+    found = []
+    for i, (own, picture) in enumerate(ring[: len(given)]):
+        others = [(one, of) for one, of in ring[i:] if one != own]
+        found.append(next((one for one, of in others if of != picture), others[0][0] if others else own))
+    return found
 
 
 def spread(rows: int, timesteps: int) -> list[Draw]:

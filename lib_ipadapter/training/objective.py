@@ -51,8 +51,7 @@ class Batches:
     def make(self, draws: Sequence[Draw]) -> Batch:
         """The rows that `draws` say."""
         device, frozen = self.frozen.device, self.frozen
-        items = [self._item(draw) for draw in draws]
-        given = stacked(items, device)
+        given = stacked(self.cache.rows(map(self._row, draws)), device)
         mean, deviation = given.pop("moments").float().chunk(2, dim=1)
         own, noise = (n.to(device) for n in self.stream.noise([d.number for d in draws], mean.shape[1:]))
         timesteps = torch.tensor([draw.timestep for draw in draws])
@@ -76,9 +75,9 @@ class Batches:
         """Of the entries in these rows, for messages."""
         return [printable(self.examples[draw.example].entry.name) for draw in draws]
 
-    def _item(self, draw: Draw) -> Item:
+    def _row(self, draw: Draw) -> tuple[Example, bool, bool]:
         text, image = draw.drop not in (Drop.TEXT, Drop.BOTH), draw.drop not in (Drop.IMAGE, Drop.BOTH)
-        return self.cache.of(self.examples[draw.example], text=text, image=image)
+        return self.examples[draw.example], text, image
 
 
 def losses(frozen: Frozen, injection: Injection, key_values: Sequence[KeyValue], batch: Batch) -> Tensor:

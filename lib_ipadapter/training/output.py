@@ -14,7 +14,7 @@ from lib_ipadapter.training.saving import ADAPTERS, adapter_path, newest_state, 
 
 
 def check_output(config: TrainConfig) -> None:
-    """Raises `TrainingError` where a run cannot write, would write over another one, or has none to go on from."""
+    """Raises `TrainingError` where a run cannot write, or would write over another one."""
     there = next(path for path in (config.output, *config.output.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise TrainingError(f"--output {config.output} cannot be made: {there} is no folder to write to; give another.")
@@ -26,11 +26,6 @@ def check_output(config: TrainConfig) -> None:
         )
     if begun and not config.resume:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
-    if config.resume and not begun:
-        raise TrainingError(
-            f"--resume goes on from a state-* in {config.output}, and there is none; give the --output of the run to"
-            " go on with, or leave --resume out to begin."
-        )
 
 
 def finished(config: TrainConfig) -> int | None:

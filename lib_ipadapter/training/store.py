@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 import safetensors
 import safetensors.torch
 from safetensors import SafetensorError
 
+from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model import weights_file
 from lib_ipadapter.training.frozen import Item
 
@@ -20,18 +22,16 @@ class Store:
         self.limit = limit
         self.nbytes = 0
         self._items: dict[str, Item] = {}
+        self._counting = Lock()
 
     def __contains__(self, key: str) -> bool:
         return key in self._items or (self.folder is not None and _is_whole(self._path(key)))
 
     def get(self, key: str) -> Item:
-        """The item; raises `KeyError` where there is none."""
-        if key in self._items:
-            return self._items[key]
-        if key not in self:
-            raise KeyError(key)
-        item = safetensors.torch.load_file(self._path(key))
-        self._remember(key, item)
+        """The item. Several threads may ask. Raises `TrainingError` where its file is gone or cannot be read."""
+        if (item := self._items.get(key)) is None:
+            item = _read(self._path(key))
+            self._remember(key, item)
         return item
 
     def put(self, key: str, item: Item) -> None:
@@ -43,9 +43,10 @@ class Store:
 
     def _remember(self, key: str, item: Item) -> None:
         size = size_of(item)
-        if self.folder is None or self.nbytes + size <= self.limit:
-            self._items[key] = item
-            self.nbytes += size
+        with self._counting:
+            if key not in self._items and (self.folder is None or self.nbytes + size <= self.limit):
+                self._items[key] = item
+                self.nbytes += size
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
@@ -55,6 +56,17 @@ class Store:
 def size_of(item: Item) -> int:
     """Bytes of memory."""
     return sum(tensor.nbytes for tensor in item.values())
+
+
+def _read(path: Path) -> Item:
+    """A copy: a process may hold only some 65 000 files mapped, and a cache has millions."""
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{path} was encoded for this run and cannot be read now ({reason(error)}); each process must find the"
+            " cache in the same place. --resume goes on from the last save, and encodes what is missing."
+        ) from error
 
 
 def _is_whole(path: Path) -> bool:

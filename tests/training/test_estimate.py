@@ -9,8 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.training.adapters import prepare
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.estimate import Estimate, estimate
+from lib_ipadapter.training.frozen import Frozen
+from lib_ipadapter.training.trial import blank, check_step
+from tests.training.world import config, equal
 
 
 class Card:
@@ -66,3 +71,27 @@ def test_trying_a_step_leaves_no_gradient_and_counts_every_batch(monkeypatch: py
     assert all(parameter.grad is None for parameter in trained.parameters())
     assert found == Estimate(frozen=7, trained=32 * 16, cached=5, measured=0, seconds=2 * 3 * 10)
     assert str(found).endswith("Time: 60 seconds at the speed of one step.")
+
+
+def test_what_does_not_fit_is_said_of_blank_pictures(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU before anything is encoded."""
+    asked = config(world, tmp_path, batch_size=3)
+    frozen = Frozen.read(asked, torch.device("cpu"))
+    adapter = prepare(frozen.unet, frozen.encoder.sizes, asked)
+    before = {name: tensor.clone() for name, tensor in adapter.state_dict().items()}
+    check_step(asked, frozen, adapter)
+    assert equal(dict(adapter.state_dict()), before)
+    assert all(parameter.grad is None for parameter in adapter.parameters())
+    assert adapter.variant.feature is not None
+    batch = blank(asked, frozen, adapter.variant.feature)
+    assert (len(batch.latents), len(batch.given["features"]), len(batch.given["text"])) == (3, 3, 3)
+
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(frozen, "predict", full)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1 << 30, 8 << 30))
+    with pytest.raises(TrainingError, match=r"batch size 3 does not fit into 8.0 GiB of GPU memory"):
+        check_step(asked, frozen, adapter)

@@ -252,8 +252,13 @@ def test_pictures_are_read_turned_and_on_white(tmp_path: Path) -> None:
 
 
 def test_shuffled_references_are_never_ones_own() -> None:
-    assert others_of(["a", "a", "b", "c"]) == ["b", "b", "c", "a"]
-    assert others_of(["a"]) == ["a"]
+    assert others_of(["a", "a", "b", "c"], "1234") == ["b", "b", "c", "a"]
+    assert others_of(["a"], "1") == ["a"]
+
+
+def test_another_caption_is_of_another_picture_if_there_is_one() -> None:
+    assert others_of(["cat", "pet", "car", "toy"], "1122") == ["car", "car", "cat", "cat"]
+    assert others_of(["cat", "pet"], "11") == ["pet", "cat"]
 
 
 def test_evaluation_covers_all_timesteps_evenly() -> None:

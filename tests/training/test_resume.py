@@ -22,6 +22,7 @@ from lib_ipadapter.training.estimate import Estimate, estimate
 from lib_ipadapter.training.frozen import Frozen
 from lib_ipadapter.training.output import check_output
 from lib_ipadapter.training.resuming import _check_engine
+from lib_ipadapter.training.run import train
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, Saves, adapter_path, step_of
 from tests.training.world import config, equal, metrics, run, state
@@ -69,10 +70,16 @@ def test_a_run_is_not_written_over_unless_it_goes_on(
     assert read_metadata(tmp_path / "adapter.safetensors")["steps"] == "2"
 
 
-def test_a_run_goes_on_only_where_there_is_one_and_as_what_it_is(world: Path, tmp_path: Path) -> None:
+def test_one_command_begins_and_goes_on(world: Path, tmp_path: Path) -> None:
+    """As a queue repeats it."""
     (tmp_path / "state-00000001-kept").mkdir()  # somebody's own, and no state
-    with pytest.raises(TrainingError, match=r"--resume goes on from a state-\* in .*, and there is none; give"):
-        run(world, tmp_path, steps=1, resume=True)
+    for steps, said in ((1, "holds no state to go on from: this is the beginning"), (2, "Going on from")):
+        lines: list[str] = []
+        train(config(world, tmp_path, steps=steps, resume=True), lines.append)
+        assert sum(said in line for line in lines) == 1
+
+
+def test_a_run_goes_on_as_what_it_is(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path, steps=1)
     before = (tmp_path / "config.json").read_bytes()
     with pytest.raises(TrainingError, match=r"state-00000001 does not fit a sd15 plus, .* as config.json beside it"):

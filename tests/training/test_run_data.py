@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from lib_ipadapter.errors import TrainingError
 from lib_ipadapter.model.variant import Feature
 from lib_ipadapter.model.vision import ImageEncoder
+from lib_ipadapter.training import filler
 from lib_ipadapter.training.cache import Cache
 from lib_ipadapter.training.check import Example
 from lib_ipadapter.training.entries import Entry
-from lib_ipadapter.training.frozen import Frozen
-from lib_ipadapter.training.holdout import divide
+from lib_ipadapter.training.filler import AT_ONCE
+from lib_ipadapter.training.frozen import Frozen, Item
+from lib_ipadapter.training.holdout import divide, one_of_each
 from lib_ipadapter.training.run import train
 from lib_ipadapter.training.store import Store
 from tests.models import tiny_encoder, tiny_pipeline
@@ -76,7 +81,7 @@ def test_a_file_of_the_cache_that_lost_its_end_is_none(left: int, tmp_path: Path
     file.write_bytes(file.read_bytes()[:left])
     again = Store(tmp_path, 0)
     assert "key" not in again
-    with pytest.raises(KeyError):
+    with pytest.raises(TrainingError, match=r"key.safetensors was encoded for this run and cannot be read now"):
         again.get("key")
     again.put("key", {"x": torch.zeros(3)})
     assert torch.equal(Store(tmp_path, 0).get("key")["x"], torch.zeros(3))
@@ -121,6 +126,43 @@ def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
         run(world, tmp_path / "over", steps=1, cache_memory=(sum(sizes) - 1) / 2**30)
 
 
+def test_what_does_not_fit_on_the_disk_is_said_before_it_is_encoded(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr("lib_ipadapter.training.filler.read_picture", lambda _: pytest.fail("read"))
+    with pytest.raises(TrainingError, match=r"take another .* GiB in .*cache, and 9.31e-07 are free there; make room"):
+        run(world, tmp_path, steps=1, cache=tmp_path / "cache")
+
+
+def test_what_is_read_from_the_cache_is_no_map_of_a_file(tmp_path: Path) -> None:
+    """A process may have some 65 000 of them."""
+    Store(tmp_path, 0).put("key", {"x": torch.ones(3)})
+    item = Store(tmp_path, 1e6).get("key")
+    (tmp_path / "ke" / "key.safetensors").write_bytes(bytes(200))
+    assert torch.equal(item["x"], torch.ones(3))
+
+
+def test_pictures_are_read_while_others_are_encoded(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    seen: list[int] = []
+    encode, look = Frozen.encode_latents, filler.read_picture
+
+    def encode_later(self: Frozen, images: Sequence[Image.Image], size: int) -> list[Item]:
+        deadline = time.monotonic() + 10
+        while len(images) > 1 and len(read) <= AT_ONCE and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append(len(read))
+        return encode(self, images, size=size)
+
+    monkeypatch.setattr(Frozen, "encode_latents", encode_later)
+    monkeypatch.setattr(filler, "read_picture", lambda path: read.append(path) or look(path))
+    run(world, tmp_path, steps=1)
+    assert seen[1] > AT_ONCE
+
+
 def test_what_is_held_out_follows_from_the_data_and_not_from_the_seed_or_its_order(tmp_path: Path) -> None:
     examples = [Example(Entry(f"{i}", tmp_path / f"{i}", "x"), f"{i * 7 % 40:02d}", "") for i in range(40)]
     divided = [divide(order, config(tmp_path, tmp_path, holdout=None, seed=seed))
@@ -138,6 +180,27 @@ def test_a_picture_is_held_out_with_all_of_its_captions(holdout: int | None, tmp
     assert not {example.image_hash for example in trained} & {example.image_hash for example in held}
     assert len(held) == {None: 3, 1: 3, 4: 6}[holdout]
     assert len(trained) == 60 - len(held)
+
+
+def test_views_of_one_person_are_on_one_side(tmp_path: Path) -> None:
+    views = [(person, drawn, shown) for person in range(30) for drawn in range(3) for shown in range(3)]
+    examples = [Example(Entry("", tmp_path, ""), f"{p:02d}{drawn}", f"{p:02d}{shown}") for p, drawn, shown in views]
+    trained, held = divide(examples, config(tmp_path, tmp_path, holdout=None))
+    people = [{example.reference_hash[:2] for example in side} for side in (trained, held)]
+    assert not people[0] & people[1]
+    assert len(held) == 18
+    assert len(trained) == len(examples) - 18
+
+
+def test_a_reference_that_all_share_keeps_nothing_from_being_held_out(tmp_path: Path) -> None:
+    examples = [Example(Entry("", tmp_path, ""), f"{i:02d}", "hub") for i in range(60)]
+    trained, held = divide(examples, config(tmp_path, tmp_path, holdout=None))
+    assert (len(trained), len(held)) == (57, 3)
+
+
+def test_samples_are_of_one_picture_each(tmp_path: Path) -> None:
+    examples = [Example(Entry("", tmp_path, f"{i}"), f"{i // 3}", "") for i in range(9)]
+    assert [example.entry.text for example in one_of_each(examples)] == ["0", "3", "6"]
 
 
 def test_one_picture_with_many_captions_is_trained_on_or_a_sentence(tmp_path: Path) -> None:
