@@ -17,7 +17,6 @@ from lib_ipadapter.model.writing import whole
 from lib_ipadapter.training.accelerator import LAUNCHED
 from lib_ipadapter.training.config import Decay, Precision, TrainConfig, Weighting
 from lib_ipadapter.training.run import train
-from lib_ipadapter.training.saving import newest_state
 from pocket import ship
 from pocket.captions import caption
 from pocket.diffusion import close_up
@@ -101,7 +100,7 @@ def train_round(name: str, work: Path) -> None:
             kind=None if before else one.kind,
             resampler_dim=RESAMPLER_DIM if one.kind is Kind.PLUS and not before else None,
             warm_start=before,
-            resume=newest_state(output) is not None,
+            resume=True,
             learning_rate=one.learning_rate,
             batch_size=one.batch_size // processes,
             resolution=SIZE // 2 if one.close_ups else SIZE,

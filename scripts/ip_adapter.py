@@ -1,9 +1,12 @@
 """The AlwaysOn script. Its file name is public: ADetailer and others refer to it."""
 
+import torch
 from modules import script_callbacks, scripts
 
 if not hasattr(scripts.Script, "process_before_every_sampling"):
     raise ImportError("IP-Adapter needs version 1.10 of the WebUI or a newer one, and this is older; update the WebUI.")
+if not hasattr(torch.Tensor, "nbytes"):
+    raise ImportError(f"IP-Adapter needs torch 2.1 or newer, and this is {torch.__version__}; update it.")
 
 from lib_ipadapter.webui import arguments, axes, host_panel, panel, paste, routes, settings
 from lib_ipadapter.webui.door import Door

@@ -23,8 +23,8 @@ class KeyValue:
     key: Float[Tensor, "rows tokens width"]
     value: Float[Tensor, "rows tokens width"]
 
-    def rows(self, index: list[int]) -> KeyValue:
-        """The rows at `index`, in that order; a row may repeat."""
+    def rows(self, index: list[int] | Tensor) -> KeyValue:
+        """The rows at `index`, in that order; a row may repeat. A tensor on the same device is quicker than a list."""
         return KeyValue(self.key[index], self.value[index])
 
     def like(self, tensor: Tensor) -> KeyValue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
+import torch
 from torch import Tensor
 
 from lib_ipadapter.errors import HostError
@@ -15,6 +16,9 @@ from lib_ipadapter.model.lora import LoRA
 from lib_ipadapter.patch.layers import CrossAttention
 from lib_ipadapter.patch.moment import Moment, Role
 from lib_ipadapter.patch.region import Region
+
+REPEATED = 2
+"""How often a row may stand in what is kept for a call; the rows of a larger batch are put together at each call."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class ImageBranch:
     """Which of the rows for conditional ones the first item of a job gets, counted from 0."""
     _rows: dict[Hashable, KeyValue] = field(default_factory=dict, repr=False, compare=False)
     """Key and value per layer and pattern of rows: a sampling has one or two patterns, and thousands of calls."""
+    _places: dict[Hashable, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """Where each row of a pattern is among the different ones, on the device: to send a list would make it wait."""
 
     def acts(self, moment: Moment) -> bool:
         """Whether the unit contributes anything to the UNet call now running."""
@@ -90,10 +96,18 @@ class ImageBranch:
 
     def rows(self, layer: int, picked: Sequence[int], like: Tensor) -> KeyValue:
         """K and V of a layer for a batch whose rows get those `picked`, on the device and in the dtype of `like`."""
+        asked = sorted(set(picked))
+        if len(picked) <= REPEATED * len(asked):
+            return self._kept(layer, picked, asked, like)
+        place = (tuple(picked), like.device)
+        if place not in self._places:
+            self._places[place] = torch.tensor([asked.index(row) for row in picked], device=like.device)
+        return self._kept(layer, asked, asked, like).rows(self._places[place])
+
+    def _kept(self, layer: int, picked: Sequence[int], asked: Sequence[int], like: Tensor) -> KeyValue:
+        """`asked`: the different ones; of many pictures those that are not asked for stay where they are."""
         key = (layer, tuple(picked), like.device, like.dtype)
         if key not in self._rows:
-            # Of many pictures those that are not asked for stay where they are.
-            asked = sorted(set(picked))
-            moved = self.key_values[layer].rows(asked).like(like)
+            moved = self.key_values[layer].rows([*asked]).like(like)
             self._rows[key] = moved.rows([asked.index(row) for row in picked])
         return self._rows[key]

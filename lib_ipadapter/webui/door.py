@@ -102,7 +102,8 @@ class Door:
             self._stop(processing, host, stopped)
 
     def end(self, processing: Any, processed: Any, args: Sequence[Any]) -> None:
-        """A job is over. Its comments are written by now, so what is said only here is added to them.
+        """A job is over. Its comments are written by now, so what is said only here is added to them, and to those that
+        a script writes which makes one result of many jobs (Loopback, SD upscale).
 
         The parameters of its pictures are written too, but not yet those that an answer of the API begins with.
         """
@@ -116,7 +117,9 @@ class Door:
         for sentence in said:
             LOG.warning(sentence)
             note_down(processing.extra_generation_params, sentence)
-            processed.comments += f"{sentence}\n"
+            if sentence not in processed.comments:  # of a job that is processed again, it is there already
+                processed.comments += f"{sentence}\n"
+            processing.comment(sentence)
 
     def _missed(self, processing: Any, processed: Any, units: Sequence[Unit]) -> list[str]:
         """What units waited for in vain. A job that was interrupted before it began has no pictures."""

@@ -52,3 +52,13 @@ def test_of_many_pictures_those_that_a_call_asks_for_are_moved_and_each_row_gets
         assert torch.equal(found.key, kv.key.half()[picked])
         assert torch.equal(found.value, kv.value.half()[picked])
     assert moved == [2, 3, 1]
+
+
+def test_a_large_batch_keeps_each_row_once() -> None:
+    kv, half = KeyValue(*torch.randn(2, 3, 4, 8)), torch.zeros(1, dtype=torch.float16)
+    branch, picked = ImageBranch([kv]), [0] * 8 + [1] * 8
+    for _ in range(2):
+        found = branch.rows(0, picked, half)
+        assert torch.equal(found.key, kv.key.half()[picked])
+        assert torch.equal(found.value, kv.value.half()[picked])
+    assert [len(kept.key) for kept in branch._rows.values()] == [2]

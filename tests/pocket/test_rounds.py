@@ -64,7 +64,7 @@ def test_a_round_that_was_begun_is_gone_on_with(
 ) -> None:
     for _ in range(2):
         train_round("base-close", tmp_path)
-    assert [asked.resume for asked in runs] == [False, True]
+    assert [asked.resume for asked in runs] == [True, True]
     assert shipped == {}
 
 

@@ -53,6 +53,7 @@ def test_a_detailers_unit_without_a_detailer_does_not_rest_unnoticed(webui: Fake
         assert comments(detailer, units) == ""
         assert comments(lambda _: None, units).startswith("IP-Adapter: unit 2 is for detailer passes only")
         assert "unit 2 is for detailer passes only" in processing.extra_generation_params["IP-Adapter notice"]
+        assert processing.comments[-1].startswith("IP-Adapter: unit 2 is for detailer"), "for Loopback"
     assert comments(lambda _: None, [UNIT, UNIT | {"detailer": "only", "enabled": False}]) == ""
 
 
