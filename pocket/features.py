@@ -39,14 +39,14 @@ where it has `init_images`, to `/sdapi/v1/img2img`, with pictures in base64 wher
 ([these](features/pictures)) and a model of your own.
 Left of the line is what goes in, right of it what comes out, always with the same noise: {steps} steps of DPM++ 2M, CFG
 scale {guidance:g}, 128 x 128 where the payload says nothing else. A small world is not the large one: what the
-published adapters make of a setting differs in strength. `python -m pocket.features` makes this page.
+published adapters make of a setting differs in strength.
 
 {topics}
 """
 EVERYDAY = "Picture, adapter, scale"
 """Heading of the topic that has no title in the page."""
 TILE, MARGIN, CAPTION, SQUARE, ROW = 160, 24, 34, 8, 5
-"""Pixels; pictures in a row."""
+"""Pixels; the most pictures in a row."""
 
 
 def draw_sheet(studio: Studio, example: Example) -> Image.Image:
@@ -75,9 +75,9 @@ Labelled = Sequence[tuple[Image.Image, str]]
 
 def lay_out(into: Labelled, out: Labelled) -> Image.Image:
     """Pictures with their captions, in as many rows as they need."""
-    columns = min(len(out), ROW)
+    rows = -(-len(out) // ROW)
+    columns = -(-len(out) // rows)  # as even as can be
     left = MARGIN + len(into) * (TILE + GAP) + (2 * MARGIN if into else 0)
-    rows = -(-len(out) // columns)
     sheet = Image.new("RGB", (left + columns * (TILE + GAP) + MARGIN, MARGIN + rows * (TILE + CAPTION + GAP)), PAPER)
     pen = ImageDraw.Draw(sheet)
     for number, one in enumerate(into):

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from lib_ipadapter.model.variant import Kind
 from pocket import ship
@@ -22,7 +23,7 @@ INK, COLOURS = "#1f2328", ("#2a7f8e", "#e4572e", "#6a4c93", "#8a8578")
 
 STAGES = (
     ("vae", "vae.jsonl", "pixel", "autoencoder: mean absolute error, range 2"),
-    ("vision", "vision.jsonl", "right", "vision tower: attributes read rightly"),
+    ("vision", "vision.jsonl", "right", "vision tower: attributes that are read correctly"),
     ("diffusion", "diffusion-half.jsonl", "noise", "UNet and text, 64 x 64: noise loss"),
     ("diffusion", "diffusion.jsonl", "noise", "UNet and text, 128 x 128: noise loss"),
 )
@@ -56,8 +57,8 @@ def training(curves: dict[str, Any]) -> Figure:
     """One panel per stage, one for the adapters."""
     figure = Figure(figsize=(13, 6.4), layout="constrained")
     panels: Any = figure.subplots(2, 3)
-    for panel, (_, name, _, heading) in zip(panels.flat, STAGES, strict=False):
-        _line(panel, curves[name], heading)
+    for panel, (_, name, value, heading) in zip(panels.flat, STAGES, strict=False):
+        _line(panel, curves[name], heading, share=value == "right")
     for panel, kind in zip(panels.flat[4:], (Kind.BASE, Kind.PLUS), strict=True):
         rounds = [name for name, one in ROUNDS.items() if one.kind is kind]
         for colour, name in zip(COLOURS, rounds, strict=False):
@@ -70,11 +71,20 @@ def training(curves: dict[str, Any]) -> Figure:
     return figure
 
 
-def _line(panel: Any, curve: list[list[float]], heading: str) -> None:
+def _line(panel: Any, curve: list[list[float]], heading: str, *, share: bool) -> None:
     panel.plot(*curve, color=COLOURS[0])
     panel.set_title(heading, loc="left", fontsize=11)
-    if np.max(curve[1]) > 4 * np.min(curve[1]) > 0:
+    if share:
+        panel.yaxis.set_major_formatter(PercentFormatter(1))
+    elif np.max(curve[1]) > 4 * np.min(curve[1]) > 0:
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter(_few)
+
+
+def _few(value: float, _: int) -> str:
+    """Of a logarithmic axis only 2 and 5 are named between the tens."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def scale(results: dict[str, Any]) -> Figure:

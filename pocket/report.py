@@ -57,7 +57,7 @@ def half_rows(right: str, shares: Mapping[str, Mapping[str, float]]) -> list[Row
     both = {"together": shares["both"]["look"]}
     return [
         *(Row(f"{given}: {half}", shares[half]) for half in halves.HALVES),
-        Row(f"{given}: colour and texture of both", both, "both right 80%"),
+        Row(f"{given}: colour and texture of both", both, "both correct 80%"),
     ]
 
 

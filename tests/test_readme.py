@@ -31,9 +31,10 @@ def test_the_payload_is_accepted_as_it_stands() -> None:
     payload = json.loads(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])  # pyright: ignore
     units = payload["alwayson_scripts"]["IP-Adapter"]["args"]
     for unit in units:
-        assert unit["image"].endswith("base64,...")
-        unit["image"] = unit["image"].replace("...", encoded())
-    assert [unit.active for unit in parse_units(units)] == [True]
+        for name in ("image", "mask"):
+            assert unit[name].endswith("base64,...")
+            unit[name] = unit[name].replace("...", encoded())
+    assert [unit.active for unit in parse_units(units)] == [True, True]
 
 
 def test_the_python_sends_a_unit_and_keeps_the_picture_that_comes(
@@ -53,6 +54,20 @@ def test_the_python_sends_a_unit_and_keeps_the_picture_that_comes(
     assert url.endswith("/sdapi/v1/txt2img")
     assert [unit.active for unit in parse_units(payload["alwayson_scripts"]["IP-Adapter"]["args"])] == [True]
     assert (tmp_path / "snow.png").read_bytes() == (tmp_path / "cat.png").read_bytes()
+
+
+def test_the_python_that_saves_a_prompt_asks_for_it_by_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    def post(url: str, json: Any) -> SimpleNamespace:
+        sent.append((url.removeprefix("http://127.0.0.1:7860"), json))
+        return SimpleNamespace(json=lambda: {"embeds": "saved"})
+
+    found: dict[str, Any] = {"requests": SimpleNamespace(post=post), "picture": encoded()}
+    exec(re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1], found)
+    assert [unit.active for unit in parse_units([found["unit"]])] == [True]
+    assert sent == [("/ip-adapter/encode", found["unit"])]
+    assert [unit.active for unit in parse_units([found["saved"]])] == [True]
 
 
 def test_the_number_of_units_is_what_the_webui_has_arguments_for() -> None:

@@ -10,11 +10,14 @@ from typing import Annotated
 import typer
 
 from lib_ipadapter.cli.fields import ABOUT, DEFAULT
+from lib_ipadapter.session.unit.passes import OF_A_JOB
 
+ELSEWHERE = ("model", "encoder", "reference_folder", *(name for name, *_ in OF_A_JOB))
+"""Fields that have an option of another name, or a meaning only in a job of the WebUI."""
 FACE = "A saved face for FaceID files: its file, or its name in the folder faces beside the adapter."
 ANY = (
     f"Any field of a unit, as often as needed; a picture is a path, and several are divided by {os.pathsep}."
-    f" The fields: {', '.join(name for name in ABOUT if name not in ('model', 'encoder'))}."
+    f" The fields: {', '.join(name for name in ABOUT if name not in ELSEWHERE)}."
 )
 MOST_SEED = (1 << 64) - 1
 SIZE = "In pixels; what the checkpoint says, if not given."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Cache:
     latents: Store
     features: Store
     texts: Store
+    _: KW_ONLY
     readers: Executor | None = None
     """What reads files; None where all is in memory."""
 
@@ -47,7 +48,7 @@ class Cache:
             Store(
                 folder / f"texts-{model_hash(*frozen.text_encoders)}-{vocabulary_hash(frozen)}-{frozen.dtype}", limit
             ),
-            ThreadPoolExecutor(READERS),
+            readers=ThreadPoolExecutor(READERS),
         )
 
     def rows(self, wanted: Iterable[tuple[Example, bool, bool]]) -> list[Item]:

@@ -42,7 +42,7 @@ class TrainConfig:
     """One run. The annotation of each field says what it means; the command line is made from them."""
 
     data: Annotated[Path, "Folder of pictures with .txt captions, or a .jsonl, or a .json list."]
-    checkpoint: Annotated[Path | None, "Diffusers folder, or a single file, which needs CLIP's tokenizer beside it or by --tokenizer."] = None
+    checkpoint: Annotated[Path | None, "Diffusers folder, or a single file with CLIP's tokenizer beside it."] = None
     encoder: Annotated[Path | None, "Image encoder: its folder, or a single file."] = None
     output: Annotated[Path, "Folder for adapters, states and curves."] = Path("outputs/training")
 

@@ -46,7 +46,8 @@ EVERYDAY = (
         "The WebUI's script has an axis for each unit's model, scale, start, end, weight type, crop, sharpening and"
         " reference file. In a payload an axis goes by its number: its place, from 0, among the `choices` of the"
         " script's first argument in `GET /sdapi/v1/script-info`. Of an axis's three arguments the second takes"
-        " numbers, the third words from a list.",
+        " numbers, the third words from a list. After the three axes come: draw legend, include sub images, include sub"
+        " grids, keep -1 for seeds, vary seeds for X, Y and Z, margin, CSV mode.",
         tuple(
             Cell(f"{scale:g}, {kind}", (unit("purple-stripes", scale=scale, weight_type=kind),))
             for kind in ("linear", "ease in")

@@ -16,6 +16,7 @@ PASSES = (
             Cell("hires", (unit("purple-stripes", passes="hires"),)),
         ),
         prompt="a star",
+        seed=6,
         job={
             "width": 64,
             "height": 64,
@@ -60,8 +61,8 @@ NEGATIVE = (
         "A picture to lead away from. With `noise` and no negative picture, a noisy copy of the reference takes its"
         " place: on the pocket model that leads away from the reference's colours, as the picture shows.",
         (
-            Cell("none", (unit("purple-stripes", scale=0.5),)),
-            Cell("negative", (unit("purple-stripes", scale=0.5, negative_image=picture("teal-spots")),)),
+            Cell("no negative picture", (unit("purple-stripes", scale=0.5),)),
+            Cell("negative: teal-spots", (unit("purple-stripes", scale=0.5, negative_image=picture("teal-spots")),)),
             Cell("noise, fade", (unit("purple-stripes", scale=0.5, noise=0.5),)),
             *(
                 Cell(f"noise, {kind}", (unit("purple-stripes", scale=0.5, noise=0.5, noise_kind=kind),))

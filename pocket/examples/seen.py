@@ -30,6 +30,7 @@ SEEN = (
             Cell("the right half", (unit("pair", crop="squash", image_mask=picture("right-half")),)),
         ),
         prompt="a square",
+        seed=3,
     ),
     Example(
         "background",

@@ -18,10 +18,9 @@ WHERE = (
             Cell("left", (LEFT,)),
             Cell("right", (RIGHT,)),
             Cell("both", (LEFT, RIGHT)),
-            Cell("left, outside", ({**LEFT, "region": "outside the mask"},)),
         ),
-        shown=3,
         prompt="a small circle on the left and a small star on the right",
+        seed=6,
     ),
     Example(
         "mask-edge",
