@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,7 +12,7 @@ from accelerate.utils.operations import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
 from lib_ipadapter import __version__
-from lib_ipadapter.errors import TrainingError
+from lib_ipadapter.errors import TrainingError, reason
 from lib_ipadapter.model.encoder_sizes import EncoderSizes
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.training.adapters import prepare
@@ -24,6 +25,7 @@ from lib_ipadapter.training.holdout import divide, one_of_each
 from lib_ipadapter.training.loop import Loop
 from lib_ipadapter.training.objective import Batches
 from lib_ipadapter.training.output import check_output, write_record
+from lib_ipadapter.training.remembered import remembered
 from lib_ipadapter.training.samples import Samples
 from lib_ipadapter.training.saving import Position, newest_state
 from lib_ipadapter.training.stream import Stream
@@ -74,9 +76,12 @@ def _looked_at(config: TrainConfig, accelerator: Accelerator) -> Report:
     found: list[Any] = [None]
     if accelerator.is_main_process:
         try:
-            found = [examine(config, thorough=False, progress=_entries)]
+            with remembered(cache_folder(config, accelerator)) as hash_of:
+                found = [examine(config, thorough=False, progress=_entries, hash_of=hash_of)]
         except TrainingError as error:
             found = [error]
+        except OSError as error:
+            found = [TrainingError(f"The cache cannot be written ({reason(error)}); give --cache another folder.")]
     broadcast_object_list(found)
     if isinstance(found[0], TrainingError):
         raise found[0]
@@ -96,7 +101,7 @@ def encode(
     config: TrainConfig, accelerator: Accelerator, frozen: Frozen, variant: Variant, report: Report
 ) -> tuple[Cache, Report]:
     """The filled cache, and what is left of the data after every picture was really read. Raises `TrainingError`."""
-    folder = config.cache or (config.output / "cache" if accelerator.num_processes > 1 else None)
+    folder = cache_folder(config, accelerator)
     assert variant.feature is not None, "only adapters with an image encoder are trained"
     cache = Cache.open(frozen, variant.feature, config, folder)
     rank, processes = accelerator.process_index, accelerator.num_processes
@@ -111,6 +116,11 @@ def encode(
     if not report.examples:
         raise TrainingError(f"{config.data} holds nothing to train on: {report}.")
     return cache, report
+
+
+def cache_folder(config: TrainConfig, accelerator: Accelerator) -> Path | None:
+    """Where what is encoded is kept; None is in memory, which several processes have not in common."""
+    return config.cache or (config.output / "cache" if accelerator.num_processes > 1 else None)
 
 
 def position_of(config: TrainConfig, trained: Sequence[Example]) -> Position:

@@ -18,6 +18,7 @@ from lib_ipadapter.model.weights_file import sha256
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.entries import Entry, read_entries
 from lib_ipadapter.training.records import Problem, Rejected
+from lib_ipadapter.training.remembered import HashOf
 
 AT_ONCE = 4096
 """Entries that are looked at side by side: a million would wait in as many objects."""
@@ -83,7 +84,11 @@ def data_hash(examples: Iterable[Example]) -> str:
 
 
 def examine(
-    config: TrainConfig, *, thorough: bool, progress: Callable[[Iterable, int], Iterable] = lambda items, _: items
+    config: TrainConfig,
+    *,
+    thorough: bool,
+    progress: Callable[[Iterable, int], Iterable] = lambda items, _: items,
+    hash_of: HashOf = sha256,
 ) -> Report:
     """Reads all entries. `thorough` decodes every picture; otherwise only headers are looked at.
 
@@ -92,7 +97,7 @@ def examine(
     entries, rejected = read_entries(config.data, config.image_root, config.output)
     with ThreadPoolExecutor() as pool:
         parts = (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
-        looked = (pool.map(lambda entry: look(entry, config, thorough=thorough), some) for some in parts)
+        looked = (pool.map(lambda entry: look(entry, config, hash_of, thorough=thorough), some) for some in parts)
         results = list(progress(chain.from_iterable(looked), len(entries)))
     examples: dict[str, Example] = {}
     for result in results:
@@ -116,7 +121,7 @@ def _advice(rejected: list[Rejected]) -> str:
     return f"{some}; {' and '.join(options)} takes more." if options else f"{some}."
 
 
-def look(entry: Entry, config: TrainConfig, *, thorough: bool) -> Example | Rejected:
+def look(entry: Entry, config: TrainConfig, hash_of: HashOf, *, thorough: bool) -> Example | Rejected:
     """One entry with its files."""
     if not entry.text and not config.empty_captions:
         return Rejected(entry.name, Problem.EMPTY_CAPTION)
@@ -126,7 +131,7 @@ def look(entry: Entry, config: TrainConfig, *, thorough: bool) -> Example | Reje
         if problem := look_at(path, shortest, thorough=thorough):
             return Rejected(entry.name, problem[0], problem[1])
     try:
-        hashes = {path: sha256(path) for path in files}
+        hashes = {path: hash_of(path) for path in files}
     except OSError as error:  # somebody took it away meanwhile, or the disk fails
         return Rejected(entry.name, Problem.MISSING, reason(error))
     return Example(entry, hashes[entry.image], hashes[entry.reference])

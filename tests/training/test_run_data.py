@@ -23,6 +23,7 @@ from lib_ipadapter.training.entries import Entry
 from lib_ipadapter.training.filler import AT_ONCE
 from lib_ipadapter.training.frozen import Frozen, Item
 from lib_ipadapter.training.holdout import divide, one_of_each
+from lib_ipadapter.training.remembered import remembered
 from lib_ipadapter.training.run import train
 from lib_ipadapter.training.store import Store
 from tests.models import tiny_encoder, tiny_pipeline
@@ -114,6 +115,28 @@ def test_what_a_model_encodes_with_other_settings_is_not_mistaken_for_its_own(tm
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True]
     made.encoder.model.config.hidden_act = "gelu" if made.encoder.model.config.hidden_act != "gelu" else "quick_gelu"
     assert [a == b for a, b in zip(after, folders(), strict=True)] == [True, False, True]
+
+
+def test_pictures_that_have_not_changed_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other, folder = tmp_path / "one", tmp_path / "other", tmp_path / "cache"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    with remembered(folder) as hash_of:
+        first = [hash_of(one), hash_of(other)]
+    with (folder / "hashes.jsonl").open("a") as file:
+        file.write("[1, ")  # the end of a run that was cut off
+    read: list[str] = []
+    monkeypatch.setattr("lib_ipadapter.training.remembered.sha256", lambda path: read.append(path.name) or "new")
+    other.write_bytes(b"33")
+    with remembered(folder) as hash_of:
+        assert [hash_of(one), hash_of(other)] == [first[0], "new"]
+    assert read == ["other"]
+
+
+def test_a_cache_that_cannot_be_written_is_said(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(TrainingError, match=r"The cache cannot be written .*; give --cache another folder"):
+        run(world, tmp_path / "out", steps=1, cache=tmp_path / "cache")
 
 
 def test_what_does_not_fit_into_memory_is_said_before_it_is_encoded(
