@@ -17,7 +17,9 @@ Mistakes of our own are assertions, not these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import re
+from collections.abc import Iterable, Iterator
 
 
 class IPAdapterError(Exception):
@@ -69,6 +71,39 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+TOO_LITTLE_MEMORY = re.compile(
+    r"(not enough|can'?t allocate|cannot allocate) memory|bad.?alloc|paging file|(os error |winerror |code: <)1455\b",
+    re.IGNORECASE,
+)
+"""What torch, safetensors and systems say then; Windows' own words are in its user's language, its number is not."""
+
+
+def from_too_little_memory(error: BaseException) -> bool:
+    """Whether it says that this machine, not its GPU, has no memory left."""
+    if isinstance(error, MemoryError) or getattr(error, "winerror", None) == 1455:
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return TOO_LITTLE_MEMORY.search(str(error)) is not None
+
+
+def unreadable(error: BaseException, what: str, otherwise: str) -> CheckpointError:
+    """What to raise where reading `what` has failed: `otherwise`, unless too little memory is why."""
+    if from_too_little_memory(error):
+        return CheckpointError(
+            f"There is too little memory (RAM) to read {what}; close other programs, or enlarge the paging file (swap)."
+        )
+    return CheckpointError(otherwise)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it, the latest first."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 def headline(sentence: str) -> str:

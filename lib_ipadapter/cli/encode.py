@@ -18,9 +18,7 @@ def encode(
     ],
     *,
     adapter: Annotated[Path, typer.Option(help="The adapter file.")],
-    encoder: Annotated[
-        Path | None, typer.Option(help="The image encoder: its folder, or a single file.")
-    ] = None,
+    encoder: Annotated[Path | None, typer.Option(help="The image encoder: its folder, or a single file.")] = None,
     kind: Annotated[str | None, typer.Option(help=ABOUT["kind"])] = None,
     combine: Annotated[str, typer.Option(help=ABOUT["combine"])] = DEFAULT["combine"],
     weights: Annotated[str, typer.Option(help=ABOUT["weights"])] = DEFAULT["weights"],

@@ -6,16 +6,21 @@ Places in comments are of WebUI 1.10.1.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from modules import paths, shared
 
 from lib_ipadapter.session import presets
-from lib_ipadapter.session.files import is_folder, printable
+from lib_ipadapter.session.files import home_folder, is_folder, printable
+from lib_ipadapter.session.recognition import roots
 from lib_ipadapter.session.remote import Shelf
 
 EXTENSION = Path(__file__).resolve().parents[2]
+
+SLASHES = r"[\\/]+"
+"""Of either system; a place that stands in quotes has each of Windows' twice."""
 
 REFERENCE_SETTING = "ip_adapter_reference_folder"
 
@@ -62,12 +67,27 @@ def without_folders(sentence: str) -> str:
 
     Whoever may send jobs need not learn where this machine keeps its files; the log says it whole.
     """
-    home = Path(paths.data_path)
-    ours = {*adapter_folders(), *encoder_folders(), preset_folder(), cache_folder(), reference_folder()}
+    data, encoders = Path(paths.data_path), encoder_folders()
+    ours = {*adapter_folders(), *encoders, *roots(encoders), preset_folder(), cache_folder(), reference_folder()}
     for folder in sorted((one for one in ours if one and one.name), key=lambda one: -len(str(one))):
-        shown = folder.relative_to(home) if folder.is_relative_to(home) else folder.name
+        shown = folder.relative_to(data) if folder.is_relative_to(data) else folder.name
         sentence = sentence.replace(str(folder), str(shown))
+    sentence = _shortened(sentence, data, alone=".", below="")
+    if own := home_folder():
+        sentence = _shortened(sentence, own, alone="~", below=r"~\1")
     return printable(sentence)
+
+
+def _shortened(sentence: str, folder: PurePath, *, alone: str, below: str) -> str:
+    r"""`alone` for `folder` itself, and `below`, where ``\1`` is the slash, for the way into it; whatever the slashes.
+
+    As it stands where the folder is no place of its own: a system's root, or a word of a relative path.
+    """
+    if not (folder.name and folder.is_absolute()):
+        return sentence
+    place = r"(?<![\w.-])" + SLASHES.join(map(re.escape, re.split(SLASHES, str(folder))))
+    sentence = re.sub(rf"{place}({SLASHES})", below, sentence)
+    return re.sub(rf"{place}(?![\w-])", alone, sentence)
 
 
 def _own(shelf: Shelf) -> list[Path]:

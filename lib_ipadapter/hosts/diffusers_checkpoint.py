@@ -21,7 +21,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from lib_ipadapter.errors import CheckpointError, reason
+from lib_ipadapter.errors import CheckpointError, reason, unreadable
 from lib_ipadapter.hosts.diffusers import Pipeline
 from lib_ipadapter.hosts.diffusers_single_file import read_single_file
 
@@ -79,10 +79,11 @@ def read_pipeline(
         raise
     except Exception as error:
         why = reason(error).split(". ")[0]
-        raise CheckpointError(
+        broken = (
             f"The checkpoint {path.name} cannot be read ({why}); download it again, or, where a single file has"
             " other sizes than SD1.5 or SDXL, put its YAML beside it."
-        ) from error
+        )
+        raise unreadable(error, f"the checkpoint {path.name}", broken) from error
 
 
 def use_sampler(pipeline: Pipeline, name: str) -> None:

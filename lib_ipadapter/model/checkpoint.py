@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason, some
+from lib_ipadapter.errors import CheckpointError, NotAnAdapterError, reason, some, unreadable
 from lib_ipadapter.model import foreign
 from lib_ipadapter.model.dialects import joined, joined_shapes
 from lib_ipadapter.model.layouts import unwrapped, unwrapped_key, whole_adapter
@@ -80,10 +80,9 @@ def _damage_as_sentence(path: Path) -> Iterator[None]:
     """A file may come from anybody, and one that no check has foreseen must not end a whole list."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        if "memory" in str(error):  # too little of it is not the file's fault
-            raise
-        raise CheckpointError(f"{path.name} is damaged ({reason(error)}); download it again.") from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        damaged = f"{path.name} is damaged ({reason(error)}); download it again."
+        raise unreadable(error, path.name, damaged) from error
 
 
 def _what_else(keys: Collection[str]) -> str:

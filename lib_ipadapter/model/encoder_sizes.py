@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, unreadable
 from lib_ipadapter.model.encoder_files import read_config
 from lib_ipadapter.model.variant import Feature, Variant
+
+FAILURES = (OSError, MemoryError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
+"""What reading a configuration may end in, which may come from anybody."""
 
 
 @dataclass(frozen=True)
@@ -60,5 +63,6 @@ def read_sizes(path: Path) -> EncoderSizes:
         return EncoderSizes.of(read_config(path))
     except CheckpointError:
         raise
-    except (OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise CheckpointError(f"{path.name} is not a CLIP image encoder ({type(error).__name__}).") from error
+    except FAILURES as error:
+        none = f"{path.name} is not a CLIP image encoder ({type(error).__name__})."
+        raise unreadable(error, path.name, none) from error

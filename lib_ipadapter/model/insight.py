@@ -53,6 +53,7 @@ class InsightFace:
         """
         make = _face_analysis(otherwise)
         root = _root(roots)
+        home = root / "models" / PACK
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 analysis = make(
@@ -60,9 +61,9 @@ class InsightFace:
                 )
                 return cls(_complete(analysis))
         except Exception as error:  # onnxruntime and a damaged model may raise anything
+            why = _reason(error).replace(str(home), PACK)
             raise UnitError(
-                f"insightface cannot open its models in {root / 'models' / PACK} ({_reason(error)}); download them"
-                " again."
+                f"insightface cannot open its models {PACK} ({why}); download them again into {home}."
             ) from error
 
     def faces(self, image: Image.Image) -> list[Face]:
@@ -126,6 +127,6 @@ def _root(roots: Sequence[Path]) -> Path:
             return root
     places = " or ".join(str(root / "models" / PACK) for root in dict.fromkeys((*roots[:1], *roots[-1:])))
     raise UnitError(
-        f"insightface is installed, but its models {PACK} are not there: unpack {PACK}.zip from the releases of"
+        f"insightface is installed, but its models {PACK} are not there; unpack {PACK}.zip from the releases of"
         f" github.com/deepinsight/insightface into {places}."
     )

@@ -42,12 +42,19 @@ def decoded(image: Image.Image) -> Image.Image:
     image = turned(image)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
-        top = 65535.0 if deep or values.max(initial=0) > 255 else 255.0
+        top = _top(values.max(initial=0), deep=deep, fractions=image.mode == "F")
         return Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8)).convert("RGB")
     if _may_be_transparent(image):
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         return rgba if rgba.getchannel("A").getextrema() != (255, 255) else rgba.convert("RGB")
     return image.convert("RGB")
+
+
+def _top(highest: float, *, deep: bool, fractions: bool) -> float:
+    """What is white in a picture of numbers, which does not say it."""
+    if fractions and highest <= 1:
+        return 1.0
+    return 65535.0 if deep or highest > 255 else 255.0
 
 
 def turned(image: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from lib_ipadapter.errors import CheckpointError, reason
+from lib_ipadapter.errors import CheckpointError, reason, unreadable
 from lib_ipadapter.maths.precision import finite, visiting
 from lib_ipadapter.model.encoder_files import read_config, read_tensors
 from lib_ipadapter.model.encoder_sizes import EncoderSizes
@@ -68,9 +68,9 @@ class ImageEncoder:
         except CheckpointError:
             raise
         except Exception as error:
-            raise CheckpointError(
-                f"The image encoder {path.name} cannot be read ({reason(error)}); download it again."
-            ) from error
+            what = f"image encoder {path.name}"
+            broken = f"The {what} cannot be read ({reason(error)}); download it again."
+            raise unreadable(error, f"the {what}", broken) from error
         return cls(model)
 
     def stage(self, device: torch.device, dtype: torch.dtype) -> Staged:

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from lib_ipadapter.errors import CheckpointError, reason
+from lib_ipadapter.errors import CheckpointError, reason, unreadable
 from lib_ipadapter.model.pickle_file import read_pickle
 from lib_ipadapter.model.writing import whole
 
@@ -134,4 +134,4 @@ def _as_sentence(path: Path):
         ) from None
     except Exception as error:  # a damaged pickle can make the unpickler raise anything
         why = reason(error).split(". ")[0]
-        raise CheckpointError(f"{path.name} cannot be read ({why}); download it again.") from error
+        raise unreadable(error, path.name, f"{path.name} cannot be read ({why}); download it again.") from error

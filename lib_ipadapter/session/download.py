@@ -12,13 +12,16 @@ from enum import Enum
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from huggingface_hub import get_hf_file_metadata
+from huggingface_hub import constants, get_hf_file_metadata
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled, build_hf_headers
 
 from lib_ipadapter.errors import DownloadError, reason
 from lib_ipadapter.session.arriving import ArrivingFile, Watch
 from lib_ipadapter.session.file_order import Digest, Order
 from lib_ipadapter.session.remote import Published
+
+OTHER_CLIENT = "HF_HUB_ENABLE_HF_TRANSFER"
+"""The hub's own word for whether it takes ``hf_transfer``; hubs since version 1 have none."""
 
 
 class Check(Enum):
@@ -85,8 +88,25 @@ def _receive(order: Order, part: Path, size: int | None, watch: Watch) -> None:
         # Not public: a hub that has moved it must cost the download alone, not the extension.
         from huggingface_hub.file_download import http_get  # noqa: PLC0415
 
-        # From the URL itself, not from where it redirects to: that address may be good for minutes only.
-        http_get(order.url, file, resume_size=here, headers=build_hf_headers(), expected_size=size)
+        with _one_client():
+            # From the URL itself, not from where it redirects to: that address may be good for minutes only.
+            http_get(order.url, file, resume_size=here, headers=build_hf_headers(), expected_size=size)
+
+
+@contextmanager
+def _one_client() -> Iterator[None]:
+    """Without ``hf_transfer``, which older hubs take where the environment says so.
+
+    It writes past the file that it is given: nobody could look on, nor end it; and it fails on a name that is a path.
+    """
+    if not getattr(constants, OTHER_CLIENT, False):
+        yield
+        return
+    setattr(constants, OTHER_CLIENT, False)
+    try:
+        yield
+    finally:
+        setattr(constants, OTHER_CLIENT, True)
 
 
 def _check_room(order: Order, missing: int) -> None:

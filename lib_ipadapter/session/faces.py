@@ -17,7 +17,7 @@ from lib_ipadapter.errors import UnitError
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.face_file import MAX_FACES, read_face, why_no_face
 from lib_ipadapter.session.files import ModelFile, list_files, saved_folders
-from lib_ipadapter.session.given import LONGEST_FILE_NAME, Given
+from lib_ipadapter.session.given import LONGEST_FILE_NAME, Given, plain_name
 from lib_ipadapter.session.naming import find_saved
 
 FOLDER = "faces"
@@ -45,14 +45,14 @@ class GivenFace(Given):
     @classmethod
     def parse(cls, value: Any) -> GivenFace | None:
         """Any form that a user may give. Raises `UnitError`."""
-        if value is None or value in ("", "None"):
-            return None
-        if isinstance(value, cls):
+        if value is None or isinstance(value, cls):
             return value
-        if isinstance(value, str):
-            name = " ".join(value.split())
-            return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(data=_checked(_decoded(value)))
-        return cls(data=_checked(_numbers(value)))
+        if not isinstance(value, str):
+            return cls(data=_checked(_numbers(value)))
+        name = plain_name(value)
+        if not name:
+            return None
+        return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(data=_checked(_decoded(value)))
 
     @property
     def count(self) -> int | None:

@@ -123,6 +123,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def home_folder() -> Path | None:
+    """The account's own; None where that has none, as a number without a name in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def printable(name: str) -> str:
     """A file's name as a page, an answer or a terminal takes it: it may hold a byte that is no UTF-8, as of Latin-1."""
     return name.encode("utf-8", "backslashreplace").decode()

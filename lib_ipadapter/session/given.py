@@ -27,3 +27,9 @@ class Given:
     def digest(self) -> str:
         """Hash of the data, in hex: for what is kept longer than a face or a picture's tokens should be."""
         return hashlib.sha256(self.data).hexdigest()
+
+
+def plain_name(text: str) -> str:
+    """A name without stray spaces; empty where there is none, for which the WebUI has a word."""
+    name = " ".join(text.split())
+    return "" if name == "None" else name

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from lib_ipadapter.errors import UnitError, some
@@ -12,6 +14,15 @@ from lib_ipadapter.session.files import ModelFile, comparable, every_file, files
 
 WhyNot = Callable[[Path], str]
 """Why a file there cannot be used, in a few words; empty when it can."""
+
+UNCLEAR, UNUSABLE, MISFIT = "choose its kind", "cannot be used", "does not fit"
+"""What a list says of a file, behind its name: `marked`."""
+
+MARK = re.compile(rf"(?:{UNCLEAR}|{UNUSABLE}|{MISFIT}(?:: [^\[\]]*)?|[0-9a-f]{{8,64}})\]\s*", re.IGNORECASE)
+"""The rest of a mark; one of other lists is a file's hash. Whatever else stands in brackets is a part of the name."""
+
+MOST_MARKS = 2
+"""Ours, behind a hash: more has no list."""
 
 
 def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> ModelFile:
@@ -35,11 +46,23 @@ def find(name: str, folders: Sequence[Path], why_not: WhyNot | None = None) -> M
 
 def named(name: str, files: Sequence[ModelFile]) -> ModelFile | None:
     """The one of `files` that `name` stands for."""
-    for wanted in dict.fromkeys((comparable(name), comparable(name.split(" [", maxsplit=1)[0]))):
+    for wanted in map(comparable, islice(_unmarked(name), 1 + MOST_MARKS)):
         for form in NAME_FORMS:
             if match := next((file for file in files if comparable(form(file)) == wanted), None):
                 return match
     return None
+
+
+def marked(name: str, mark: str) -> str:
+    """`name` as a list shows it; `named` finds the file by that all the same."""
+    return f"{name} [{mark}]"
+
+
+def _unmarked(name: str) -> Iterator[str]:
+    """`name` as it stands, and with one mark after the other taken off its end: a file's own brackets come before."""
+    yield name
+    while (parts := name.rpartition(" [")) and MARK.fullmatch(parts[2]):
+        yield (name := parts[0])
 
 
 SAVED_BY = {"face": "face", "image prompt": "encode"}

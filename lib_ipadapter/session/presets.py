@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.errors import UnitError, some
+from lib_ipadapter.errors import UnitError, reason, some
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.given import Given
 from lib_ipadapter.session.unit import FIELDS, Unit
@@ -73,8 +73,15 @@ class Presets:
         return name
 
     def delete(self, name: str) -> None:
-        """Raises `UnitError` where there is none of that name."""
-        self._find(name).path.unlink(missing_ok=True)
+        """Raises `UnitError` where there is none of that name, and where its file must stay."""
+        path = self._find(name).path
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UnitError(
+                f"The preset {_normal(name)!r} cannot be deleted ({reason(error)}); close what has {path.name} open, or"
+                f" see to it that the WebUI may write in its folder {FOLDER}."
+            ) from error
 
     def _find(self, name: str) -> _File:
         found = self._found()

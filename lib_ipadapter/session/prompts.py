@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lib_ipadapter.model.prompt_file import MAX_BYTES, SavedPrompt
 from lib_ipadapter.model.variant import Variant
 from lib_ipadapter.model.writing import whole
 from lib_ipadapter.session.files import ModelFile, list_files, saved_folders
-from lib_ipadapter.session.given import LONGEST_FILE_NAME, Given
+from lib_ipadapter.session.given import LONGEST_FILE_NAME, Given, plain_name
 from lib_ipadapter.session.naming import find_saved, named
 from lib_ipadapter.session.room import check_tokens
 from lib_ipadapter.session.stamps import stamp
@@ -33,14 +34,22 @@ class GivenPrompt(Given):
     @classmethod
     def parse(cls, value: Any) -> GivenPrompt | None:
         """Any form that a user may give. Raises `UnitError`."""
-        if value is None or value in ("", "None"):
-            return None
-        if isinstance(value, cls):
+        if value is None or isinstance(value, cls):
             return value
         if not isinstance(value, str):
             raise UnitError(f"IP-Adapter: embeds must be {EXPECTED}; got {type(value).__name__}.")
-        name = " ".join(value.split())
+        name = plain_name(value)
+        if not name:
+            return None
         return cls(name=name) if len(name) <= LONGEST_FILE_NAME else cls(data=_decoded(value))
+
+    @cached_property
+    def count(self) -> int | None:
+        """How many pictures were saved in it; None where only the file tells, or what was given is damaged."""
+        try:
+            return None if self.name else len(SavedPrompt.parse(self.data, "embeds").embeds.cond)
+        except CheckpointError:
+            return None
 
     def read(self, folders: Sequence[Path]) -> SavedPrompt:
         """The prompt; a name is searched in `folders`. Raises `IPAdapterError`."""

@@ -13,7 +13,7 @@ from lib_ipadapter.model.face import CROP, FaceAnalyser, FaceFeatures, FoundFace
 from lib_ipadapter.model.insight import InsightFace
 from lib_ipadapter.model.picture import content_hash
 from lib_ipadapter.session.faces import face_folders, find_face
-from lib_ipadapter.session.files import is_file
+from lib_ipadapter.session.files import home_folder, is_file
 from lib_ipadapter.session.host import Host
 from lib_ipadapter.session.lru import LRU
 from lib_ipadapter.session.stamps import stamp
@@ -61,14 +61,15 @@ class Recognition:
 
     def _opened(self, host: Host) -> FaceAnalyser:
         if self._analyser is None:
-            self._analyser = self.open_analyser(roots(host))
+            self._analyser = self.open_analyser(roots(host.encoder_folders()))
         return self._analyser
 
 
-def roots(host: Host) -> list[Path]:
+def roots(encoder_folders: Sequence[Path]) -> list[Path]:
     """Where insightface's models may be: ``insightface`` beside each folder of encoders, and its own default place."""
-    beside = (_shelf(folder).parent / "insightface" for folder in host.encoder_folders())
-    return [*dict.fromkeys(beside), Path.home() / ".insightface"]
+    beside = (_shelf(folder).parent / "insightface" for folder in encoder_folders)
+    own = home_folder()
+    return [*dict.fromkeys(beside), *([own / ".insightface"] if own else [])]
 
 
 def _shelf(folder: Path) -> Path:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
-from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.errors import CheckpointError, causes, from_too_little_memory
 
 SAMPLES, SAMPLE = 64, 64 << 10
 """How many places of a large file are read to know it again, and how many bytes at each: 4 MB of gigabytes."""
 
 
 def stamp(path: Path) -> Hashable:
-    """Identity of a file by whatever name: the file itself, its size and time of change; of a folder, its files'."""
+    """Identity of a file by whatever name: the file itself, its size and times of change; of a folder, its files'."""
     try:
         return tuple(_identity(file) for file in _files(path))
     except OSError:
@@ -47,7 +47,7 @@ class FileFacts:
         self._known: dict[tuple[str, Path], tuple[Hashable, Any]] = {}
 
     def get(self, what: str, path: Path, look: Callable[[], Any]) -> Any:
-        """`look()`, remembered while the file stays as it is, also where it raises `CheckpointError`.
+        """`look()`, remembered while the file stays as it is, also where it raises `CheckpointError` of what is in it.
 
         `what` the file is looked at as: adapters and encoders may lie in one folder.
         """
@@ -57,6 +57,8 @@ class FileFacts:
             try:
                 found = look()
             except CheckpointError as error:
+                if _passes(error):
+                    raise
                 # Only its words: an error that was raised keeps every frame alive through which it came.
                 found = type(error)(*error.args)
             self._known[what, path] = (now, found)
@@ -78,8 +80,14 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
 
 
+def _passes(error: CheckpointError) -> bool:
+    """Whether not the file's content is why, but what may be mended while it stays: rights, a drive, memory."""
+    return any(isinstance(one, OSError) or from_too_little_memory(one) for one in causes(error))
+
+
 def _identity(file: Path) -> tuple[object, ...]:
     about = file.stat()
     # Some network drives number no files.
     which = (about.st_dev, about.st_ino) if about.st_ino else os.path.realpath(file)
-    return (which, about.st_size, about.st_mtime_ns)
+    # The last is no copying tool's to keep: another content may have size and time of the one before.
+    return (which, about.st_size, about.st_mtime_ns, about.st_ctime_ns)

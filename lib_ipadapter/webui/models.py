@@ -18,7 +18,7 @@ from lib_ipadapter.session.encoders import in_short
 from lib_ipadapter.session.faces import face_folders, list_faces
 from lib_ipadapter.session.files import ModelFile, list_encoders, list_files
 from lib_ipadapter.session.library import LIBRARY
-from lib_ipadapter.session.naming import find
+from lib_ipadapter.session.naming import MISFIT, UNCLEAR, UNUSABLE, find, marked
 from lib_ipadapter.session.presets import Presets
 from lib_ipadapter.session.unit import Unit
 
@@ -176,8 +176,8 @@ def _entry(file: ModelFile, layers: tuple[CrossAttention, ...]) -> str:
     except NotAnAdapterError:
         return ""
     except AmbiguousError:
-        return f"{file.name} [choose its kind]"
+        return marked(file.name, UNCLEAR)
     except CheckpointError:
-        return f"{file.name} [cannot be used]"
+        return marked(file.name, UNUSABLE)
     misfit = why_not(variant, layers) if layers else ""
-    return f"{file.name} [does not fit: {misfit}]" if misfit else file.name
+    return marked(file.name, f"{MISFIT}: {misfit}") if misfit else file.name

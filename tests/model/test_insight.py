@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_ipadapter.errors import UnitError
+from lib_ipadapter.errors import UnitError, headline
 from lib_ipadapter.model.face import Face
 from lib_ipadapter.model.insight import SIZES, InsightFace
 
@@ -167,8 +167,9 @@ def test_without_its_models_nothing_is_fetched_and_the_sentence_says_where_they_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FaceAnalysis, "__init__", lambda *_, **__: pytest.fail("would have fetched them"))
-    with pytest.raises(UnitError, match="buffalo_l are not there: unpack") as said:
+    with pytest.raises(UnitError, match="buffalo_l are not there; unpack") as said:
         InsightFace.open([tmp_path / "own", tmp_path / "other", tmp_path / "home"])
+    assert str(tmp_path) not in headline(str(said.value)), "a picture's parameters have this much of it"
     assert str(tmp_path / "own" / "models" / "buffalo_l") in str(said.value)
     assert str(tmp_path / "home" / "models" / "buffalo_l") in str(said.value)
 
@@ -176,11 +177,14 @@ def test_without_its_models_nothing_is_fetched_and_the_sentence_says_where_they_
 @pytest.mark.usefixtures("installed")
 def test_damaged_models_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("INVALID_PROTOBUF\nmore")
+        raise RuntimeError(f"Load model from {tmp_path}/models/buffalo_l/a.onnx failed: INVALID_PROTOBUF\nmore")
 
     monkeypatch.setattr(FaceAnalysis, "__init__", fail)
-    with pytest.raises(UnitError, match=r"cannot open its models in .*buffalo_l \(INVALID_PROTOBUF\); download"):
+    wanted = r"its models buffalo_l \(Load model from buffalo_l/a.onnx failed: INVALID_PROTOBUF\); download"
+    with pytest.raises(UnitError, match=wanted) as said:
         InsightFace.open([models(tmp_path)])
+    assert str(said.value).endswith(f"download them again into {tmp_path / 'models' / 'buffalo_l'}.")
+    assert str(tmp_path) not in headline(str(said.value))
 
 
 @pytest.mark.usefixtures("installed")

@@ -113,6 +113,16 @@ def test_values_that_are_no_numbers_are_black() -> None:
     assert as_rgb(image).getpixel((0, 0)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(("values", "grey"), [([0, 0.5, 1], [0, 128, 255]), ([0, 0.2], [0, 51]), ([0, 1.5], [0, 2])])
+def test_of_fractions_one_is_white(values: list[float], grey: list[int]) -> None:
+    image = as_rgb(Image.fromarray(np.array([values], np.float32)))
+    assert list(image.getchannel("R").tobytes()) == grey
+
+
+def test_a_whole_number_of_one_is_all_but_black() -> None:
+    assert as_rgb(Image.fromarray(np.array([[0, 1]], np.int32))).getpixel((1, 0)) == (1, 1, 1)
+
+
 def test_a_photo_stands_upright_as_its_exif_says() -> None:
     image = Image.new("RGB", (4, 2), RED)
     exif = Image.Exif()

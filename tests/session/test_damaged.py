@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import time
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -12,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lib_ipadapter.errors import CheckpointError
+from lib_ipadapter.model import weights_file
 from lib_ipadapter.model.face import WIDTH
 from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.library import Library
@@ -46,6 +50,48 @@ def test_a_remembered_error_keeps_nothing_of_those_who_met_it(tmp_path: Path) ->
     met = [meet(), meet()]
     gc.collect()
     assert [ref() for ref in met] == [None, None]
+
+
+PASSING = [
+    PermissionError(errno.EACCES, "Permission denied"),
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.EMFILE, "Too many open files"),
+    FileNotFoundError(errno.ENOENT, "No such file or directory"),
+    MemoryError(),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:73] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."
+    ),
+]
+
+
+@pytest.mark.parametrize("failure", PASSING, ids=repr)
+def test_what_passes_is_not_remembered_of_a_file(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, path = Library(), save_adapter(tiny_adapter(Kind.PLUS), tmp_path / "ip.safetensors")
+
+    def fail(_: Path) -> None:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weights_file, "_sniff", fail)
+        with pytest.raises(CheckpointError, match=r"ip\.safetensors"):
+            library.variant(path)
+    assert library.variant(path) == variant(Kind.PLUS)
+
+
+def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_looked_at_again(
+    tmp_path: Path, counts: Counter[str]
+) -> None:
+    """As whoever keeps the times of what he copies does it, into the file that is there."""
+    library, path = Library(), save_adapter(tiny_adapter(Kind.BASE), tmp_path / "ip.safetensors")
+    content, about = path.read_bytes(), path.stat()
+    library.variant(path)
+    time.sleep(0.02)
+    path.write_bytes(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    library.variant(path)
+    assert counts["header"] == 2
 
 
 def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import random
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -15,9 +15,10 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub import file_download
 
 from lib_ipadapter.errors import DownloadError
-from lib_ipadapter.session.arriving import Progress, Watch
+from lib_ipadapter.session.arriving import ArrivingFile, Progress, Watch
 from lib_ipadapter.session.download import get
 from lib_ipadapter.session.remote import Licence, Published, Remote, Repository, Shelf
 from tests.hub import COMMIT, Hub, fresh_client, online, serving
@@ -313,6 +314,33 @@ def test_another_content_under_that_name_is_kept(hub: Hub, tmp_path: Path, item:
     assert "is there already with another content" in said
     assert (tmp_path / "tiny.safetensors").read_bytes() == b"mine"
     assert names(tmp_path) == ["tiny.safetensors"]
+
+
+FAST = "HF_HUB_ENABLE_HF_TRANSFER"
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_hubs_other_client_is_not_used_which_knows_neither_progress_nor_cancelling(
+    said: bool | None, broken: bool, *, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 0.25 takes it where the environment says so; newer ones have no such word."""
+    constants, seen = huggingface_hub.constants, []
+    monkeypatch.setattr(constants, FAST, said, raising=False)
+    if said is None:
+        monkeypatch.delattr(constants, FAST)
+
+    def receive(_: str, file: ArrivingFile, **__: Any) -> None:
+        seen.append(getattr(constants, FAST, None))
+        if broken:
+            raise ConnectionError
+        file.write(CONTENT)
+
+    monkeypatch.setattr(file_download, "http_get", receive)
+    with pytest.raises(DownloadError, match="connection failed") if broken else nullcontext():
+        get(ADAPTER, tmp_path, Watch())
+    assert seen == [said and False]
+    assert getattr(constants, FAST, None) is said
 
 
 def test_a_lists_model_suffix_is_never_that_of_a_part(hub: Hub, tmp_path: Path) -> None:

@@ -390,4 +390,6 @@ def test_the_real_analyser_is_looked_for_beside_the_encoders(faceid_host: FakeHo
     generate(faceid_host, library, unit(Kind.FACEID))
     assert asked == [faceid_host.folder / "insightface", Path.home() / ".insightface"]
     faceid_host.encoder_folders = lambda: [faceid_host.folder / "encoders" / "tiny"]
-    assert roots(faceid_host)[0] == faceid_host.folder / "insightface", "beside the folder of one that is named itself"
+    assert roots(faceid_host.encoder_folders())[0] == faceid_host.folder / "insightface", (
+        "beside the folder of one that is named itself"
+    )

@@ -57,7 +57,7 @@ def test_other_faces_have_other_labels_and_no_label_holds_the_numbers() -> None:
     assert "values" not in repr(given(RAW.tolist()))
 
 
-@pytest.mark.parametrize("nothing", [None, "", "None"])
+@pytest.mark.parametrize("nothing", [None, "", "None", " ", "\n None ", " " * 300])
 def test_nothing_is_no_face(nothing: object) -> None:
     assert GivenFace.parse(nothing) is None
 

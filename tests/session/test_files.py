@@ -18,6 +18,7 @@ from lib_ipadapter.model.variant import Kind
 from lib_ipadapter.session.files import is_folder, list_encoders, list_files, saved_folders
 from lib_ipadapter.session.library import Library
 from lib_ipadapter.session.naming import find
+from lib_ipadapter.webui import models
 from tests.models import save_adapter, tiny_adapter
 from tests.recorded import recorded, sparse
 
@@ -55,6 +56,45 @@ def test_models_are_listed_by_name_without_suffix_and_with_their_subfolder(tmp_p
 def test_a_model_is_found_by_any_of_its_spellings(name: str, tmp_path: Path) -> None:
     touch(tmp_path, "Sub Folder/IP Adapter.v2.safetensors", "ip adapter.safetensors", "v2.bin")
     assert find(name, [tmp_path]).path.name == "IP Adapter.v2.safetensors"
+
+
+BRACKETS = ("style", "style [anime]", "face [final]", "x [1a2b3c4d]")
+MARKS = [
+    "choose its kind",
+    "cannot be used",
+    "does not fit: it is for SDXL, the checkpoint is SD1.5",
+    "0123456789abcdef",
+]
+
+
+@pytest.mark.parametrize("name", BRACKETS)
+@pytest.mark.parametrize("marks", [*([mark] for mark in MARKS), [MARKS[3], MARKS[0]]], ids=str)
+def test_a_mark_is_taken_off_the_end_and_a_files_own_brackets_are_not(
+    name: str, marks: list[str], tmp_path: Path
+) -> None:
+    touch(tmp_path, *(f"{one}.safetensors" for one in BRACKETS))
+    for asked in (name, f"{name}.safetensors"):
+        assert find(" ".join([asked, *(f"[{mark}]" for mark in marks)]), [tmp_path]).path.stem == name
+
+
+@pytest.mark.parametrize(
+    "asked", ["style [painted]", "style [painted] [cannot be used]", "style[cannot be used]", "style [2024]"]
+)
+def test_what_is_no_mark_is_part_of_a_name_and_leads_to_no_other_file(asked: str, tmp_path: Path) -> None:
+    touch(tmp_path, "style.safetensors")
+    with pytest.raises(UnitError, match="There is no IP-Adapter model called"):
+        find(asked, [tmp_path])
+
+
+def test_every_entry_of_the_list_of_models_stands_for_its_own_file(tmp_path: Path) -> None:
+    touch(tmp_path, "style [anime].bin")  # damaged
+    for name, kind in (("style", Kind.BASE), ("face [final]", Kind.PLUS)):
+        save_adapter(tiny_adapter(kind), tmp_path / f"{name}.safetensors")
+    listed = models.choices([tmp_path], torch.nn.Module())
+    assert listed[1:] == ["face [final]", "style", "style [anime] [cannot be used]"]
+    for entry in listed[1:]:
+        assert models.bare_name(entry, [tmp_path]) == entry.removesuffix(" [cannot be used]")
+        assert models.choice(entry, [tmp_path], None) == entry
 
 
 @pytest.mark.parametrize("name", ["a [b]", 'x, y: "z"', "naïve-模型-🙂", "trailing ", "[brackets]", "a.b.c"])

@@ -9,12 +9,15 @@ import re
 import time
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lib_ipadapter.maths.embeds import ImagePromptEmbeds
 from lib_ipadapter.maths.structure import SD15
 from lib_ipadapter.model.picture import content_hash
+from lib_ipadapter.model.prompt_file import SavedPrompt
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import FIELDS, Unit
 
@@ -247,7 +250,20 @@ def test_so_it_does_where_faces_or_parts_of_a_saved_prompt_take_turns(given: dic
     assert [infotext.read({"IP-Adapter 1": text}, 1)["batch_start"] for text in texts] == starts
 
 
-@pytest.mark.parametrize("given", [{"image": PICTURE}, {"face": FACE}])
+def prompt(items: int) -> str:
+    embeds = ImagePromptEmbeds(torch.zeros(items, 4, 8), torch.zeros(1, 4, 8))
+    return base64.b64encode(SavedPrompt(embeds, "m", "0" * 64, "base").data()).decode()
+
+
+def test_of_a_prompt_that_came_as_content_the_remainder_is_written_which_a_unit_may_begin_with() -> None:
+    """Counted on, 800 is more than a unit takes, and read back it would be another part."""
+    unit = Unit.parse({"model": "m", "combine": "batch", "batch_start": 799, "embeds": prompt(3), "image": PICTURE})
+    texts = infotext.write_each([unit], same, 4)["IP-Adapter 1"]
+    starts = [infotext.read({"IP-Adapter 1": text}, 1)["batch_start"] for text in texts]
+    assert starts == [(799 + item) % 3 for item in range(4)]
+
+
+@pytest.mark.parametrize("given", [{"image": PICTURE}, {"face": FACE}, {"embeds": prompt(1)}])
 def test_what_is_alone_takes_no_turns(given: dict[str, object]) -> None:
     unit = Unit.parse({"model": "m", "combine": "batch"} | given)
     assert infotext.write_each([unit], same, 4) == infotext.write([unit], same)

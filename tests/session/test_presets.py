@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from pathlib import Path
@@ -170,6 +171,21 @@ def test_of_a_foreign_preset_only_what_makes_sense_is_taken(presets: Presets, ca
     (presets.folder / "x.json").write_text(json.dumps({"name": "x", "unit": foreign}))
     assert presets.load("x") == {"start": 0.5}
     assert sum("left out" in record.getMessage() for record in caplog.records) == 3
+
+
+def test_one_that_cannot_be_deleted_is_a_sentence_and_stays(presets: Presets, monkeypatch: pytest.MonkeyPatch) -> None:
+    presets.save("mine", Unit.parse(SETTINGS))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "a place")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(
+        UnitError, match=r"preset 'mine' cannot be deleted \(Permission denied\); .*mine-.*json"
+    ) as said:
+        presets.delete(" mine")
+    assert str(presets.folder) not in str(said.value)
+    assert presets.names() == ["mine"]
 
 
 def test_a_file_is_there_whole_or_not_at_all(presets: Presets, monkeypatch: pytest.MonkeyPatch) -> None:

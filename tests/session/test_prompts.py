@@ -41,6 +41,11 @@ def without_encoder(host: FakeHost) -> FakeHost:
     return host
 
 
+@pytest.mark.parametrize("nothing", [None, "", "None", " ", "\n None ", " " * 300])
+def test_nothing_is_no_prompt(nothing: object) -> None:
+    assert GivenPrompt.parse(nothing) is None
+
+
 @pytest.mark.parametrize("values", [{}, {"images": [picture(1)]}, {"negative_image": picture(1)}])
 def test_a_saved_prompt_draws_the_same_without_an_encoder(own_host: FakeHost, values: dict[str, object]) -> None:
     own = unit("plus", **values)

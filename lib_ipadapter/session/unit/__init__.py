@@ -100,9 +100,11 @@ class Unit(Face, Saved, Negative, PassFields, Layering, Where, Seen, References,
 
     @property
     def turns(self) -> int | None:
-        """How many pictures or faces take turns; None where only a file tells, or the adapter says which of both."""
+        """How many pictures, faces or parts of a prompt take turns; None where only a file or the adapter tells."""
+        if self.embeds:
+            return self.embeds.count
         found = {len(self.pictures)} - {0} | ({self.face.count} if self.face else set())
-        return None if self.embeds or len(found) != 1 else found.pop()
+        return None if len(found) != 1 else found.pop()
 
     @cached_property
     def hashes(self) -> Mapping[str, tuple[str, ...]]:
