@@ -39,7 +39,7 @@ LOOKED_AT = [
     (Unit(model="ip-adapter_sd15"), ""),
     (Unit(model="gone"), ""),
     (Unit(), ""),
-    (Unit(model="faces [a mark]"), "only whose face is in it is looked at"),
+    (Unit(model="faces [cannot be used]"), "only whose face is in it is looked at"),
     (Unit(model="faces", face=GivenFace("ada")), "not looked at beside the face that is given"),
     (Unit(model="either"), ""),
     (Unit(model="either", kind="faceid-plus"), "only the face in it is looked at, turned and cut out"),
