@@ -83,6 +83,13 @@ window.ipAdapter = {
         element.append(...children);
         return element;
     },
+
+    // A file of what a canvas shows.
+    async png(canvas, name) {
+        const content = await new Promise(resolve => canvas.toBlob(resolve));
+        if (!content) throw new Error("The canvas is too large");
+        return new File([content], name, {type: content.type});
+    },
 };
 
 (function() {

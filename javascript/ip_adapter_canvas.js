@@ -16,12 +16,11 @@
         return {width: Math.round(width * share), height: Math.round(height * share)};
     }
 
-    async function blank(panel) {
+    function blank(panel) {
         const canvas = here.make("canvas", size(panel));
         const pen = canvas.getContext("2d");
         pen.fillRect(0, 0, canvas.width, canvas.height);
-        const content = await new Promise(resolve => canvas.toBlob(resolve));
-        return new File([content], "canvas.png", {type: content.type});
+        return here.png(canvas, "canvas.png");
     }
 
     function addButton(panel, field) {

@@ -31,29 +31,40 @@
         if (!holds()) throw Object.assign(new Error("gradio has not done it"), {sentence: STUCK});
     }
 
-    function hand(field, given) {
+    const handed = new WeakSet();  // our own events
+
+    function hand(input, given) {
         const files = new DataTransfer();
         given.forEach(file => files.items.add(file));
-        upload(field).files = files.files;
-        upload(field).dispatchEvent(new Event("change", {bubbles: true}));
+        input.files = files.files;
+        const event = new Event("change", {bubbles: true});
+        handed.add(event);
+        input.dispatchEvent(event);
     }
 
+    // Gradio 3's sketch over a picture: another picture would get its strokes, or, if it is the same, none that gradio's
+    // own code could read.
+    const sketch = field => field.querySelector('[aria-label="Remove Image"]');
+
     // Its label is in the browser's language; it is the last button that belongs to no single file.
-    const clear = field => (field.querySelector('[aria-label="Remove Image"]')
+    const clear = field => (sketch(field)
         ?? [...field.querySelectorAll("button")].filter(button => !button.closest("tr, li")).pop())?.click();
 
     // Gradio 3 keeps its file input beside a picture, later ones have it only where none is.
-    here.put = async function(field, file) {
-        if (!upload(field)) clear(field);
-        await until(() => upload(field));
-        hand(field, [file]);
+    here.put = async function(field, given) {
+        const files = await here.readable(field, [given]);
+        const isDrawnOn = Boolean(sketch(field));
+        if (isDrawnOn || !upload(field)) clear(field);
+        await until(() => upload(field) && !(isDrawnOn && field.querySelector("img, canvas")));
+        hand(upload(field), files);
     };
 
     // In place of all that a field for several files holds: gradio 3 cannot add to them, or change their order.
-    here.putAll = async function(field, files) {
+    here.putAll = async function(field, given) {
+        const files = await here.readable(field, given);
         if (here.filesIn(field).length) clear(field);
         await until(() => upload(field) && !here.filesIn(field).length);
-        if (files.length) hand(field, files);
+        if (files.length) hand(upload(field), files);
         await until(() => here.filesIn(field).length === files.length, 60);
     };
 
@@ -116,17 +127,34 @@
         const panel = panelOf(event.target);
         if (!panel || !mayBePicture(event.dataTransfer)) return;
         const field = fieldFor(event.target, panel);
-        const files = [...event.dataTransfer.files].filter(isPicture);
+        const dropped = [...event.dataTransfer.files], pictures = dropped.filter(isPicture);
+        const files = pictures.length ? pictures : dropped;  // what some systems call nothing may be one
         const address = addressOf(event.dataTransfer);
         event.preventDefault();
         event.stopImmediatePropagation();
         if (address || files.length) take(field, files, address);
     }, true);
 
+    // What was chosen in a file dialog.
+    window.addEventListener("change", function(event) {
+        const input = event.target, files = [...(input.files ?? [])];
+        const field = panelOf(input) && input.closest('[id*="_unit_"]');
+        if (!field || !files.length || handed.has(event)) return;
+        event.stopImmediatePropagation();
+        input.value = "";  // the same file may be chosen once more
+        here.change(field, async() => hand(input, await here.readable(field, files)));
+    }, true);
+
+    // The mouse says it more exactly than the focus, which a click anywhere in the panel leaves behind.
+    function pointedAt() {
+        const under = [...gradioApp().querySelectorAll(":hover")].pop();
+        const isMeant = panelOf(under) || under?.closest('[data-testid="image"]');
+        return isMeant ? under : document.activeElement;
+    }
+
     window.addEventListener("paste", function(event) {
         const file = [...(event.clipboardData?.files ?? [])].find(isPicture);
-        // The mouse says it more exactly than the focus, which a click anywhere in the panel leaves behind.
-        const over = [...gradioApp().querySelectorAll(".ip-adapter :hover")].pop() ?? document.activeElement;
+        const over = pointedAt();
         const panel = panelOf(over);
         if (!file || !panel) return;
         // Cells of a spreadsheet, and words of a document, come with a picture of themselves.

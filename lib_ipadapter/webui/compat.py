@@ -46,6 +46,13 @@ def mask_input(**kwargs: Any) -> Any:
     return gr.ImageMask(type="pil", sources=["upload", "clipboard"], transforms=(), brush=brush, **kwargs)
 
 
+def open_list(choices: Sequence[str], **kwargs: Any) -> gr.Dropdown:
+    """A list in which one may write what it does not have; gradio 3's does not always take that by itself, see
+    javascript/ip_adapter_written.js."""
+    marked = {"elem_classes": ["ip-adapter-written"]} if IS_OLD else {}
+    return gr.Dropdown(list(choices), allow_custom_value=True, **marked, **kwargs)
+
+
 def html(text: str = "", **kwargs: Any) -> gr.HTML:
     """HTML without a border of empty space."""
     return gr.HTML(text, **({"padding": False} if accepts(gr.HTML, "padding") else {}), **kwargs)
@@ -63,6 +70,16 @@ def refresh_button(**kwargs: Any) -> gr.Button:
     except ImportError:
         return gr.Button(REFRESH_SYMBOL, elem_classes=["tool"], min_width=40, scale=0, **kwargs)
     return ToolButton(value=REFRESH_SYMBOL, **kwargs)
+
+
+def changed(component: Any) -> Any:
+    """The event that says that the value of `component` is another one.
+
+    A sketch of gradio 3 says so whenever the page is drawn, and after a script the page is: the two would go on for
+    ever. Its `upload` comes before the sketch is complete, which gradio's own code cannot read; `edit` follows it.
+    """
+    is_sketch = IS_OLD and getattr(component, "tool", None) == "sketch"
+    return component.edit if is_sketch else component.change
 
 
 def run_script_on_change(component: Any, script: str) -> None:

@@ -58,16 +58,12 @@ COMPONENTS: dict[Type, Make] = {
     Type.COLOUR: lambda field, _, about: gr.ColorPicker(value=field.default, **about),
     Type.MODEL: lambda _, lists, about: gr.Dropdown(list(lists.models()), value=NONE, **about),
     # A pasted name may be of an encoder that is not here: that is said when it is asked for.
-    Type.ENCODER: lambda _, lists, about: gr.Dropdown(
-        encoder_choices(lists, NONE), value=AUTOMATIC, allow_custom_value=True, **about
-    ),
+    Type.ENCODER: lambda _, lists, about: compat.open_list(encoder_choices(lists, NONE), value=AUTOMATIC, **about),
     **dict.fromkeys(TEXTS, lambda field, _, about: _text(field, about)),
     Type.FACE: lambda _, lists, about: gr.Dropdown(list(lists.faces()), value=NONE, **about),
     Type.PICTURES: lambda _, __, about: compat.pictures_input(height=120, **about),
     Type.WEIGHTS: lambda _, __, about: gr.Textbox(value="", max_lines=1, placeholder="1 0.5", **about),
     Type.EMBEDS: lambda _, lists, about: gr.Dropdown(list(lists.prompts()), value=NONE, **about),
     # As with encoders: a folder may come to be while the page is open.
-    Type.FOLDER: lambda _, lists, about: gr.Dropdown(
-        [NONE, *lists.folders()], value=NONE, allow_custom_value=True, **about
-    ),
+    Type.FOLDER: lambda _, lists, about: compat.open_list([NONE, *lists.folders()], value=NONE, **about),
 }

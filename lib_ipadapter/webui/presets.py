@@ -19,7 +19,7 @@ from lib_ipadapter.webui.paste import reading
 def build(elem_id: str, names: Sequence[str]) -> PresetRow:
     """A unit's row; `names`: the presets that there are now."""
     with gr.Row(elem_classes=["ip-adapter-presets"]):
-        name = gr.Dropdown(list(names), value="", label="Preset", allow_custom_value=True, elem_id=f"{elem_id}_preset")
+        name = compat.open_list(names, value="", label="Preset", elem_id=f"{elem_id}_preset")
         buttons = [
             gr.Button(word, size="sm", min_width=60, elem_id=f"{elem_id}_preset_{word.lower()}")
             for word in ("Load", "Save", "Delete")

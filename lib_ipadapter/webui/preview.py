@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -44,13 +45,14 @@ def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: 
 
     The page's script asks for it by `again` (javascript/ip_adapter_view.js): gradio drops what happens while a view is
     being made, and of a slider that is dragged that would be its last place. Of a field for files the script sees by
-    itself when it changes: in gradio 3 an event of its own empties it when it is filled anew.
+    itself when it changes: in gradio 3 an event of its own empties it when it is filled anew. So it does when the
+    picture of a sketch is taken away.
     """
     unit = str(again.elem_id).removesuffix("_view_again")
     inputs = [components[name] for name in SHOWN]
     for component in inputs:
         if not isinstance(component, gr.File):
-            compat.run_script(component.change, f"() => ipAdapter.view.ask('{unit}')")
+            compat.run_script(compat.changed(component), f"() => ipAdapter.view.ask('{unit}')")
     given = {"inputs": [note, *inputs], "outputs": [view, note], "show_progress": "hidden"}
     # A script before a function is handed the outputs' values as well.
     send = f"(...values) => (ipAdapter.view.send('{unit}'), values.slice(0, {len(given['inputs'])}))"
@@ -59,7 +61,7 @@ def follow(components: Mapping[str, Any], view: gr.Image, note: gr.HTML, again: 
 
 
 def show_view(looked_at: Callable[[Unit], str], noted: str | None, *values: Any) -> tuple[Any, str]:
-    """What the encoder will see of a unit's pictures, and the first one's hash. `values`: of the fields in `SHOWN`.
+    """What the encoder will see of a unit's pictures, and as HTML the first one's hash. `values`: of those in `SHOWN`.
 
     `looked_at`: see `Lists`; where it says something, there is no view. `noted`: what stands in the note. A paste may
     just have said there which picture is wanted; that stays until it is there.
@@ -71,12 +73,13 @@ def show_view(looked_at: Callable[[Unit], str], noted: str | None, *values: Any)
         instead = _instead(unit, looked_at) if unit.pictures else ""
         seen = [] if instead else [views(unit, picture, SIDE) for picture in _own(unit)[:MOST_SHOWN]]
     except UnitError as error:
-        return gr.update(value=None, visible=False), str(error)
+        return gr.update(value=None, visible=False), html.escape(str(error))
     view = gr.update(value=laid_out(seen), visible=True) if seen else gr.update(value=None, visible=False)
     if not unit.pictures:
         return view, wanted
     known = content_hash(unit.pictures[0])[: infotext.HASH_LENGTH]
-    text = f"Picture {known}{f': {instead}' if instead else _about(unit, seen)}"
+    # A saved prompt is called as its file is.
+    text = html.escape(f"Picture {known}{f': {instead}' if instead else _about(unit, seen)}")
     return view, text if known in wanted or not wanted else f"{text}. {wanted}"
 
 

@@ -118,6 +118,16 @@ class Page:
         expect(self.at(f"{self.tab}_prompt").locator("textarea")).to_have_value(prompt, timeout=PATIENCE)
         self.browser.wait_for_timeout(500)
 
+    def stroke(self, canvas: Locator) -> None:
+        """Across the middle of it."""
+        box = canvas.bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
+        self.browser.mouse.move(x, y)
+        self.browser.mouse.down()
+        self.browser.mouse.move(x + box["width"] / 2, y + 10, steps=8)
+        self.browser.mouse.up()
+
     def generate(self) -> None:
         """Presses the button and waits until the job has ended."""
         self.at(f"{self.tab}_generate").click()

@@ -84,6 +84,87 @@ def test_a_mask_is_drawn_on_a_blank_canvas(client: Client, open_page: OpenPage, 
     assert difference(page.picture(), whole.picture) < difference(page.picture(), client.txt2img().picture) / 4
 
 
+COUNTED = """() => {
+    const {ask} = ipAdapter.view;
+    window.asked = 0;
+    ipAdapter.view.ask = unit => ++asked > 50 ? new Promise(() => null) : ask(unit);
+}"""
+"""How often a view is asked for; one that went on for ever would leave nobody to see that, and so is stopped."""
+
+
+def test_the_references_mask_is_uploaded_and_taken_away(open_page: OpenPage) -> None:
+    """The view follows, and is asked for no more often than it must be."""
+    page = open_page()
+    page.upload(pictures.reference())
+    page.unfold()
+    view = page.field("view").locator("img")
+    whole = view.get_attribute("src") or ""
+    mask = Image.new("RGB", (64, 64))
+    mask.paste("white", (0, 0, 64, 32))
+    page.browser.evaluate(COUNTED)
+    send(page.field("image_mask"), mask)
+    expect(view).not_to_have_attribute("src", whole)
+    assert page.browser.evaluate("asked") < 5
+    page.field("image_mask").get_by_label("Remove Image").click()
+    expect(view).to_have_attribute("src", whole)
+
+
+INKED = """field => {
+    const {width, height} = field, pixels = field.getContext("2d").getImageData(0, 0, width, height).data;
+    return pixels.some((value, i) => i % 4 === 3 && value > 0);
+}"""
+
+
+def test_a_second_canvas_takes_the_place_of_one_that_was_drawn_on(client: Client, open_page: OpenPage) -> None:
+    page = open_page()
+    page.paste(client.txt2img().infotext)
+    page.unfold()
+    drawn = page.field("mask").locator("canvas[key=mask]")
+    for is_first in (True, False):
+        page.at("ip_adapter_txt2img_unit_1_mask_blank").click()
+        page.browser.wait_for_timeout(1000)
+        assert not drawn.evaluate(INKED)
+        if is_first:
+            drawn.scroll_into_view_if_needed()
+            page.stroke(page.field("mask").locator("canvas").first)
+            assert drawn.evaluate(INKED)
+    page.generate()
+    assert page.picture().shape == (64, 64, 3)
+
+
+def test_a_preset_is_saved_under_the_name_that_its_box_shows(open_page: OpenPage) -> None:
+    """Pasted by the mouse, and though Enter has been pressed while another one had it in its name."""
+    page = open_page()
+    box = page.field("preset").locator("input")
+    for button in ("save", "delete"):
+        for name in ("portrait soft", "soft"):
+            box.fill(name)
+            box.press("Enter")
+            expect(box).to_have_value(name)
+            page.field(f"preset_{button}").click()
+            if button == "save":
+                expect(page.browser.get_by_text(f"the preset {name!r} is saved")).to_be_visible()
+            expect(box).to_have_value(name if button == "save" else "")
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><rect width="64" height="64" fill="red"/></svg>'
+
+
+def test_a_picture_that_the_server_cannot_read_is_drawn_or_refused(client: Client, open_page: OpenPage) -> None:
+    """In no case it stops a job whose unit is off."""
+    page = open_page()
+    page.paste(client.txt2img().infotext)
+    upload = page.field("image").locator("input[type=file]")
+    upload.set_input_files({"name": "a.heic", "mimeType": "image/heic", "buffer": b"    ftypheic"})
+    expect(page.note).to_contain_text("cannot be read")
+    expect(page.field("image").locator("img")).to_have_count(0)
+    upload.set_input_files({"name": "a.svg", "mimeType": "image/svg+xml", "buffer": SVG})
+    expect(page.field("view")).to_be_visible(timeout=PATIENCE)
+    expect(page.note).to_contain_text(content_hash(Image.new("RGB", (64, 64), "red"))[:12])
+    page.generate()
+    assert page.picture().shape == (64, 64, 3)
+
+
 def test_pasted_parameters_restore_every_field(client: Client, open_page: OpenPage, unit: MakeUnit) -> None:
     units = [
         unit(scale=0.35, start=0.1, end=0.8),

@@ -28,6 +28,8 @@ UNIT = """
 <div id="{unit}_weight_type_panel"><div class="label-wrap">Layers</div><div style="display: none">
   <div id="{unit}_composition_image"><div class="place"><input type="file" hidden></div></div></div></div>
 <div id="{unit}_mask"><div data-testid="image"><div class="place">Drop<input type="file" hidden></div></div></div>
+<div id="{unit}_image_mask"><div data-testid="image"><div class="place">Drop<input type="file" hidden></div></div></div>
+<div id="{unit}_preset" class="ip-adapter-written"><label>Preset<input></label></div>
 <div id="{unit}_grid" class="block"><label>Grid<textarea></textarea></label></div>
 <div id="{unit}_images_panel"><div id="{unit}_images" class="files"><label>Further pictures</label>
     <div class="place"><input type="file" multiple hidden></div><button aria-label="Löschen"></button>
@@ -87,6 +89,11 @@ def page_text() -> str:
 
 def field(page: Any, name: str, unit: int = 1) -> Any:
     return page.locator(f"#ip_adapter_txt2img_unit_{unit}_{name}")
+
+
+def choose(page: Any, name: str, content: bytes, file: str, kind: str) -> None:
+    """A file, as its dialog hands it to the first unit's field."""
+    field(page, name).locator("input").set_input_files({"name": file, "mimeType": kind, "buffer": content})
 
 
 def unfold(page: Any) -> None:

@@ -82,7 +82,7 @@ def test_pictures_that_are_dropped_on_the_further_ones_are_added_to_them(page: A
     upload(page, "red")
     field(page, "images_panel").evaluate("""panel => {
         const data = new DataTransfer();
-        for (const name of ["one", "two"]) data.items.add(new File(["x"], name, {type: "image/png"}));
+        for (const name of ["one", "two"]) data.items.add(new File(["GIF89a"], name, {type: "image/png"}));
         panel.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
     }""")
     expect_thumbnails(page, "1 red 1", "2 one 1", "3 two 1", weights="")
@@ -93,7 +93,7 @@ def test_what_is_dropped_while_another_picture_is_on_its_way_is_added_too(page: 
     field(page, "images_panel").evaluate("""panel => {
         for (const name of ["one", "two"]) {
             const data = new DataTransfer();
-            data.items.add(new File(["x"], name, {type: "image/png"}));
+            data.items.add(new File(["GIF89a"], name, {type: "image/png"}));
             panel.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
         }
     }""")

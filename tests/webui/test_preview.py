@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -12,7 +14,7 @@ from PIL import Image, ImageColor
 
 from lib_ipadapter.session.prompts import GivenPrompt
 from lib_ipadapter.session.unit import Unit
-from lib_ipadapter.webui import panel
+from lib_ipadapter.webui import compat, panel
 from lib_ipadapter.webui.preview import GAP, SHOWN, show_view
 from tests.webui.panels import LISTS, nowhere
 
@@ -87,6 +89,14 @@ def test_the_preview_follows_every_field_that_it_depends_on() -> None:
     assert [[ids[i] for i in d["inputs"]] for d in shown] == [[f"{unit}_{name}" for name in ("note", *SHOWN)]]
 
 
+def test_a_sketch_of_gradio_3_is_followed_by_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `change` comes whenever the page is drawn, and a script draws the page."""
+    sketch, plain = (SimpleNamespace(tool=tool, change="change", edit="edit") for tool in ("sketch", "editor"))
+    for is_old, events in ((True, ["edit", "change"]), (False, ["change", "change"])):
+        monkeypatch.setattr(compat, "IS_OLD", is_old)
+        assert [compat.changed(component) for component in (sketch, plain)] == events
+
+
 def asking(config: Any) -> list[Any]:
     """Events by which the page's script is told to ask for a view."""
     return [d for d in config["dependencies"] if "view.ask" in str(d["js"])]
@@ -133,6 +143,18 @@ def test_where_a_picture_is_not_looked_at_as_it_is_no_view_says_so(unit: Unit, m
     assert (update["visible"], update["value"]) == (False, None)
     assert re.fullmatch(rf"Picture \w{{12}}: {wanted}", note)
     assert shown(unit, model_sees, f"Made with reference picture {note[8:20]}: add what is missing")[1] == note
+
+
+def test_names_and_values_in_the_note_are_no_html() -> None:
+    """A file may be called anything, and whoever sends a preset around calls it."""
+    name = "<img src=x onerror=alert(1)>"
+    _, note = shown(Unit(image=ONE, embeds=GivenPrompt(name)))
+    assert "<" not in note
+    assert html.unescape(note).endswith(f"prompt {name} stands for it")
+    _, note = show_view(as_it_is, "", ONE, None, name)
+    assert "<" not in note
+    assert name in html.unescape(note)
+    assert "<" not in shown(Unit(image=ONE), f"only {name} in it")[1]
 
 
 def test_pictures_beside_one_that_comes_from_the_job_are_seen() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.webui.scripts_page import ABOUT, field, picture, unfold
+from tests.webui.scripts_page import ABOUT, choose, field, picture, unfold
 
 
 def taken(page: Any) -> dict[str, str]:
@@ -86,20 +86,20 @@ DROP = """(field, [type, text]) => {
 
 def test_a_file_from_the_desktop_is_dropped_anywhere_in_the_panel(page: Any) -> None:
     unfold(page)
-    assert field(page, "enabled").evaluate(DROP, ["file", "..."]) == [True, True]
+    assert field(page, "enabled").evaluate(DROP, ["file", "GIF89a"]) == [True, True]
     assert taken(page) == {IMAGE: "image/png"}
 
 
 def test_what_is_dropped_on_a_topics_heading_is_the_reference_and_goes_into_no_folded_field(page: Any) -> None:
     unfold(page)
     heading = field(page, "weight_type_panel").locator(".label-wrap")
-    assert heading.evaluate(DROP, ["file", "..."]) == [True, True]
+    assert heading.evaluate(DROP, ["file", "GIF89a"]) == [True, True]
     assert taken(page) == {IMAGE: "image/png"}
 
 
 def test_what_is_dropped_on_the_folded_panel_is_the_open_units_reference(page: Any) -> None:
     page.locator(".tab-nav").evaluate("tabs => [...tabs.children].forEach(tab => tab.classList.toggle('selected'))")
-    assert page.locator("#ip_adapter_txt2img > .label-wrap").evaluate(DROP, ["file", "..."]) == [True, True]
+    assert page.locator("#ip_adapter_txt2img > .label-wrap").evaluate(DROP, ["file", "GIF89a"]) == [True, True]
     assert list(taken(page)) == ["ip_adapter_txt2img_unit_2_image"]
 
 
@@ -119,7 +119,7 @@ def test_an_address_that_cannot_be_fetched_is_said(page: Any, name: str) -> None
 
 PASTE = """(element) => {
     const data = new DataTransfer();
-    data.items.add(new File(["..."], "a.png", {type: "image/png"}));
+    data.items.add(new File(["GIF89a"], "a.png", {type: "image/png"}));
     const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
     return !element.dispatchEvent(event);
 }"""
@@ -137,6 +137,125 @@ def test_a_picture_is_pasted_into_the_field_under_the_mouse(page: Any) -> None:
     field(page, "image", 2).hover()
     assert page.locator("body").evaluate(PASTE)
     assert list(taken(page)) == ["ip_adapter_txt2img_unit_2_image"]
+
+
+OTHER = """() => {
+    const other = Object.assign(document.createElement("div"), {id: "other", textContent: "a picture"});
+    other.dataset.testid = "image";
+    document.body.prepend(other);
+}"""
+
+
+def test_what_is_pasted_over_another_field_for_pictures_is_left_to_it(page: Any) -> None:
+    """Though the panel has the focus still."""
+    unfold(page)
+    page.evaluate(OTHER)
+    field(page, "enabled").locator("input").focus()
+    page.locator("#other").hover()
+    assert not field(page, "enabled").locator("input").evaluate(PASTE)
+    assert taken(page) == {}
+
+
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="6" height="4"><rect width="6" height="4" fill="red"/></svg>"""
+
+
+def test_a_drawing_is_handed_over_as_a_picture_that_the_server_can_read(page: Any) -> None:
+    unfold(page)
+    svg = DROP.replace("a.png", "a.svg").replace("image/png", "image/svg+xml")
+    field(page, "image").evaluate(svg, ["file", SVG])
+    assert taken(page) == {IMAGE: "image/png"}
+    assert page.evaluate("window.size") == [6, 4]
+    choose(page, "mask", SVG.encode(), "a.svg", "image/svg+xml")
+    assert taken(page)["ip_adapter_txt2img_unit_1_mask"] == "image/png"
+
+
+TIFF = b"II*\0 and so on"
+
+
+def test_a_picture_that_the_browser_alone_cannot_show_is_handed_over_but_not_as_a_mask(page: Any) -> None:
+    """Over it nobody could draw."""
+    unfold(page)
+    choose(page, "image", TIFF, "a.tiff", "image/tiff")
+    assert taken(page) == {IMAGE: "image/tiff"}
+    choose(page, "mask", TIFF, "a.tiff", "image/tiff")
+    field(page, "note").get_by_text("cannot be read").wait_for()
+    assert taken(page) == {IMAGE: "image/tiff"}
+
+
+@pytest.mark.parametrize("name", ["image", "mask", "images", "composition_image"])
+@pytest.mark.parametrize(("file", "kind"), [("a.heic", "image/heic"), ("page.png", "image/png"), ("a.jxl", "")])
+def test_a_picture_that_cannot_be_read_is_said_and_not_handed_over(page: Any, name: str, file: str, kind: str) -> None:
+    """Dropped, and chosen in a dialog. A page of the web may be called like a picture."""
+    unfold(page)
+    dropped = DROP.replace("a.png", file).replace("image/png", kind)
+    assert field(page, name).evaluate(dropped, ["file", "<html>"]) == [True, True]
+    field(page, "note").get_by_text("cannot be read").wait_for()
+    page.evaluate("document.querySelector('[id$=unit_1_note] .prose').textContent = ''")
+    choose(page, name, b"<html>", file, kind or "application/octet-stream")
+    field(page, "note").get_by_text("cannot be read").wait_for()
+    assert taken(page) == {}
+
+
+def test_a_picture_that_cannot_be_read_takes_the_place_of_none(page: Any) -> None:
+    """Nor does one that is given together with others."""
+    from tests.webui.test_further import expect_thumbnails, upload
+
+    unfold(page)
+    upload(page, "red")
+    expect_thumbnails(page, "1 red 1", weights="")
+    field(page, "images_panel").evaluate(DROP, ["file", "<html>"])
+    field(page, "note").get_by_text("cannot be read").wait_for()
+    expect_thumbnails(page, "1 red 1", weights="")
+
+
+SKETCH = """field => {
+    const sketch = document.createElement("div");
+    sketch.innerHTML = '<img><canvas></canvas><button aria-label="Remove Image"></button>';
+    sketch.querySelector("button").onclick = () => setTimeout(() => sketch.remove(), 200);
+    field.querySelector(".place").prepend(sketch);
+    field.addEventListener("change", () => { window.left = field.querySelectorAll("img, canvas").length; });
+}"""
+"""As gradio 3 has it, which lets it fade before it is gone."""
+
+
+def test_a_canvas_takes_the_place_of_one_that_has_been_drawn_on(page: Any) -> None:
+    unfold(page)
+    field(page, "mask").evaluate(SKETCH)
+    field(page, "mask_blank").click()
+    page.wait_for_function("window.size")
+    assert page.evaluate("window.left") == 0
+
+
+LISTENED = """box => {
+    window.ups = [], window.entered = [];
+    box.addEventListener("keyup", () => ups.push(box.value));
+    box.addEventListener("keydown", event => event.key === "Enter" && entered.push(box.value));
+    document.addEventListener("keydown", event => { window.heard = [event.key, event.ctrlKey]; });
+}"""
+
+
+def test_what_is_put_into_a_list_counts_without_a_key_and_enter_leaves_it(page: Any) -> None:
+    unfold(page)
+    box = field(page, "preset").locator("input")
+    box.evaluate(LISTENED)
+    box.fill("soft")
+    assert page.evaluate("ups") == ["soft"]
+    box.press("Control+Enter")
+    assert page.evaluate("[entered, heard]") == [[], ["Enter", True]]
+    assert not box.evaluate("box => box === document.activeElement"), "as after an entry that was chosen"
+
+
+def test_enter_takes_the_entry_to_which_the_arrow_keys_have_gone(page: Any) -> None:
+    unfold(page)
+    box = field(page, "preset").locator("input")
+    box.evaluate(LISTENED)
+    box.fill("soft")
+    box.press("ArrowDown")
+    box.press("Enter")
+    assert page.evaluate("entered") == ["soft"]
+    box.fill("softer")
+    box.press("Enter")
+    assert page.evaluate("entered") == ["soft"]
 
 
 @pytest.mark.parametrize(("text", "is_taken"), [("1\t0.5", False), ("", True)])

@@ -45,6 +45,17 @@ def test_what_changes_at_once_is_asked_for_once(unit: Any) -> None:
     assert after(unit, "answer()") == 1
 
 
+def test_a_sketchs_picture_that_is_taken_away_is_seen(unit: Any) -> None:
+    """Of which gradio 3 says nothing."""
+    from tests.webui.scripts_page import field
+
+    field(unit, "image_mask").evaluate("field => field.append(new Image())")
+    assert after(unit, "change()") == 1
+    assert after(unit, "answer()") == 1
+    field(unit, "image_mask").locator("img").evaluate("image => image.remove()")
+    unit.wait_for_function("asked === 2")
+
+
 def test_further_pictures_are_asked_for_like_the_rest(unit: Any) -> None:
     from tests.webui.test_further import unfold, upload
 

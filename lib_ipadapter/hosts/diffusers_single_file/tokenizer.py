@@ -30,8 +30,8 @@ def find_tokenizer(path: Path, tokenizer: Path | None, params: Mapping[str, Any]
             return place
     raise CheckpointError(
         f"No tokenizer for {path.name}: expected vocab.json and merges.txt in {' or '.join(map(str, places))};"
-        " give --tokenizer the tokenizer folder of any SD1.5 or SDXL checkpoint in diffusers' layout; one ships with the"
-        " extension, see the README's Command line."
+        " give --tokenizer the tokenizer folder of any SD1.5 or SDXL checkpoint in diffusers' layout; one ships with"
+        " the extension, see the README's Command line."
     )
 
 
