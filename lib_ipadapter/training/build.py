@@ -104,11 +104,9 @@ def encode(
     folder = cache_folder(config, accelerator)
     assert variant.feature is not None, "only adapters with an image encoder are trained"
     cache = Cache.open(frozen, variant.feature, config, folder)
-    rank, processes = accelerator.process_index, accelerator.num_processes
+    processes = accelerator.num_processes
     progress = partial(_bar, disable=not accelerator.is_main_process)
-    filler = Filler(
-        cache, frozen, config, split=lambda items: items[rank::processes], processes=processes, progress=progress
-    )
+    filler = Filler(cache, frozen, config, accelerator.process_index, processes, progress)
     unread = filler.fill(report, variant.feature)
     if processes > 1:
         unread = gather_object(unread)

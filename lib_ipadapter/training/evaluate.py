@@ -56,8 +56,7 @@ def measure(source: Batches, conditioner: Conditioner, injection: Injection, siz
         swapped = batch.given | stacked([cache.features.get(reference) for _, reference, _ in some], device)
         told = batch.given | stacked([cache.texts.get(text_key(text)) for *_, text in some], device)
         for found, given in ((right, batch.given), (shuffled, swapped), (renamed, told)):
-            key_values = conditioner(given["features"].float())
-            found.append(losses(source.frozen, injection, key_values, replace(batch, given=given)))
+            found.append(losses(source.frozen, injection, conditioner, replace(batch, given=given)))
     return Gap(*(mean(found) for found in (right, shuffled, renamed)))
 
 

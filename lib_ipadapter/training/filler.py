@@ -19,6 +19,7 @@ from lib_ipadapter.training.cache import NOTHING, Cache, batches, text_key
 from lib_ipadapter.training.check import Example, Report
 from lib_ipadapter.training.config import TrainConfig
 from lib_ipadapter.training.frozen import Frozen, Item, read_picture
+from lib_ipadapter.training.output import existing
 from lib_ipadapter.training.store import Store, size_of
 
 AT_ONCE = 2
@@ -28,9 +29,6 @@ AHEAD = 8
 
 T = TypeVar("T")
 
-Split = Callable[[Sequence[Any]], Sequence[Any]]
-"""This process's share of some work."""
-
 
 @dataclass(frozen=True)
 class Filler:
@@ -39,8 +37,8 @@ class Filler:
     cache: Cache
     frozen: Frozen
     config: TrainConfig
-    split: Split
-    """Gives this process its share."""
+    rank: int
+    """Of this process among so many `processes`, each of which has a share."""
     processes: int
     progress: Callable[[Sequence[Any], str], Iterable[Any]]
     """Wraps batches and shows how far they are."""
@@ -66,19 +64,16 @@ class Filler:
 
     def _lacking(self, store: Store, wanted: Mapping[str, T]) -> dict[str, T]:
         """Of this process's share. Shares are cut first: others are filling the same store."""
-        return {key: wanted[key] for key in self.split(list(wanted)) if key not in store}
+        return {key: wanted[key] for key in list(wanted)[self.rank :: self.processes] if key not in store}
 
     def _check_room(self, feature: Feature, images: int, references: int, texts: int) -> None:
         """Before hours of encoding. All items of a store are as large as one of nothing."""
         if not images + references + texts:
             return
-        side = self.config.resolution
-        latent = self.frozen.encode_latents([Image.new("RGB", (side, side))], size=side)[0]
-        features, text = self.frozen.nothing(feature), self.frozen.encode_texts([""])[0]
-        needed = size_of(latent) * images + size_of(features) * (references + 1) + size_of(text) * texts
+        sizes = map(size_of, self.frozen.blank(self.config.resolution, feature))
+        needed = sum(size * count for size, count in zip(sizes, (images, references + 1, texts), strict=True))
         if folder := self.cache.latents.folder:
-            place = next(path for path in folder.absolute().parents if path.is_dir())
-            free = shutil.disk_usage(place).free
+            free = shutil.disk_usage(existing(folder)).free
             if needed * self.processes > free:
                 raise TrainingError(
                     f"Latents, features and texts take another {_gib(needed * self.processes)} GiB in {folder.parent},"

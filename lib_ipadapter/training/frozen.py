@@ -116,6 +116,11 @@ class Frozen:
         stacked = {name: part.to(self.dtype).cpu() for name, part in parts.items()}
         return [{name: part[row].clone() for name, part in stacked.items()} for row in range(len(texts))]
 
+    def blank(self, side: int, feature: Feature) -> tuple[Item, Item, Item]:
+        """Latents of a black square, features of no picture, and no text: as large as any others."""
+        latents = self.encode_latents([Image.new("RGB", (side, side))], size=side)[0]
+        return latents, self.nothing(feature), self.encode_texts([""])[0]
+
     def predict(self, latents: Tensor, timesteps: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """The UNet's answer in float32, ``[rows, 4, h, w]``. `given`: ``text`` and for SDXL ``pooled`` and ``size``."""
         more: dict[str, Any] = {}

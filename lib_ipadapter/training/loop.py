@@ -157,7 +157,7 @@ class Loop:
         self.measurements.add(found, norm)
 
     def _losses(self, conditioner: Callable[[Tensor], Any], batch: Batch) -> Tensor:
-        return losses(self.source.frozen, self.injection, conditioner(batch.given["features"].float()), batch)
+        return losses(self.source.frozen, self.injection, conditioner, batch)
 
     def _weights(self, batch: Batch) -> Tensor:
         """Of the rows in what is minimised; the curves show the plain loss."""

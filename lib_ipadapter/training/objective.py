@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,9 +80,11 @@ class Batches:
         return self.examples[draw.example], text, image
 
 
-def losses(frozen: Frozen, injection: Injection, key_values: Sequence[KeyValue], batch: Batch) -> Tensor:
-    """Mean squared error of each row, ``[rows]``, in float32."""
-    injection.set(key_values)
+def losses(
+    frozen: Frozen, injection: Injection, conditioner: Callable[[Tensor], Sequence[KeyValue]], batch: Batch
+) -> Tensor:
+    """Mean squared error of each row, ``[rows]``, in float32. `conditioner`: features to every layer's K and V."""
+    injection.set(conditioner(batch.given["features"].float()))
     answer = frozen.predict(batch.latents, batch.timesteps, batch.given)
     return (answer - batch.target).square().mean(dim=(1, 2, 3))
 

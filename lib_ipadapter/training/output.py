@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from accelerate import Accelerator
 
@@ -15,7 +16,7 @@ from lib_ipadapter.training.saving import ADAPTERS, adapter_path, newest_state, 
 
 def check_output(config: TrainConfig) -> None:
     """Raises `TrainingError` where a run cannot write, or would write over another one."""
-    there = next(path for path in (config.output, *config.output.absolute().parents) if path.exists())
+    there = existing(config.output)
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise TrainingError(f"--output {config.output} cannot be made: {there} is no folder to write to; give another.")
     begun = newest_state(config.output) is not None
@@ -26,6 +27,11 @@ def check_output(config: TrainConfig) -> None:
         )
     if begun and not config.resume:
         raise TrainingError(f"{config.output} holds a run already; give --resume to go on, or another --output.")
+
+
+def existing(path: Path) -> Path:
+    """`path`, or what is there above it."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 def finished(config: TrainConfig) -> int | None:

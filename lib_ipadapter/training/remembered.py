@@ -36,6 +36,7 @@ def remembered(folder: Path | None) -> Iterator[HashOf]:
                 return own[2]
             found = sha256(path)
             with writing:  # at once: a run that is stopped while it looks has not looked in vain
+                known[str(path)] = [*stamp, found]  # a picture has several captions
                 file.write(json.dumps([str(path), *stamp, found]) + "\n")
             return found
 

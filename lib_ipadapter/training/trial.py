@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from lib_ipadapter.model.adapter import IPAdapter
@@ -29,7 +28,7 @@ def check_step(config: TrainConfig, frozen: Frozen, adapter: IPAdapter) -> None:
     batch = blank(config, frozen, adapter.variant.feature)
 
     def loss() -> Tensor:
-        return losses(frozen, injection, trained(batch.given["features"].float()), batch).mean()
+        return losses(frozen, injection, trained, batch).mean()
 
     with injection:
         estimate(frozen=frozen, trained=trained, loss=loss, cached=0, steps=0, config=config, resumed=False)
@@ -37,9 +36,11 @@ def check_step(config: TrainConfig, frozen: Frozen, adapter: IPAdapter) -> None:
 
 def blank(config: TrainConfig, frozen: Frozen, feature: Feature) -> Batch:
     """As many rows as a step has, each of a black picture without reference and text: memory knows no difference."""
-    cache, side = Cache(*(Store(None, math.inf) for _ in range(3))), config.resolution
-    cache.latents.put(NOTHING, frozen.encode_latents([Image.new("RGB", (side, side))], size=side)[0])
-    cache.features.put(NOTHING, frozen.nothing(feature))
-    cache.texts.put(text_key(""), frozen.encode_texts([""])[0])
+    stores = [Store(None, math.inf) for _ in range(3)]
+    for store, key, item in zip(
+        stores, (NOTHING, NOTHING, text_key("")), frozen.blank(config.resolution, feature), strict=True
+    ):
+        store.put(key, item)
     example = Example(Entry(NOTHING, Path(), ""), NOTHING, NOTHING)
-    return Batches([example], cache, Stream(config.seed, 1, len(frozen.alphas)), frozen).at(range(config.batch_size))
+    source = Batches([example], Cache(*stores), Stream(config.seed, 1, len(frozen.alphas)), frozen)
+    return source.at(range(config.batch_size))
