@@ -71,7 +71,8 @@ def drawer(studio: Studio) -> Callable[..., tuple[Any, str]]:
             picture = studio.draw(asked.prompt, asked.seed, *units, negative_prompt=asked.negative or None, **options)
         except IPAdapterError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        return gr.Gallery([picture], selected_index=0), parameters.write(asked, units, SAMPLER)
+        text = parameters.write(asked, units, SAMPLER, studio.host.adapter_folders())
+        return gr.Gallery([picture], selected_index=0), text
 
     return draw
 

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lib_ipadapter.session import infotext
 from lib_ipadapter.session.unit import Unit
+from lib_ipadapter.webui import models
 from pocket.scenes import SIZE
 from pocket.studio import GUIDANCE, STEPS
 
@@ -29,10 +31,11 @@ class Settings:
     guidance: float = GUIDANCE
 
 
-def write(settings: Settings, units: Sequence[Unit], sampler: str) -> str:
-    """The WebUI's infotext: prompt, negative prompt, and a line of pairs."""
+def write(settings: Settings, units: Sequence[Unit], sampler: str, folders: Sequence[Path] = ()) -> str:
+    """The WebUI's infotext: prompt, negative prompt, and a line of pairs. `folders`: those of adapters."""
     pairs = {"Steps": settings.steps, "Sampler": sampler, "CFG scale": settings.guidance, "Seed": settings.seed}
-    pairs |= {"Size": f"{SIZE}x{SIZE}", "Model": "pocket", **infotext.write(units, lambda name: name.split(" [")[0])}
+    pairs |= {"Size": f"{SIZE}x{SIZE}", "Model": "pocket"}
+    pairs |= infotext.write(units, lambda name: models.bare_name(name, folders))
     return infotext.whole_text(settings.prompt, settings.negative, pairs)
 
 

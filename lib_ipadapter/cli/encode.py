@@ -12,10 +12,8 @@ from lib_ipadapter.cli.target import check_target
 
 
 def encode(
-    names: Annotated[
-        list[Path],
-        typer.Argument(metavar="PICTURES OUT", help="One picture or several; OUT is the .safetensors to write."),
-    ],
+    pictures: Annotated[list[Path], typer.Argument(help="One or several.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors to write.")],
     *,
     adapter: Annotated[Path, typer.Option(help="The adapter file.")],
     encoder: Annotated[Path | None, typer.Option(help="The image encoder: its folder, or a single file.")] = None,
@@ -34,8 +32,7 @@ def encode(
     from lib_ipadapter.session.prompts import write_prompt  # noqa: PLC0415
     from lib_ipadapter.session.unit import Unit  # noqa: PLC0415
 
-    *pictures, target = names
-    check_target(target, force=force, pictures=len(pictures))
+    check_target(out, force=force)
     images = [read_picture(path) for path in pictures]
     how = {"combine": combine, "weights": weights} | ({"kind": kind} if kind else {})
     unit = Unit.parse({"images": images, "model": adapter.stem, **how})
@@ -43,7 +40,7 @@ def encode(
     with within_memory():
         host = NoHost(open_device(device), adapter_folders=[adapter], encoder_folders=[encoder] if encoder else [])
         saved = LIBRARY.image_prompt(unit, adapter, host)
-    write_prompt(saved, target)
+    write_prompt(saved, out)
     items, tokens, width = saved.embeds.cond.shape
     several = f"{items} x " if items > 1 else ""
-    typer.echo(f"{target}: {several}{tokens} tokens {width} wide, for {adapter.name}")
+    typer.echo(f"{out}: {several}{tokens} tokens {width} wide, for {adapter.name}")

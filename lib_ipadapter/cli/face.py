@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 
 def face(
-    names: Annotated[
-        list[Path],
-        typer.Argument(metavar="PICTURES OUT", help="One face is taken from each; OUT is the .safetensors to write."),
-    ],
+    pictures: Annotated[list[Path], typer.Argument(help="One face is taken from each.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors to write.")],
     *,
     index: Annotated[int, typer.Option(min=0, help="Which face of each picture; 0 is the largest.")] = 0,
     crop: Annotated[Path | None, typer.Option(help="Write the first picture's aligned face here, as PNG.")] = None,
@@ -30,8 +28,7 @@ def face(
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Save the embeddings of faces, for machines without insightface and for use again and again."""
-    *pictures, target = names
-    check_target(target, force=force, pictures=len(pictures))
+    check_target(out, force=force)
     if crop:
         check_png(crop, "--crop")
         check_free(crop, force=force, failure=UnitError)
@@ -42,10 +39,10 @@ def face(
 
     analyser = InsightFace.open(models or [Path.home() / ".insightface"], otherwise="")
     found = [_features(path, index, analyser) for path in pictures]
-    write_face(target, torch.cat([one.raw for one in found]))
+    write_face(out, torch.cat([one.raw for one in found]))
     if crop:
         write_png(found[0].crop, crop)
-    typer.echo(f"{target}: {len(found)} {'face' if len(found) == 1 else 'faces'}")
+    typer.echo(f"{out}: {len(found)} {'face' if len(found) == 1 else 'faces'}")
 
 
 def _features(path: Path, index: int, analyser: FaceAnalyser) -> FaceFeatures:

@@ -102,6 +102,12 @@ def test_pasted_parameters_are_put_into_the_components(blocks: gr.Blocks) -> Non
     assert pasted["ip_adapter_txt2img_unit_2_enabled"] is False
 
 
+def test_brackets_that_are_part_of_a_files_name_are_written(tmp_path: Path) -> None:
+    (tmp_path / "mine [v2].safetensors").touch()
+    chosen = replace(unit(Kind.BASE, draw(REFERENCES[0]), 0.75), model="mine [v2] [does not fit]")
+    assert "model: mine [v2]," in parameters.write(ASKED, [chosen], "ddim", [tmp_path])
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20).map(str.strip)
 
 
