@@ -13,7 +13,7 @@ from pocket.scenes import SAID, SHAPES, Scene, sample_scene
 from pocket.studio import KINDS
 
 PART = 0.4
-SCALES = (0.25, 0.5, 0.75, 1.0)
+SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
 READ = ("colour", "texture", "shape", "size", "place", "background")
 WHEN: dict[str, Options] = {
     f"until {PART:.0%} of the steps": (("end", PART),),
